@@ -1,0 +1,393 @@
+//! Reads what infrastructure tools print about drift. Pure functions over bytes: no IO, no clock, no async, no panics.
+//!
+//! [`read`] is the only way in: it asks the parser what the exit code claims, lets it parse, and then demands that every
+//! witness (exit code, statement of the output, findings) agrees. What is not understood is never clean.
+//!
+//! Adding a tool: one file beside this one, two adjacent lines here (`mod` and [`ALL`]), one folder in `fixtures/`.
+
+// What keeps this crate from panicking on bytes that somebody else wrote. Tests may.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod error;
+pub mod input;
+pub mod report;
+pub mod text;
+
+pub use error::{Class, Failure, ParseError};
+pub use input::{File, Input, Stream};
+pub use report::{
+    Action, Diagnostic, DriftReport, Parsed, Resource, Said, Scopes, Severity, Source, Tool, Unread,
+    UnreadReason, Verdict,
+};
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Every parser, in the order in which output is offered to them: the most certain evidence first.
+pub static ALL: &[&Parser] = &[];
+
+/// One tool's output format.
+pub struct Parser {
+    /// The word in the configuration, the metric label, the file and the fixture folder.
+    pub name: &'static str,
+    /// One line about what it reads.
+    pub about: &'static str,
+    /// The command line to use.
+    pub recommended: &'static str,
+    /// The actions that this format can tell apart, in the order of [`Action::ALL`].
+    pub actions: &'static [Action],
+    /// Exit codes that say "differences".
+    pub drift_codes: &'static [i32],
+    /// This command line prints this format (or a sibling format that only the output can tell apart).
+    pub runs: fn(argv: &[&str]) -> bool,
+    /// Evidence of this format in the output, for "detected because …". Must be generous: cut or broken output of this
+    /// format is still of this format, and is then refused by `parse` instead of falling back to the exit code.
+    pub recognise: fn(&Input<'_>) -> Option<&'static str>,
+    /// What the exit code says. Reads `exit` and `argv` only.
+    pub claim: fn(&Input<'_>) -> Claim,
+    /// Understands the output. Also called for failed runs: then it returns `Ok` with [`Parsed::failure`] whenever the
+    /// output or stderr tells the reason, however broken the rest is.
+    pub parse: fn(&Input<'_>) -> Result<Parsed, ParseError>,
+}
+
+impl std::fmt::Debug for Parser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Parser").field(&self.name).finish()
+    }
+}
+
+impl PartialEq for Parser {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl Eq for Parser {}
+
+/// What an exit code says by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Success, and nothing differs.
+    Clean,
+    /// Success, and something differs.
+    Drifted,
+    /// Success or unknown; nothing about differences.
+    Silent,
+    /// Failure.
+    Failed,
+}
+
+/// A check's own meaning of exit codes; any other code is failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExitCodes {
+    /// Codes that say "nothing differs".
+    pub clean: Vec<i32>,
+    /// Codes that say "something differs".
+    pub drifted: Vec<i32>,
+}
+
+impl ExitCodes {
+    /// What `exit` says. A code in both lists says nothing about differences.
+    pub fn claim(&self, exit: Option<i32>) -> Claim {
+        let Some(code) = exit else { return Claim::Silent };
+        match (self.clean.contains(&code), self.drifted.contains(&code)) {
+            (true, true) => Claim::Silent,
+            (true, false) => Claim::Clean,
+            (false, true) => Claim::Drifted,
+            (false, false) => Claim::Failed,
+        }
+    }
+}
+
+/// What one run says about drift.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Everything agrees.
+    Read(DriftReport),
+    /// The command failed; what it showed before that is for people, never for drift series.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What was understood.
+        partial: Option<Box<DriftReport>>,
+    },
+    /// Not understood, cut, or contradictory.
+    Unreadable(ParseError),
+}
+
+impl Reading {
+    /// The verdict that follows.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Read(report) => report.verdict(),
+            Self::Failed { .. } => Verdict::Failed,
+            Self::Unreadable(_) => Verdict::Unreadable,
+        }
+    }
+
+    /// The class of a run that is neither clean nor drifted.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Read(report) => (report.verdict() == Verdict::Partial).then(|| report.partial_class()),
+            Self::Failed { failure, .. } => Some(failure.class),
+            Self::Unreadable(error) => Some(error.class),
+        }
+    }
+
+    /// Why the verdict is neither clean nor drifted, in one line.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Read(report) => match report.scopes().unread.as_slice() {
+                [] => None,
+                [one] => Some(format!("{} {}", one.scope, one.reason.as_str())),
+                [first, rest @ ..] => {
+                    Some(format!("{} {} and {} more unread", first.scope, first.reason.as_str(), rest.len()))
+                }
+            },
+            Self::Failed { failure, .. } => Some(failure.summary.clone()),
+            Self::Unreadable(error) => Some(error.to_string()),
+        }
+    }
+
+    /// The report, complete or partial.
+    pub fn report(&self) -> Option<&DriftReport> {
+        match self {
+            Self::Read(report) => Some(report),
+            Self::Failed { partial, .. } => partial.as_deref(),
+            Self::Unreadable(_) => None,
+        }
+    }
+
+    /// The report as `--format json` prints it and the API serves it.
+    pub fn document<'a>(&'a self, parser: &'a str) -> Document<'a> {
+        let report = self.report();
+        Document {
+            parser,
+            tool: report.map(|r| r.tool().name),
+            tool_version: report.and_then(|r| r.tool().version.as_deref()),
+            verdict: self.verdict(),
+            reason: self.reason(),
+            resources: report.map_or(&[], |r| r.resources()),
+            scopes: report.map(|r| r.scopes().clone()).unwrap_or_default(),
+            totals: report.map(DriftReport::totals).unwrap_or_default(),
+            diagnostics: report.map_or(&[], |r| r.diagnostics()),
+        }
+    }
+}
+
+/// The report's JSON form.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    /// Name of the parser.
+    pub parser: &'a str,
+    /// The tool, where anything was understood.
+    pub tool: Option<&'static str>,
+    /// The tool's version, where the output names it.
+    pub tool_version: Option<&'a str>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why the verdict is neither clean nor drifted.
+    pub reason: Option<String>,
+    /// Sorted by identity.
+    pub resources: &'a [Resource],
+    /// What was looked at.
+    pub scopes: Scopes,
+    /// Resources by source and action.
+    pub totals: BTreeMap<Source, BTreeMap<Action, u64>>,
+    /// Remarks.
+    pub diagnostics: &'a [Diagnostic],
+}
+
+/// The parser of that name.
+pub fn by_name(name: &str) -> Option<&'static Parser> {
+    ALL.iter().find(|parser| parser.name == name).copied()
+}
+
+/// The parsers whose format this command line prints. More than one where only the output tells (ansible's callbacks).
+pub fn by_command(argv: &[&str]) -> Vec<&'static Parser> {
+    ALL.iter().filter(|parser| (parser.runs)(argv)).copied().collect()
+}
+
+/// The first of `among` that finds its format in the output, with its evidence.
+pub fn recognise(among: &[&'static Parser], input: &Input<'_>) -> Option<(&'static Parser, &'static str)> {
+    among.iter().find_map(|parser| (parser.recognise)(input).map(|evidence| (*parser, evidence)))
+}
+
+/// Reads one finished run. The exit code's claim, the output's own statement and the findings must agree.
+pub fn read(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
+    let claim = codes.map_or_else(|| (parser.claim)(input), |codes| codes.claim(input.exit));
+    if claim == Claim::Failed {
+        return failed(parser, input);
+    }
+    if input.stdout.is_cut() {
+        let kept = input.stdout.bytes().len();
+        return Reading::Unreadable(
+            ParseError::cut(format!("{kept} of {} bytes of output were kept", input.stdout.total()))
+                .hint("raise max_output"),
+        );
+    }
+    match (parser.parse)(input) {
+        Err(error) => Reading::Unreadable(error),
+        Ok(parsed) => agree(claim, input.exit, parsed).unwrap_or_else(Reading::Unreadable),
+    }
+}
+
+fn failed(parser: &Parser, input: &Input<'_>) -> Reading {
+    let parsed = (parser.parse)(input).ok();
+    let failure = parsed.as_ref().and_then(|parsed| parsed.failure.clone()).unwrap_or_else(|| {
+        let code = input.exit.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+        let summary = first_words(input.stderr.bytes());
+        let summary = if summary.is_empty() {
+            format!("exit code {code}")
+        } else {
+            format!("exit code {code}: {summary}")
+        };
+        Failure::new(Class::Exit, summary)
+    });
+    let partial = parsed.and_then(|parsed| DriftReport::new(parsed).ok()).map(Box::new);
+    Reading::Failed { failure, partial }
+}
+
+/// The first line of stderr that holds a word, cut to 200 characters.
+fn first_words(stderr: &[u8]) -> String {
+    let line = text::lines(stderr)
+        .map(|line| text::string(&line.plain()))
+        .find(|line| line.chars().any(char::is_alphanumeric));
+    line.unwrap_or_default().trim().chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+fn agree(claim: Claim, exit: Option<i32>, parsed: Parsed) -> Result<Reading, ParseError> {
+    let (said, in_words, failure) = (parsed.said, parsed.stated_in_words, parsed.failure.clone());
+    let mut report = DriftReport::new(parsed)?;
+    if let Some(failure) = failure {
+        return Ok(Reading::Failed { failure, partial: Some(Box::new(report)) });
+    }
+    let scopes = report.scopes();
+    if scopes.read.is_empty() && !scopes.unread.is_empty() {
+        let summary = match scopes.unread.as_slice() {
+            [one] => format!("{} {}", one.scope, one.reason.as_str()),
+            all => format!("none of {} scopes could be read", all.len()),
+        };
+        let failure = Failure::new(report.partial_class(), summary);
+        return Ok(Reading::Failed { failure, partial: Some(Box::new(report)) });
+    }
+    let drifted = report.drifted().count();
+    let code = exit.map_or_else(|| "an unknown exit code".to_owned(), |code| format!("exit code {code}"));
+    match (claim, said) {
+        (_, Said::Nothing) => {
+            return Err(ParseError::format(format!(
+                "the output says neither that something changes nor that nothing does ({code})"
+            )));
+        }
+        (_, Said::NoChanges) if drifted > 0 => {
+            return Err(ParseError::contradiction(format!(
+                "the output says that nothing changes and lists {drifted} changes"
+            )));
+        }
+        (Claim::Drifted, Said::NoChanges) if !in_words => {
+            return Err(ParseError::contradiction(format!(
+                "{code} says that something differs, the output that nothing does"
+            )));
+        }
+        (Claim::Drifted, Said::NoChanges) => {
+            report.remark(Diagnostic::warning(format!(
+                "{code} says that something differs, the output says \"No changes.\""
+            )));
+        }
+        (_, Said::Changes) if report.resources().is_empty() => {
+            return Err(ParseError::contradiction(
+                "the output says that something changes and lists nothing",
+            ));
+        }
+        (Claim::Drifted, Said::Changes)
+            if drifted == 0 && !report.resources().iter().any(|r| r.source == Source::Plan) =>
+        {
+            return Err(ParseError::contradiction(format!(
+                "{code} says that something differs, nothing in the output explains it"
+            )));
+        }
+        (Claim::Clean, Said::Changes) if drifted > 0 => {
+            report.remark(Diagnostic::warning(format!(
+                "{code} says that nothing differs, the output lists {drifted} changes"
+            )));
+        }
+        (Claim::Clean | Claim::Drifted | Claim::Silent | Claim::Failed, Said::NoChanges | Said::Changes) => {}
+    }
+    Ok(Reading::Read(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAYS: [Said; 3] = [Said::NoChanges, Said::Changes, Said::Nothing];
+
+    fn verdict(claim: Claim, said: Said, resources: &[Resource]) -> Verdict {
+        let parsed = Parsed { said, resources: resources.to_vec(), ..Parsed::new("test") };
+        agree(claim, Some(0), parsed).unwrap_or_else(Reading::Unreadable).verdict()
+    }
+
+    #[test]
+    fn witnesses_that_agree_are_believed_and_no_others() {
+        use Verdict::{Clean, Drifted, Unreadable};
+        let update = [Resource::new(Source::Plan, "", "t", "a", Action::Update)];
+        let read = [Resource::new(Source::Plan, "", "t", "a", Action::Read)];
+        let refresh = [Resource::new(Source::Refresh, "", "t", "a", Action::Update)];
+        let table = |resources: &[Resource]| {
+            [Claim::Clean, Claim::Drifted, Claim::Silent]
+                .map(|claim| SAYS.map(|said| verdict(claim, said, resources)))
+        };
+        assert_eq!(
+            table(&[]),
+            [[Clean, Unreadable, Unreadable], [Unreadable; 3], [Clean, Unreadable, Unreadable]]
+        );
+        assert_eq!(table(&update), [[Unreadable, Drifted, Unreadable]; 3]);
+        assert_eq!(
+            table(&read),
+            [[Clean, Clean, Unreadable], [Unreadable, Clean, Unreadable], [Clean, Clean, Unreadable]]
+        );
+        assert_eq!(
+            table(&refresh),
+            [[Clean, Clean, Unreadable], [Unreadable; 3], [Clean, Clean, Unreadable]]
+        );
+    }
+
+    #[test]
+    fn a_sentence_explains_a_code_and_leaves_a_warning() {
+        let parsed = Parsed { said: Said::NoChanges, stated_in_words: true, ..Parsed::new("test") };
+        let Ok(Reading::Read(report)) = agree(Claim::Drifted, Some(2), parsed) else { panic!("not read") };
+        assert_eq!((report.verdict(), report.diagnostics().len()), (Verdict::Clean, 1));
+    }
+
+    #[test]
+    fn scopes_that_were_not_read_are_partial_and_none_read_is_failed() {
+        let unread = vec![Unread { scope: "web3".to_owned(), reason: UnreadReason::Unreachable }];
+        let parsed = |read: &[&str]| Parsed {
+            said: Said::NoChanges,
+            scopes: Scopes { read: read.iter().map(ToString::to_string).collect(), unread: unread.clone() },
+            ..Parsed::new("test")
+        };
+        let some = agree(Claim::Silent, Some(4), parsed(&["web1"])).unwrap();
+        assert_eq!((some.verdict(), some.class()), (Verdict::Partial, Some(Class::Unreachable)));
+        let none = agree(Claim::Silent, Some(4), parsed(&[])).unwrap();
+        assert_eq!((none.verdict(), none.class()), (Verdict::Failed, Some(Class::Unreachable)));
+    }
+
+    #[test]
+    fn exit_codes_of_a_check_mean_what_it_says() {
+        let codes = ExitCodes { clean: vec![0, 5], drifted: vec![3, 5] };
+        assert_eq!(
+            [Some(0), Some(3), Some(5), Some(1), None].map(|exit| codes.claim(exit)),
+            [Claim::Clean, Claim::Drifted, Claim::Silent, Claim::Failed, Claim::Silent]
+        );
+    }
+}

@@ -1,0 +1,560 @@
+//! What one run found: resources with unique identities, the scopes that were read, and the verdict that follows.
+//!
+//! Knows how findings are merged, sorted and counted. Knows nothing of any tool's format.
+
+use crate::error::{Class, Failure, ParseError};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where a tool says that something would change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// What the tool would do.
+    Plan,
+    /// What changed outside since the tool last looked (Terraform's refresh).
+    Refresh,
+}
+
+impl Source {
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Refresh => "refresh",
+        }
+    }
+}
+
+/// What would happen to a resource. The order is gravity: when equal identities merge, the gravest action stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Destroyed and created again, in either order.
+    Replace,
+    /// Destroyed or removed.
+    Delete,
+    /// Created.
+    Create,
+    /// Changed in place.
+    Update,
+    /// Only its address changes.
+    Move,
+    /// Taken under management.
+    Import,
+    /// Left alone but no longer managed.
+    Forget,
+    /// It differs; the tool doesn't say how.
+    Change,
+    /// A data source that is read while applying: reported, never drift.
+    Read,
+}
+
+impl Action {
+    /// Every action, gravest first.
+    pub const ALL: [Self; 9] = [
+        Self::Replace,
+        Self::Delete,
+        Self::Create,
+        Self::Update,
+        Self::Move,
+        Self::Import,
+        Self::Forget,
+        Self::Change,
+        Self::Read,
+    ];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Move => "move",
+            Self::Import => "import",
+            Self::Forget => "forget",
+            Self::Change => "change",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// The kind of a change of a root module's output: reported, never drift.
+pub const OUTPUT_KIND: &str = "output";
+
+/// First and last line of a resource's part of the raw standard output, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Span(pub u32, pub u32);
+
+/// One thing that the tool says would change or has changed. Identity: source, scope, kind, name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Resource {
+    /// Plan or refresh.
+    pub source: Source,
+    /// Module path, inventory host or namespace; empty at the root.
+    pub scope: String,
+    /// Resource type, module or `Kind.group`; empty where the format doesn't tell.
+    pub kind: String,
+    /// Full address, role and task, or object name; never empty.
+    pub name: String,
+    /// The gravest thing that would happen to it.
+    pub action: Action,
+    /// The name it had before a move.
+    pub previous_name: Option<String>,
+    /// Paths of the changed attributes, sorted, never their values; `None` where the format doesn't show them.
+    pub attributes: Option<Vec<String>>,
+    /// Whether it counts as drift. Set by [`DriftReport`].
+    pub drift: bool,
+    /// A planned resource that has also changed outside. Set by [`DriftReport`].
+    pub outside: bool,
+    /// Taken out of the drift by an ignore rule.
+    pub ignored: bool,
+    /// How many findings of the same identity were merged into this one.
+    pub count: u32,
+    /// Where its part of the raw standard output stands; `None` where the format is one line or a merge has several.
+    pub span: Option<Span>,
+}
+
+impl Resource {
+    /// A finding with nothing known but its identity and action.
+    pub fn new(
+        source: Source,
+        scope: impl Into<String>,
+        kind: impl Into<String>,
+        name: impl Into<String>,
+        action: Action,
+    ) -> Self {
+        Self {
+            source,
+            scope: scope.into(),
+            kind: kind.into(),
+            name: name.into(),
+            action,
+            previous_name: None,
+            attributes: None,
+            drift: false,
+            outside: false,
+            ignored: false,
+            count: 1,
+            span: None,
+        }
+    }
+
+    /// The same finding with its place in the output.
+    #[must_use]
+    pub fn with_span(mut self, first: u32, last: u32) -> Self {
+        self.span = Some(Span(first, last));
+        self
+    }
+
+    fn identity(&self) -> (Source, &str, &str, &str) {
+        (self.source, &self.scope, &self.kind, &self.name)
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.action = self.action.min(other.action);
+        self.count = self.count.saturating_add(other.count);
+        self.previous_name = self.previous_name.take().or(other.previous_name);
+        self.attributes = match (self.attributes.take(), other.attributes) {
+            (Some(mut a), Some(b)) => {
+                a.extend(b);
+                a.sort_unstable();
+                a.dedup();
+                Some(a)
+            }
+            // One of them hides its attributes: the list would be incomplete, and a rule must not rely on it.
+            _ => None,
+        };
+        self.span = None;
+    }
+}
+
+/// What was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Scopes {
+    /// Scopes whose state is known from this run, sorted.
+    pub read: Vec<String>,
+    /// Scopes that this run says nothing certain about, sorted.
+    pub unread: Vec<Unread>,
+}
+
+/// A scope that could not be read to its end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Unread {
+    /// The scope.
+    pub scope: String,
+    /// Why.
+    pub reason: UnreadReason,
+}
+
+/// Why a scope is unread; label `reason` of `driftrun_scope_unread`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnreadReason {
+    /// No connection.
+    Unreachable,
+    /// It failed on the way.
+    Failed,
+}
+
+impl UnreadReason {
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The tool that wrote the output, as far as the output tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tool {
+    /// `terraform`, `opentofu`, `ansible`, `kubectl`.
+    pub name: &'static str,
+    /// Its version, where the output names it.
+    pub version: Option<String>,
+}
+
+/// How grave a remark of the tool or of the parser is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The tool calls it an error.
+    Error,
+    /// The tool calls it a warning, or the parser found something odd that doesn't change the verdict.
+    Warning,
+}
+
+/// A remark of the tool or of the parser, without any attribute's value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// How grave.
+    pub severity: Severity,
+    /// One line.
+    pub summary: String,
+    /// Line of the raw standard output, from 1.
+    pub line: Option<u32>,
+}
+
+impl Diagnostic {
+    /// A warning without a place.
+    pub fn warning(summary: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, summary: summary.into(), line: None }
+    }
+
+    /// An error without a place.
+    pub fn error(summary: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, summary: summary.into(), line: None }
+    }
+}
+
+/// What the output itself says; never derived from the number of resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// "Nothing would change", by the format's own statement (a line, a summary, a recap, an allowed emptiness).
+    NoChanges,
+    /// "Something would change", by the format's own statement.
+    Changes,
+    /// Neither.
+    Nothing,
+}
+
+/// What a parser understood, before it is held against the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The output's own statement.
+    pub said: Said,
+    /// The statement is a sentence of the tool (`No changes.`): it explains an exit code that says "differences".
+    pub stated_in_words: bool,
+    /// Findings in the order of the output; identities may repeat.
+    pub resources: Vec<Resource>,
+    /// What was looked at.
+    pub scopes: Scopes,
+    /// The tool says that it failed as a whole.
+    pub failure: Option<Failure>,
+    /// Remarks.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The tool.
+    pub tool: Tool,
+    /// A refresh-only plan: what changed outside is all there is, so it is drift.
+    pub refresh_only: bool,
+}
+
+impl Parsed {
+    /// Nothing understood yet.
+    pub fn new(tool: &'static str) -> Self {
+        Self {
+            said: Said::Nothing,
+            stated_in_words: false,
+            resources: Vec::new(),
+            scopes: Scopes::default(),
+            failure: None,
+            diagnostics: Vec::new(),
+            tool: Tool { name: tool, version: None },
+            refresh_only: false,
+        }
+    }
+}
+
+/// How one run of a check is judged; label `verdict`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything was read, nothing drifted.
+    Clean,
+    /// Everything was read, something drifted.
+    Drifted,
+    /// Some scopes were read and others not.
+    Partial,
+    /// The command failed.
+    Failed,
+    /// The command ran past its deadline.
+    Timeout,
+    /// The output was not understood, cut, or contradicts itself.
+    Unreadable,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 6] =
+        [Self::Clean, Self::Drifted, Self::Partial, Self::Failed, Self::Timeout, Self::Unreadable];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Drifted => "drifted",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// Clean or drifted: the check did its job.
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Clean | Self::Drifted)
+    }
+}
+
+/// What one run found. Identities are unique; resources and scopes are sorted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriftReport {
+    resources: Vec<Resource>,
+    scopes: Scopes,
+    diagnostics: Vec<Diagnostic>,
+    tool: Tool,
+}
+
+impl DriftReport {
+    /// Sorts and merges the findings and decides which of them are drift.
+    ///
+    /// # Errors
+    /// [`Class::UnreadableFormat`] for a finding without a name: a series without one would help nobody, and two of them
+    /// would be the same.
+    pub fn new(parsed: Parsed) -> Result<Self, ParseError> {
+        let Parsed { mut resources, mut scopes, diagnostics, tool, refresh_only, .. } = parsed;
+        if let Some(nameless) = resources.iter().find(|r| r.name.is_empty()) {
+            let mut error =
+                ParseError::format(format!("a resource of kind {:?} without a name", nameless.kind));
+            error.line = nameless.span.map(|Span(first, _)| first);
+            return Err(error);
+        }
+        resources.sort_by(|a, b| a.identity().cmp(&b.identity()));
+        let mut merged: Vec<Resource> = Vec::with_capacity(resources.len());
+        for resource in resources {
+            match merged.last_mut() {
+                Some(last) if last.identity() == resource.identity() => last.merge(resource),
+                _ => merged.push(resource),
+            }
+        }
+        let refreshed: BTreeSet<(String, String, String)> = merged
+            .iter()
+            .filter(|r| r.source == Source::Refresh)
+            .map(|r| (r.scope.clone(), r.kind.clone(), r.name.clone()))
+            .collect();
+        for resource in &mut merged {
+            if let Some(attributes) = &mut resource.attributes {
+                attributes.sort_unstable();
+                attributes.dedup();
+            }
+            match resource.source {
+                Source::Plan => {
+                    resource.drift = resource.action != Action::Read && resource.kind != OUTPUT_KIND;
+                    if !refreshed.is_empty() {
+                        let key = (resource.scope.clone(), resource.kind.clone(), resource.name.clone());
+                        resource.outside = refreshed.contains(&key);
+                    }
+                }
+                Source::Refresh => {
+                    resource.drift = refresh_only && resource.kind != OUTPUT_KIND;
+                    resource.outside = resource.drift;
+                }
+            }
+        }
+        scopes.read.sort_unstable();
+        scopes.read.dedup();
+        scopes.unread.sort_unstable();
+        scopes.unread.dedup();
+        Ok(Self { resources: merged, scopes, diagnostics, tool })
+    }
+
+    /// The resources, sorted by identity.
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// Resources that are drift and not ignored.
+    pub fn drifted(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.iter().filter(|r| r.drift && !r.ignored)
+    }
+
+    /// What was looked at.
+    pub const fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// Remarks.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// The tool.
+    pub const fn tool(&self) -> &Tool {
+        &self.tool
+    }
+
+    /// Clean, drifted or partial.
+    pub fn verdict(&self) -> Verdict {
+        if !self.scopes.unread.is_empty() {
+            Verdict::Partial
+        } else if self.drifted().next().is_some() {
+            Verdict::Drifted
+        } else {
+            Verdict::Clean
+        }
+    }
+
+    /// Resources by source and action, merged ones counted once.
+    pub fn totals(&self) -> BTreeMap<Source, BTreeMap<Action, u64>> {
+        let mut totals: BTreeMap<Source, BTreeMap<Action, u64>> = BTreeMap::new();
+        for resource in &self.resources {
+            let n = totals.entry(resource.source).or_default().entry(resource.action).or_default();
+            *n = n.saturating_add(1);
+        }
+        totals
+    }
+
+    /// The class of a partial report: unreachable when any scope was, else failed.
+    pub fn partial_class(&self) -> Class {
+        if self.scopes.unread.iter().any(|u| u.reason == UnreadReason::Unreachable) {
+            Class::Unreachable
+        } else {
+            Class::ScopeFailed
+        }
+    }
+
+    /// Lets refresh entries without a planned change count as drift.
+    pub fn count_refresh(&mut self) {
+        let planned: BTreeSet<(String, String, String)> = self
+            .resources
+            .iter()
+            .filter(|r| r.source == Source::Plan && r.drift)
+            .map(|r| (r.scope.clone(), r.kind.clone(), r.name.clone()))
+            .collect();
+        for resource in self.resources.iter_mut().filter(|r| r.source == Source::Refresh) {
+            let key = (resource.scope.clone(), resource.kind.clone(), resource.name.clone());
+            resource.drift = resource.kind != OUTPUT_KIND && !planned.contains(&key);
+            resource.outside = resource.drift;
+        }
+    }
+
+    /// Marks resources as ignored where `ignored` says so, and adds remarks.
+    pub fn ignore(&mut self, mut ignored: impl FnMut(&Resource) -> bool, remarks: Vec<Diagnostic>) {
+        for resource in &mut self.resources {
+            resource.ignored = resource.drift && ignored(resource);
+        }
+        self.diagnostics.extend(remarks);
+    }
+
+    pub(crate) fn remark(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(resources: Vec<Resource>) -> Parsed {
+        Parsed { resources, said: Said::Changes, ..Parsed::new("test") }
+    }
+
+    fn plan(name: &str, action: Action) -> Resource {
+        Resource::new(Source::Plan, "", "t", name, action)
+    }
+
+    #[test]
+    fn equal_identities_merge_and_the_gravest_action_stays() {
+        let report = DriftReport::new(parsed(vec![
+            plan("b", Action::Create),
+            plan("a", Action::Update).with_span(3, 4),
+            plan("a", Action::Delete).with_span(7, 8),
+        ]))
+        .unwrap();
+        let merged = Resource { count: 2, drift: true, span: None, ..plan("a", Action::Delete) };
+        let single = Resource { drift: true, ..plan("b", Action::Create) };
+        assert_eq!(report.resources(), [merged, single]);
+    }
+
+    #[test]
+    fn a_nameless_resource_is_refused_with_its_line() {
+        let error = DriftReport::new(parsed(vec![plan("", Action::Create).with_span(9, 9)])).unwrap_err();
+        assert_eq!((error.class, error.line), (Class::UnreadableFormat, Some(9)));
+    }
+
+    #[test]
+    fn reads_and_outputs_are_never_drift() {
+        let report = DriftReport::new(parsed(vec![
+            plan("data.x.y", Action::Read),
+            Resource::new(Source::Plan, "", OUTPUT_KIND, "o", Action::Update),
+        ]))
+        .unwrap();
+        assert_eq!(report.verdict(), Verdict::Clean);
+    }
+
+    #[test]
+    fn what_changed_outside_is_drift_only_when_planned_or_refresh_only() {
+        let refresh = |name: &str| Resource::new(Source::Refresh, "", "t", name, Action::Update);
+        let both = parsed(vec![plan("a", Action::Update), refresh("a"), refresh("b")]);
+        let view = |report: &DriftReport| {
+            report
+                .resources()
+                .iter()
+                .map(|r| (r.source, r.name.clone(), r.drift, r.outside))
+                .collect::<Vec<_>>()
+        };
+        let mut report = DriftReport::new(both.clone()).unwrap();
+        assert_eq!(
+            view(&report),
+            [
+                (Source::Plan, "a".to_owned(), true, true),
+                (Source::Refresh, "a".to_owned(), false, false),
+                (Source::Refresh, "b".to_owned(), false, false),
+            ]
+        );
+        report.count_refresh();
+        assert_eq!(
+            view(&report),
+            [
+                (Source::Plan, "a".to_owned(), true, true),
+                (Source::Refresh, "a".to_owned(), false, false),
+                (Source::Refresh, "b".to_owned(), true, true),
+            ]
+        );
+        let only = DriftReport::new(Parsed { refresh_only: true, ..parsed(vec![refresh("b")]) }).unwrap();
+        assert_eq!(only.verdict(), Verdict::Drifted);
+    }
+}

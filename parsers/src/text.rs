@@ -1,0 +1,131 @@
+//! Lines of terminal output: numbers, line ends, colours. Nothing of any tool's words.
+
+use memchr::{memchr, memchr_iter};
+use std::borrow::Cow;
+
+/// One line without its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// From 1, counted by `\n`.
+    pub number: u32,
+    /// The bytes before `\n`, without the `\r` of a CRLF.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// The line without colours; borrows when there are none.
+    pub fn plain(&self) -> Cow<'a, [u8]> {
+        strip_ansi(self.bytes)
+    }
+}
+
+/// Iterates over lines. Only `\n` ends one: a lone `\r`, `\x0b` or U+2028 belongs to the line it stands in.
+#[derive(Clone, Debug)]
+pub struct Lines<'a> {
+    rest: Option<&'a [u8]>,
+    number: u32,
+}
+
+/// The lines of `text`. A last line without `\n` counts; the emptiness after a final `\n` doesn't.
+pub fn lines(text: &[u8]) -> Lines<'_> {
+    Lines { rest: Some(text).filter(|t| !t.is_empty()), number: 0 }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Line<'a>> {
+        let rest = self.rest?;
+        self.number = self.number.saturating_add(1);
+        let (line, rest) = match memchr(b'\n', rest) {
+            Some(at) => {
+                let (line, tail) = rest.split_at_checked(at)?;
+                (line, tail.split_first().map(|(_, tail)| tail).filter(|tail| !tail.is_empty()))
+            }
+            None => (rest, None),
+        };
+        self.rest = rest;
+        Some(Line { number: self.number, bytes: line.strip_suffix(b"\r").unwrap_or(line) })
+    }
+}
+
+/// How many lines `text` has, by the rule of [`lines`].
+pub fn count_lines(text: &[u8]) -> u32 {
+    let ends = memchr_iter(b'\n', text).count();
+    let open = usize::from(text.last().is_some_and(|&b| b != b'\n'));
+    u32::try_from(ends.saturating_add(open)).unwrap_or(u32::MAX)
+}
+
+/// `bytes` without ANSI escape sequences: CSI (`ESC [ … letter`) and OSC (`ESC ] … BEL or ESC \`). A lone ESC stays.
+pub fn strip_ansi(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(0x1b, bytes).is_none() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = memchr(0x1b, rest) {
+        let (before, escape) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        out.extend_from_slice(before);
+        if let Some(after) = sequence(escape) {
+            rest = after;
+        } else {
+            out.push(0x1b);
+            rest = escape.split_first().map_or(&[][..], |(_, tail)| tail);
+        }
+    }
+    out.extend_from_slice(rest);
+    Cow::Owned(out)
+}
+
+/// What follows the escape sequence that `bytes` begins with.
+fn sequence(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes {
+        [0x1b, b'[', rest @ ..] => {
+            // ECMA-48 5.4: parameter bytes 0x30–0x3F, intermediate bytes 0x20–0x2F, one final byte 0x40–0x7E.
+            let end = rest.iter().position(|b| !(0x20..=0x3f).contains(b))?;
+            let (last, tail) = rest.get(end..)?.split_first()?;
+            (0x40..=0x7e).contains(last).then_some(tail)
+        }
+        [0x1b, b']', rest @ ..] => {
+            let end = rest.iter().position(|b| matches!(b, 0x07 | 0x1b))?;
+            match rest.get(end..)? {
+                [0x07, tail @ ..] | [0x1b, b'\\', tail @ ..] => Some(tail),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// `bytes` as text; invalid UTF-8 becomes U+FFFD.
+pub fn string(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &[u8]) -> Vec<(u32, &[u8])> {
+        lines(text).map(|l| (l.number, l.bytes)).collect()
+    }
+
+    #[test]
+    fn only_a_newline_ends_a_line() {
+        assert_eq!(all(b""), []);
+        assert_eq!(all(b"\n"), [(1, &b""[..])]);
+        assert_eq!(all(b"a\r\nb\x0bc\rd\n\ne"), [(1, &b"a"[..]), (2, b"b\x0bc\rd"), (3, b""), (4, b"e")]);
+        for text in [&b""[..], b"\n", b"a", b"a\n", b"a\n\nb"] {
+            assert_eq!(count_lines(text) as usize, all(text).len());
+        }
+    }
+
+    #[test]
+    fn colours_go_and_everything_else_stays() {
+        assert_eq!(&*strip_ansi(b"\x1b[1m  # a\x1b[0m will"), b"  # a will");
+        assert_eq!(&*strip_ansi(b"\x1b[38;5;9mx\x1b]8;;http://e\x1b\\y\x1b[K"), b"xy");
+        assert_eq!(&*strip_ansi(b"a\x1bZ\x1b["), b"a\x1bZ\x1b[");
+        assert!(matches!(strip_ansi(b"plain"), Cow::Borrowed(_)));
+    }
+}

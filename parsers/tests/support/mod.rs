@@ -1,0 +1,128 @@
+//! Recorded outputs from `fixtures/<parser>/<case>/`: what made them, what they print, what must be read from them.
+
+use driftrun_parsers::{File, Input, Parser, Reading, Stream};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One recorded run.
+pub struct Fixture {
+    pub parser: &'static Parser,
+    pub dir: PathBuf,
+    /// The command line whose exit code counts.
+    pub command: Vec<String>,
+    /// The command line that printed `stdout`: `command`, or the report command after it.
+    pub report: Vec<String>,
+    pub exit: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl Fixture {
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.parser.name, self.dir.file_name().unwrap().to_string_lossy())
+    }
+
+    /// Reads the fixture with `stdout` in place of the recorded one.
+    pub fn read(&self, stdout: &[u8]) -> Reading {
+        let argv: Vec<&str> = self.command.iter().map(String::as_str).collect();
+        let files: Vec<File<'_>> = self.files.iter().map(|(path, bytes)| File { path, bytes }).collect();
+        let input = Input {
+            argv: &argv,
+            exit: Some(self.exit),
+            stdout: Stream::whole(stdout),
+            stderr: Stream::whole(&self.stderr),
+            files: &files,
+        };
+        driftrun_parsers::read(self.parser, None, &input)
+    }
+}
+
+/// Every fixture. Panics when there is none: a walker that walks nothing proves nothing.
+pub fn fixtures() -> Vec<Fixture> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let mut found = Vec::new();
+    for folder in folders(&root) {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let parser =
+            driftrun_parsers::by_name(&name).unwrap_or_else(|| panic!("fixtures/{name}: no such parser"));
+        let before = found.len();
+        found.extend(folders(&folder).into_iter().map(|dir| load(parser, dir)));
+        assert!(found.len() > before, "fixtures/{name} is empty");
+    }
+    for parser in driftrun_parsers::ALL {
+        assert!(found.iter().any(|fixture| fixture.parser == *parser), "no fixtures/{}", parser.name);
+    }
+    assert!(!found.is_empty(), "no fixtures");
+    found
+}
+
+fn folders(root: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(root)
+        .unwrap_or_else(|e| panic!("{}: {e}", root.display()))
+        .map(|e| e.unwrap().path())
+        .collect();
+    found.retain(|path| path.is_dir());
+    found.sort();
+    found
+}
+
+fn load(parser: &'static Parser, dir: PathBuf) -> Fixture {
+    let bytes =
+        |name: &str| fs::read(dir.join(name)).unwrap_or_else(|e| panic!("{}/{name}: {e}", dir.display()));
+    let text = |name: &str| String::from_utf8(bytes(name)).unwrap();
+    let commands = text("command");
+    let mut commands = commands
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+        .map(|line| words(line).collect());
+    let command: Vec<String> = commands.next().unwrap_or_else(|| panic!("{}: no command", dir.display()));
+    let report = commands.next().unwrap_or_else(|| command.clone());
+    let files = dir.join("files");
+    let files = if files.is_dir() {
+        fs::read_dir(&files)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).unwrap()))
+            .collect()
+    } else {
+        Vec::new()
+    };
+    Fixture {
+        parser,
+        command,
+        report,
+        exit: text("exit").trim().parse().unwrap(),
+        stdout: bytes("stdout"),
+        stderr: bytes("stderr"),
+        files,
+        dir,
+    }
+}
+
+/// Splits on blanks; single quotes hold blanks together.
+pub fn words(line: &str) -> impl Iterator<Item = String> {
+    let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
+    for c in line.chars() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                any = true;
+            }
+            ' ' if !quoted => {
+                if any {
+                    words.push(std::mem::take(&mut word));
+                }
+                any = false;
+            }
+            _ => {
+                word.push(c);
+                any = true;
+            }
+        }
+    }
+    if any {
+        words.push(word);
+    }
+    words.into_iter()
+}

@@ -1,0 +1,2 @@
+//! driftrun.
+fn main() {}
