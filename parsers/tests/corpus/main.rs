@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 type Check = Box<dyn Fn(&DriftReport) -> Result<(), String>>;
 
 /// One file of the corpus with what is known of it.
-pub struct Case {
+struct Case {
     /// Path below the corpus, for people.
-    pub path: String,
-    pub parser: &'static str,
+    path: String,
+    parser: &'static str,
     /// The command line whose exit code counts, where known.
-    pub argv: Vec<String>,
-    pub exit: Option<i32>,
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
+    argv: Vec<String>,
+    exit: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
     /// A recorded run of a version that this project promises to read exactly: refusing is wrong, too.
-    pub promised: bool,
+    promised: bool,
     /// Says what is wrong with a report that was read.
-    pub check: Check,
+    check: Check,
     /// Verdicts that are right.
-    pub verdicts: Vec<Verdict>,
+    verdicts: Vec<Verdict>,
 }
 
 impl Case {
