@@ -245,7 +245,7 @@ fn failed(parser: &Parser, input: &Input<'_>) -> Reading {
     let parsed = (parser.parse)(input).ok();
     let failure = parsed.as_ref().and_then(|parsed| parsed.failure.clone()).unwrap_or_else(|| {
         let code = input.exit.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-        let summary = first_words(input.stderr.bytes());
+        let summary = text::first_words(input.stderr.bytes());
         let summary = if summary.is_empty() {
             format!("exit code {code}")
         } else {
@@ -255,14 +255,6 @@ fn failed(parser: &Parser, input: &Input<'_>) -> Reading {
     });
     let partial = parsed.and_then(|parsed| DriftReport::new(parsed).ok()).map(Box::new);
     Reading::Failed { failure, partial }
-}
-
-/// The first line of stderr that holds a word, cut to 200 characters.
-fn first_words(stderr: &[u8]) -> String {
-    let line = text::lines(stderr)
-        .map(|line| text::string(&line.plain()))
-        .find(|line| line.chars().any(char::is_alphanumeric));
-    line.unwrap_or_default().trim().chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 fn agree(claim: Claim, exit: Option<i32>, parsed: Parsed) -> Result<Reading, ParseError> {

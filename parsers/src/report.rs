@@ -152,6 +152,14 @@ impl Resource {
         (self.source, &self.scope, &self.kind, &self.name)
     }
 
+    fn key(&self) -> (String, String, String) {
+        (self.scope.clone(), self.kind.clone(), self.name.clone())
+    }
+
+    fn can_drift(&self) -> bool {
+        self.action != Action::Read && self.kind != OUTPUT_KIND
+    }
+
     fn merge(&mut self, other: Self) {
         self.action = self.action.min(other.action);
         self.count = self.count.saturating_add(other.count);
@@ -370,35 +378,33 @@ impl DriftReport {
                 _ => merged.push(resource),
             }
         }
-        let refreshed: BTreeSet<(String, String, String)> = merged
-            .iter()
-            .filter(|r| r.source == Source::Refresh)
-            .map(|r| (r.scope.clone(), r.kind.clone(), r.name.clone()))
-            .collect();
         for resource in &mut merged {
             if let Some(attributes) = &mut resource.attributes {
                 attributes.sort_unstable();
                 attributes.dedup();
             }
-            match resource.source {
-                Source::Plan => {
-                    resource.drift = resource.action != Action::Read && resource.kind != OUTPUT_KIND;
-                    if !refreshed.is_empty() {
-                        let key = (resource.scope.clone(), resource.kind.clone(), resource.name.clone());
-                        resource.outside = refreshed.contains(&key);
-                    }
-                }
-                Source::Refresh => {
-                    resource.drift = refresh_only && resource.kind != OUTPUT_KIND;
-                    resource.outside = resource.drift;
-                }
-            }
+            resource.drift = resource.source == Source::Plan && resource.can_drift();
+        }
+        let mut report = Self { resources: merged, scopes: Scopes::default(), diagnostics, tool };
+        let refreshed = report.keys(|r| r.source == Source::Refresh);
+        for resource in
+            report.resources.iter_mut().filter(|r| r.source == Source::Plan && !refreshed.is_empty())
+        {
+            resource.outside = refreshed.contains(&resource.key());
+        }
+        if refresh_only {
+            report.count_refresh();
         }
         scopes.read.sort_unstable();
         scopes.read.dedup();
         scopes.unread.sort_unstable();
         scopes.unread.dedup();
-        Ok(Self { resources: merged, scopes, diagnostics, tool })
+        report.scopes = scopes;
+        Ok(report)
+    }
+
+    fn keys(&self, which: impl Fn(&Resource) -> bool) -> BTreeSet<(String, String, String)> {
+        self.resources.iter().filter(|r| which(r)).map(Resource::key).collect()
     }
 
     /// The resources, sorted by identity.
@@ -439,8 +445,13 @@ impl DriftReport {
 
     /// Resources by source and action, merged ones counted once.
     pub fn totals(&self) -> BTreeMap<Source, BTreeMap<Action, u64>> {
+        Self::totals_of(&self.resources)
+    }
+
+    /// Resources by source and action, merged ones counted once.
+    pub fn totals_of(resources: &[Resource]) -> BTreeMap<Source, BTreeMap<Action, u64>> {
         let mut totals: BTreeMap<Source, BTreeMap<Action, u64>> = BTreeMap::new();
-        for resource in &self.resources {
+        for resource in resources {
             let n = totals.entry(resource.source).or_default().entry(resource.action).or_default();
             *n = n.saturating_add(1);
         }
@@ -458,15 +469,9 @@ impl DriftReport {
 
     /// Lets refresh entries without a planned change count as drift.
     pub fn count_refresh(&mut self) {
-        let planned: BTreeSet<(String, String, String)> = self
-            .resources
-            .iter()
-            .filter(|r| r.source == Source::Plan && r.drift)
-            .map(|r| (r.scope.clone(), r.kind.clone(), r.name.clone()))
-            .collect();
+        let planned = self.keys(|r| r.source == Source::Plan && r.drift);
         for resource in self.resources.iter_mut().filter(|r| r.source == Source::Refresh) {
-            let key = (resource.scope.clone(), resource.kind.clone(), resource.name.clone());
-            resource.drift = resource.kind != OUTPUT_KIND && !planned.contains(&key);
+            resource.drift = resource.can_drift() && !planned.contains(&resource.key());
             resource.outside = resource.drift;
         }
     }

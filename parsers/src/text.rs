@@ -98,6 +98,13 @@ fn sequence(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// The first line that holds a letter or digit, without colours and control characters, at most 200 characters.
+pub fn first_words(text: &[u8]) -> String {
+    let line =
+        lines(text).map(|line| string(&line.plain())).find(|line| line.chars().any(char::is_alphanumeric));
+    line.unwrap_or_default().trim().chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
 /// `bytes` as text; invalid UTF-8 becomes U+FFFD.
 pub fn string(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -1,0 +1,434 @@
+//! Puts everything together: from parsed arguments to an exit code. The order in which things start and stop is here.
+
+use crate::board::{Board, LastRun};
+use crate::check::{self, Check, ReaderChoice};
+use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve, ShowOutput, WebFlags};
+use crate::config::{self, Config};
+use crate::run::{Runner, Stop};
+use crate::schedule::Schedule;
+use crate::show::{self, Shown};
+use crate::supervise::{Clock, Place, record, supervise};
+use crate::web::{self, Bound, Show};
+use crate::{log, metrics, reader};
+use driftrun_parsers::{Document, DriftReport, Input, Parser, Reading, Resource, Stream, Tool};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// How often orphans that belong to no run are looked for.
+const STRAYS: Duration = Duration::from_secs(30);
+
+/// Why driftrun could not do what it was asked; printed once, at the top.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What kept it from doing so; the exit code is then 1.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    log::init(cli.log_format, cli.log_level);
+    match cli.command {
+        Command::Watch(watch) => {
+            let check = Check { interval: watch.interval, ..from_flags(&watch.check, &watch.command)? };
+            serve(vec![check], 1, &watch.web, true)
+        }
+        Command::Serve(Serve { config, web }) => {
+            let Config { checks, max_concurrent, warnings } = config::load(&config)?;
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            serve(checks, max_concurrent, &web, false)
+        }
+        Command::Once(arguments) => once(&arguments),
+        Command::Parse(arguments) => parse(&arguments),
+        Command::Parsers { name } => parsers(name.as_deref()),
+        Command::Config(ConfigCommand::Check { file }) => {
+            let Config { checks, warnings, .. } = config::load(&file)?;
+            for warning in &warnings {
+                eprintln!("warning: {warning}");
+            }
+            let checks =
+                if checks.len() == 1 { "1 check".to_owned() } else { format!("{} checks", checks.len()) };
+            print(&format!("{} is good: {checks}\n", file.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// One check from the command line, held to the same rules as one from a file.
+fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
+    let program = command.first().map(String::as_str).unwrap_or_default();
+    let name = flags.name.clone().unwrap_or_else(|| default_name(program));
+    if !check::is_name(&name) {
+        return Err(Error(format!(
+            "check name {name:?}: use 1 to 128 letters, digits, '_', '.', '-', and begin with a letter or digit"
+        )));
+    }
+    let mut labels = BTreeMap::new();
+    for (name, value) in &flags.label {
+        check::check_label_name(name).map_err(Error)?;
+        labels.insert(name.clone(), value.clone());
+    }
+    let workdir = match &flags.workdir {
+        Some(path) if !path.is_dir() => {
+            return Err(Error(format!("--workdir {}: no such folder", path.display())));
+        }
+        Some(path) => Some(std::path::absolute(path)?),
+        None => None,
+    };
+    let reader = match flags.parser.as_str() {
+        "auto" => ReaderChoice::auto(command),
+        "none" => ReaderChoice::ExitCode,
+        name => ReaderChoice::Parser(parser_named(name)?),
+    };
+    let tmp_base = std::env::temp_dir();
+    if let Some(problem) = config::tmp_base_problem(&tmp_base) {
+        return Err(Error(format!("TMPDIR: {problem}")));
+    }
+    Ok(Check {
+        labels,
+        command: command.to_vec(),
+        workdir,
+        env: flags.env.iter().cloned().collect(),
+        reader,
+        timeout: flags.timeout,
+        kill_grace: flags.kill_grace,
+        max_output: usize::try_from(flags.max_output).unwrap_or(usize::MAX),
+        tmp_base,
+        ..Check::recorded(&name)
+    })
+}
+
+/// The program's file name, with what can't stand in a check's name left out.
+fn default_name(program: &str) -> String {
+    let base =
+        Path::new(program).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = base
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+        .take(128)
+        .collect();
+    let name = name.trim_start_matches(['_', '.', '-']);
+    if name.is_empty() { "check".to_owned() } else { name.to_owned() }
+}
+
+fn parser_named(name: &str) -> Result<&'static Parser> {
+    driftrun_parsers::by_name(name).ok_or_else(|| {
+        let known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
+        Error(format!("unknown parser {name:?}; known: {}, auto, none", known.join(", ")))
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .thread_stack_size(1 << 20)
+        .thread_keep_alive(Duration::from_mins(1))
+        .enable_all()
+        .build()?)
+}
+
+/// Listens, runs the checks on their schedules, and ends when a signal says so.
+fn serve(checks: Vec<Check>, max_concurrent: usize, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
+    runtime()?.block_on(async {
+        let stop = stop_on_signals()?;
+        let mut listeners = Vec::new();
+        for address in &flags.listen {
+            listeners.push(web::bind(address).await.map_err(Error)?);
+        }
+        let runner = Arc::new(Runner::start()?);
+        let now = Clock::SYSTEM.now();
+        for listener in &listeners {
+            tracing::info!(address = %listener.address, checks = checks.len(), "listening");
+        }
+        let board = Arc::new(Board::new(checks, now));
+        let bound = Bound {
+            listeners,
+            metrics_path: flags.telemetry_path.clone(),
+            show: match flags.output {
+                ShowOutput::Auto => None,
+                ShowOutput::Always => Some(Show::Output),
+                ShowOutput::Never => Some(Show::TablesOnly),
+            },
+        };
+        // The server outlives the runs: a last scrape can still see how they ended.
+        let server_stop = tokio_util::sync::CancellationToken::new();
+        let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
+        let permits = Arc::new(Semaphore::new(max_concurrent));
+        let mut lives = JoinSet::new();
+        for (position, check) in board.checks().into_iter().enumerate() {
+            let schedule = if at_once {
+                Schedule::at_once(now, check.interval)
+            } else {
+                Schedule::splayed(now, check.interval, &check.name)
+            };
+            let place = Place {
+                board: Arc::clone(&board),
+                position,
+                permits: Arc::clone(&permits),
+                clock: Clock::SYSTEM,
+            };
+            let (runner, stop) = (Arc::clone(&runner), stop.clone());
+            lives.spawn(async move {
+                let run = |check: Arc<Check>, stop: Stop| {
+                    let runner = Arc::clone(&runner);
+                    async move { runner.run(&check, &stop).await }
+                };
+                supervise(check, schedule, place, stop, run).await;
+            });
+        }
+        let strays = tokio::spawn(end_strays(Arc::clone(&runner)));
+        stop.soft.cancelled().await;
+        tracing::info!("stopping");
+        lives.join_all().await;
+        strays.abort();
+        runner.end_strays().await;
+        server_stop.cancel();
+        let _ = server.await;
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn end_strays(runner: Arc<Runner>) {
+    loop {
+        tokio::time::sleep(STRAYS).await;
+        let ended = runner.end_strays().await;
+        if ended > 0 {
+            tracing::warn!(processes = ended, "ended orphans that belong to no run");
+        }
+    }
+}
+
+/// The first TERM or INT asks for an end, the second one for an end at once.
+fn stop_on_signals() -> Result<Stop> {
+    let stop = Stop::default();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        for token in [&stopping.soft, &stopping.hard] {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Every check once, as many at a time as the configuration allows.
+fn once(arguments: &Once) -> Result<ExitCode> {
+    let Config { checks, max_concurrent, warnings } = match &arguments.config {
+        Some(file) => config::load(file)?,
+        None => Config {
+            checks: vec![from_flags(&arguments.check, &arguments.command)?],
+            max_concurrent: 1,
+            warnings: Vec::new(),
+        },
+    };
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    runtime()?.block_on(async {
+        let stop = stop_on_signals()?;
+        let runner = Arc::new(Runner::start()?);
+        let board = Arc::new(Board::new(checks, Clock::SYSTEM.now()));
+        let permits = Arc::new(Semaphore::new(max_concurrent));
+        let mut lives = JoinSet::new();
+        for (position, check) in board.checks().into_iter().enumerate() {
+            let place = Place {
+                board: Arc::clone(&board),
+                position,
+                permits: Arc::clone(&permits),
+                clock: Clock::SYSTEM,
+            };
+            let (runner, stop) = (Arc::clone(&runner), stop.clone());
+            lives.spawn(async move {
+                let Ok(_permit) = place.permits.acquire().await else { return };
+                if stop.soft.is_cancelled() {
+                    return;
+                }
+                let outcome = runner.run(&check, &stop).await;
+                if outcome.end != crate::outcome::End::Cancelled {
+                    record(check, &place, outcome).await;
+                }
+            });
+        }
+        lives.join_all().await;
+        runner.end_strays().await;
+        let snapshot = board.snapshot();
+        let mut shown = Vec::new();
+        let mut verdicts = Vec::new();
+        for view in &snapshot.views {
+            let Some(last) = &view.state.last else { continue };
+            verdicts.push(last.verdict);
+            let resources: Vec<Resource> = view
+                .state
+                .drift
+                .iter()
+                .flat_map(|drift| drift.resources.iter())
+                .map(|seen| seen.resource.clone())
+                .collect();
+            shown.push((
+                view.check.name.as_str(),
+                last,
+                view.state.drift.as_ref().map(|drift| &drift.tool),
+                view.state.parser,
+                resources,
+            ));
+        }
+        let documents: Vec<Shown<'_>> = shown
+            .iter()
+            .map(|(name, last, tool, parser, resources)| Shown {
+                name: Some(name),
+                document: document(last, *tool, *parser, resources),
+            })
+            .collect();
+        print(&match arguments.format {
+            Format::Table => show::table(&documents),
+            Format::Prometheus => metrics::render_once(&snapshot),
+            Format::Json => {
+                let by_name: serde_json::Map<String, serde_json::Value> = documents
+                    .iter()
+                    .filter_map(|shown| {
+                        Some((shown.name?.to_owned(), serde_json::to_value(&shown.document).ok()?))
+                    })
+                    .collect();
+                serde_json::to_string_pretty(&by_name)? + "\n"
+            }
+        })?;
+        if verdicts.len() < snapshot.views.len() {
+            return Err(Error("stopped before every check had run".to_owned()));
+        }
+        Ok(ExitCode::from(show::exit_code(verdicts.into_iter())))
+    })
+}
+
+/// The report of a check's only run.
+fn document<'a>(
+    last: &'a LastRun,
+    tool: Option<&'a Tool>,
+    parser: Option<&'static Parser>,
+    resources: &'a [Resource],
+) -> Document<'a> {
+    Document {
+        parser: parser.map_or("none", |parser| parser.name),
+        tool: tool.map(|tool| tool.name),
+        tool_version: tool.and_then(|tool| tool.version.as_deref()),
+        verdict: last.verdict,
+        reason: last.reason.clone(),
+        resources,
+        scopes: last.scopes.clone().unwrap_or_default(),
+        totals: DriftReport::totals_of(resources),
+        diagnostics: &last.diagnostics,
+    }
+}
+
+/// A recorded output in, a report out.
+fn parse(arguments: &Parse) -> Result<ExitCode> {
+    let parser = arguments.parser.as_deref().map(parser_named).transpose()?;
+    let stdout = arguments.file.as_deref().map_or_else(read_stdin, read_file)?;
+    let stderr = arguments.stderr.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    let input = Input {
+        argv: &[],
+        exit: arguments.exit_code,
+        stdout: Stream::whole(&stdout),
+        stderr: Stream::whole(&stderr),
+        files: &[],
+    };
+    let (name, reading) = match reader::read_recorded(parser, &input) {
+        Ok((parser, evidence, reading)) => {
+            if let Some(evidence) = evidence {
+                eprintln!("driftrun: detected {} because of {evidence}", parser.name);
+            }
+            (parser.name, reading)
+        }
+        Err(error) => ("auto", Reading::Unreadable(error)),
+    };
+    let verdict = reading.verdict();
+    print(&match arguments.format {
+        Format::Table => show::table(&[Shown { name: None, document: reading.document(name) }]),
+        Format::Json => serde_json::to_string_pretty(&reading.document(name))? + "\n",
+        Format::Prometheus => {
+            metrics::render_report("parse", driftrun_parsers::by_name(name), reading, Clock::SYSTEM.now())
+        }
+    })?;
+    Ok(ExitCode::from(show::exit_code(std::iter::once(verdict))))
+}
+
+fn read_stdin() -> Result<Vec<u8>> {
+    if io::stdin().is_terminal() {
+        eprintln!("driftrun: reading standard input; end it with Ctrl-D");
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error(format!("can't read {}: {error}", path.display())))
+}
+
+fn parsers(name: Option<&str>) -> Result<ExitCode> {
+    let mut out = String::new();
+    match name {
+        None => {
+            let width = driftrun_parsers::ALL.iter().map(|parser| parser.name.len()).max().unwrap_or(0);
+            for parser in driftrun_parsers::ALL {
+                let _ = write!(
+                    out,
+                    "{:width$}  {}\n{:width$}    {}\n",
+                    parser.name, parser.about, "", parser.recommended
+                );
+            }
+        }
+        Some(name) => {
+            let parser = parser_named(name)?;
+            let actions: Vec<&str> = parser.actions.iter().map(|action| action.as_str()).collect();
+            let codes: Vec<String> = parser.drift_codes.iter().map(ToString::to_string).collect();
+            let codes = if codes.is_empty() { "none".to_owned() } else { codes.join(", ") };
+            let _ = write!(
+                out,
+                "{}: {}\n\nUse it with:\n  {}\n\nActions it tells apart: {}\nExit codes that say \"differences\": {codes}\n",
+                parser.name,
+                parser.about,
+                parser.recommended,
+                actions.join(", ")
+            );
+        }
+    }
+    print(&out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// To stdout; a reader that has gone away is no error.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,368 @@
+//! What is known of every check: the only place where state changes, by [`CheckState::apply`] alone.
+
+use crate::check::Check;
+use crate::metrics::{self, Rendered};
+use crate::outcome::{Captured, End, Outcome, Stage};
+use crate::reader::{self, Judgement};
+use crate::snapshot::{Snapshot, View};
+use driftrun_parsers::{Class, Diagnostic, Parser, Reading, Resource, Scopes, Source, Tool, Verdict};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Bytes of each stream of the last run that are kept for its page.
+const KEPT: usize = 1 << 20;
+
+/// Everything known of one check.
+#[derive(Clone, Debug)]
+pub struct CheckState {
+    /// When its configuration was loaded.
+    pub loaded: Timestamp,
+    /// Since when a run is under way.
+    pub running: Option<Timestamp>,
+    /// When the next run is due.
+    pub next_run: Option<Timestamp>,
+    /// The last run that came to an end.
+    pub last: Option<Arc<LastRun>>,
+    /// When the last run that was clean or drifted ended.
+    pub last_success: Option<Timestamp>,
+    /// Counts since loading.
+    pub counters: Counters,
+    /// What the last good report said; kept through failures.
+    pub drift: Option<Drift>,
+    /// The parser that reads this check, as far as it is known.
+    pub parser: Option<&'static Parser>,
+}
+
+/// Counts since the configuration was loaded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// Runs by verdict.
+    pub runs: BTreeMap<Verdict, u64>,
+    /// Runs by exit code.
+    pub exits: BTreeMap<i32, u64>,
+    /// Runs that were neither clean nor drifted, by class.
+    pub failures: BTreeMap<Class, u64>,
+    /// Slots that went by while a run was under way.
+    pub skipped: u64,
+    /// Processes ended because their time was over.
+    pub killed_deadline: u64,
+    /// Processes ended because their leader had left them.
+    pub killed_leftover: u64,
+    /// User CPU time.
+    pub cpu_user: Duration,
+    /// System CPU time.
+    pub cpu_system: Duration,
+    /// Sum of the runs' durations.
+    pub duration: Duration,
+}
+
+/// The last run that came to an end.
+#[derive(Clone, Debug)]
+pub struct LastRun {
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How long it took, by the monotonic clock.
+    pub duration: Duration,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Its class, when it is neither clean nor drifted.
+    pub class: Option<Class>,
+    /// Why, when it is neither clean nor drifted.
+    pub reason: Option<String>,
+    /// The command's exit code; `None` when it ended otherwise or never ran.
+    pub code: Option<i32>,
+    /// Which command ended it.
+    pub stage: Stage,
+    /// How it ended.
+    pub end: End,
+    /// Bytes on standard output.
+    pub stdout_bytes: u64,
+    /// Bytes on standard error.
+    pub stderr_bytes: u64,
+    /// Whether output went over the limit.
+    pub truncated: bool,
+    /// The largest resident set of any of its processes, in bytes.
+    pub max_resident: u64,
+    /// A process that outlived the run held a pipe.
+    pub leaked: bool,
+    /// Remarks of the tool, the parser and the ignore rules.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Standard output for the page, at most its first and last parts.
+    pub stdout: Captured,
+    /// Standard error for the page.
+    pub stderr: Captured,
+    /// The scopes of its report, where it has one.
+    pub scopes: Option<Scopes>,
+}
+
+/// What drifts, as the last good reports say, scope by scope.
+#[derive(Clone, Debug)]
+pub struct Drift {
+    /// Sorted by identity: source, scope, kind, name.
+    pub resources: Arc<Vec<Seen>>,
+    /// The tool.
+    pub tool: Tool,
+    /// The parser.
+    pub parser: &'static Parser,
+    /// Ignore rules that matched nothing in the last good report.
+    pub unused_rules: usize,
+    /// When the last good or partial report was made.
+    pub reported: Timestamp,
+}
+
+/// A resource and since when it has been seen, whatever its action was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The resource as it was seen last.
+    pub resource: Resource,
+    /// When it was seen first.
+    pub first_seen: Timestamp,
+}
+
+impl Seen {
+    /// Whether it is drift that counts.
+    pub const fn counts(&self) -> bool {
+        self.resource.drift && !self.resource.ignored
+    }
+}
+
+type Identity = (Source, String, String, String);
+
+fn identity(resource: &Resource) -> Identity {
+    (resource.source, resource.scope.clone(), resource.kind.clone(), resource.name.clone())
+}
+
+impl CheckState {
+    /// Nothing has happened yet.
+    pub fn new(check: &Check, loaded: Timestamp) -> Self {
+        let parser = match &check.reader {
+            crate::check::ReaderChoice::Parser(parser) => Some(*parser),
+            crate::check::ReaderChoice::ExitCode
+            | crate::check::ReaderChoice::OneOf(_)
+            | crate::check::ReaderChoice::Any => None,
+        };
+        Self {
+            loaded,
+            running: None,
+            next_run: None,
+            last: None,
+            last_success: None,
+            counters: Counters::default(),
+            drift: None,
+            parser,
+        }
+    }
+
+    /// Takes in one finished run, which ended at `ended`.
+    ///
+    /// Run-level facts are those of this run. Drift changes scope by scope: a good report replaces everything; a partial one replaces what it read, adds what
+    /// it saw in scopes it couldn't read to their end, and leaves their last good resources; any other run changes no drift.
+    pub fn apply(&mut self, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
+        let Judgement { verdict, class, reason, parser, evidence: _, report, diagnostics, unused_rules } =
+            judgement;
+        let code = match (&outcome.end, outcome.stage) {
+            (End::Exited(code), Stage::Command) => Some(*code),
+            (End::Exited(code), Stage::Report) if outcome.report.is_some() => Some(*code),
+            (End::Exited(_) | End::Signalled(_) | End::TimedOut | End::Cancelled | End::NotStarted(_), _) => {
+                None
+            }
+        };
+        let counters = &mut self.counters;
+        *counters.runs.entry(verdict).or_default() += 1;
+        if let Some(code) = code {
+            *counters.exits.entry(code).or_default() += 1;
+        }
+        if let Some(class) = class {
+            *counters.failures.entry(class).or_default() += 1;
+        }
+        counters.killed_deadline += u64::from(outcome.killed.deadline);
+        counters.killed_leftover += u64::from(outcome.killed.leftover);
+        counters.cpu_user += outcome.usage.user;
+        counters.cpu_system += outcome.usage.system;
+        counters.duration += outcome.duration;
+        if verdict.is_success() {
+            self.last_success = Some(ended);
+        }
+        self.parser = parser.or(self.parser);
+        let scopes = report.as_ref().map(|report| report.scopes().clone());
+        if let (Some(report), Some(parser)) = (report, parser) {
+            let old = self.drift.as_ref().map(|drift| Arc::clone(&drift.resources)).unwrap_or_default();
+            let unread: HashSet<&str> =
+                report.scopes().unread.iter().map(|unread| unread.scope.as_str()).collect();
+            let seen = merge(&old, report.resources(), &unread, ended);
+            self.drift = Some(Drift {
+                resources: Arc::new(seen),
+                tool: report.tool().clone(),
+                parser,
+                unused_rules,
+                reported: ended,
+            });
+        }
+        let truncated = outcome.stdout.is_cut()
+            || outcome.stderr.is_cut()
+            || outcome.report.as_ref().is_some_and(Captured::is_cut);
+        self.last = Some(Arc::new(LastRun {
+            started: outcome.started,
+            ended,
+            duration: outcome.duration,
+            verdict,
+            class,
+            reason,
+            code,
+            stage: outcome.stage,
+            end: outcome.end,
+            stdout_bytes: outcome.stdout.total,
+            stderr_bytes: outcome.stderr.total,
+            truncated,
+            max_resident: outcome.usage.max_resident,
+            leaked: outcome.leaked,
+            diagnostics,
+            stdout: keep(outcome.stdout),
+            stderr: keep(outcome.stderr),
+            scopes,
+        }));
+        self.running = None;
+    }
+}
+
+/// The resources after a report, sorted by identity.
+fn merge(old: &[Seen], new: &[Resource], unread: &HashSet<&str>, now: Timestamp) -> Vec<Seen> {
+    let first_seen: HashMap<Identity, Timestamp> =
+        old.iter().map(|seen| (identity(&seen.resource), seen.first_seen)).collect();
+    let mut seen: BTreeMap<Identity, Seen> = old
+        .iter()
+        .filter(|seen| unread.contains(seen.resource.scope.as_str()))
+        .map(|seen| (identity(&seen.resource), seen.clone()))
+        .collect();
+    for resource in new {
+        let identity = identity(resource);
+        let first_seen = first_seen.get(&identity).copied().unwrap_or(now);
+        seen.insert(identity, Seen { resource: resource.clone(), first_seen });
+    }
+    seen.into_values().collect()
+}
+
+/// What a page can show: the whole, or both ends.
+fn keep(mut captured: Captured) -> Captured {
+    if captured.bytes.len() > KEPT {
+        let half = KEPT / 2;
+        if captured.tail.is_empty() {
+            captured.tail = captured.bytes[captured.bytes.len() - half..].to_vec();
+        }
+        captured.bytes.truncate(half);
+    }
+    captured.bytes.shrink_to_fit();
+    captured
+}
+
+/// The state of all checks, and the snapshot that readers see.
+#[derive(Debug)]
+pub struct Board {
+    entries: Mutex<Vec<Entry>>,
+    snapshot: RwLock<Arc<Snapshot>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    check: Arc<Check>,
+    state: CheckState,
+    view: Arc<View>,
+}
+
+impl Board {
+    /// A board on which nothing has happened yet. Checks keep their order.
+    pub fn new(checks: Vec<Check>, loaded: Timestamp) -> Self {
+        let entries: Vec<Entry> = checks
+            .into_iter()
+            .map(|check| {
+                let state = CheckState::new(&check, loaded);
+                let check = Arc::new(check);
+                let run = Arc::new(metrics::render_run(&check, &state));
+                let view = view(&check, &state, run);
+                Entry { check, state, view }
+            })
+            .collect();
+        let snapshot =
+            Snapshot { loaded, views: entries.iter().map(|entry| Arc::clone(&entry.view)).collect() };
+        Self { entries: Mutex::new(entries), snapshot: RwLock::new(Arc::new(snapshot)) }
+    }
+
+    /// A board with one check of which nothing is known but a reading.
+    pub fn recorded(name: &str, parser: Option<&'static Parser>, reading: Reading, now: Timestamp) -> Self {
+        let check = Check::recorded(name);
+        let judgement = reader::judge_reading(&check, reading, parser, None, false, now);
+        let board = Self::new(vec![check], now);
+        board.apply(0, Outcome::recorded(now), judgement, now);
+        board
+    }
+
+    /// The checks, in their order; positions in it name a check below.
+    pub fn checks(&self) -> Vec<Arc<Check>> {
+        self.snapshot().views.iter().map(|view| Arc::clone(&view.check)).collect()
+    }
+
+    /// What is known now, for readers. Immutable; never half of a change.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The parser that an earlier run of the check recognised.
+    pub fn pinned(&self, position: usize) -> Option<&'static Parser> {
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(position)
+            .and_then(|entry| entry.state.parser)
+    }
+
+    /// The check's next run is due at `slot`; `skipped` slots went by before it.
+    pub fn scheduled(&self, position: usize, slot: Option<Timestamp>, skipped: u64) {
+        self.change(position, Change::Live, |state| {
+            state.next_run = slot;
+            state.counters.skipped += skipped;
+        });
+    }
+
+    /// A run of the check has begun, or ended without a record.
+    pub fn running(&self, position: usize, since: Option<Timestamp>) {
+        self.change(position, Change::Live, |state| state.running = since);
+    }
+
+    /// A run of the check has ended. Renders its lines: not for a runtime worker.
+    pub fn apply(&self, position: usize, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
+        self.change(position, Change::Run, |state| state.apply(outcome, judgement, ended));
+    }
+
+    fn change(&self, position: usize, what: Change, act: impl FnOnce(&mut CheckState)) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = entries.get_mut(position) else { return };
+        act(&mut entry.state);
+        let run = match what {
+            Change::Live => Arc::clone(&entry.view.run),
+            Change::Run => Arc::new(metrics::render_run(&entry.check, &entry.state)),
+        };
+        entry.view = view(&entry.check, &entry.state, run);
+        let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let mut views = snapshot.views.clone();
+        if let Some(slot) = views.get_mut(position) {
+            *slot = Arc::clone(&entry.view);
+        }
+        *snapshot = Arc::new(Snapshot { loaded: snapshot.loaded, views });
+    }
+}
+
+/// What part of a check's lines a change touches.
+#[derive(Clone, Copy)]
+enum Change {
+    Live,
+    Run,
+}
+
+fn view(check: &Arc<Check>, state: &CheckState, run: Arc<Rendered>) -> Arc<View> {
+    let live = metrics::render_live(check, state);
+    Arc::new(View { check: Arc::clone(check), state: state.clone(), run, live })
+}

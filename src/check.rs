@@ -1,0 +1,203 @@
+//! One check, validated: nothing optional is left that a run would have to decide.
+
+use crate::ignore::IgnoreRule;
+use driftrun_parsers::{Claim, ExitCodes, Input, Parser, Stream};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The values a check has when nobody says otherwise.
+pub mod default {
+    use std::time::Duration;
+
+    /// Time between two starts.
+    pub const INTERVAL: Duration = Duration::from_mins(10);
+    /// How long a whole run may take.
+    pub const TIMEOUT: Duration = Duration::from_mins(10);
+    /// Time between TERM and KILL.
+    pub const KILL_GRACE: Duration = Duration::from_secs(10);
+    /// Bytes of each stream that are kept for the parser.
+    pub const MAX_OUTPUT: u64 = 64 << 20;
+}
+
+/// One configured command with its schedule, limits and reader.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// The metric label `check`; see [`is_name`].
+    pub name: String,
+    /// The check's own labels, on each of its series.
+    pub labels: BTreeMap<String, String>,
+    /// Commands that run before each run's command; the first that fails ends the run.
+    pub setup: Vec<Vec<String>>,
+    /// The command; its exit code is the run's.
+    pub command: Vec<String>,
+    /// The command that prints what is parsed, where that is not what `command` prints.
+    pub report: Option<Vec<String>>,
+    /// Where all of them run. `None`: where driftrun itself was started.
+    pub workdir: Option<PathBuf>,
+    /// Variables added to the environment.
+    pub env: BTreeMap<String, String>,
+    /// Who reads the output.
+    pub reader: ReaderChoice,
+    /// What exit codes mean, where the check says so itself.
+    pub exit_codes: Option<ExitCodes>,
+    /// Time between two starts.
+    pub interval: Duration,
+    /// How long a whole run may take.
+    pub timeout: Duration,
+    /// Time between TERM and KILL.
+    pub kill_grace: Duration,
+    /// Bytes of each stream that are kept for the parser.
+    pub max_output: usize,
+    /// Where private folders of runs are made.
+    pub tmp_base: PathBuf,
+    /// Refresh entries without a planned change count as drift.
+    pub count_refresh: bool,
+    /// What is no drift.
+    pub ignore: Vec<IgnoreRule>,
+}
+
+impl Check {
+    /// A check with nothing to run and every default: for outputs that somebody else recorded, and to be filled in.
+    pub fn recorded(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            labels: BTreeMap::new(),
+            setup: Vec::new(),
+            command: Vec::new(),
+            report: None,
+            workdir: None,
+            env: BTreeMap::new(),
+            reader: ReaderChoice::Any,
+            exit_codes: None,
+            interval: default::INTERVAL,
+            timeout: default::TIMEOUT,
+            kill_grace: default::KILL_GRACE,
+            max_output: usize::try_from(default::MAX_OUTPUT).unwrap_or(usize::MAX),
+            tmp_base: std::env::temp_dir(),
+            count_refresh: false,
+            ignore: Vec::new(),
+        }
+    }
+
+    /// Whether `code` of the command says that it failed, so that there is nothing to report.
+    pub fn is_failure(&self, code: i32) -> bool {
+        let argv: Vec<&str> = self.command.iter().map(String::as_str).collect();
+        let empty = Stream::whole(b"");
+        let input = Input { argv: &argv, exit: Some(code), stdout: empty, stderr: empty, files: &[] };
+        let claim = match (&self.exit_codes, &self.reader) {
+            (Some(codes), _) => codes.claim(Some(code)),
+            (None, ReaderChoice::Parser(parser)) => (parser.claim)(&input),
+            (None, ReaderChoice::OneOf(parsers)) => {
+                return parsers.iter().all(|parser| (parser.claim)(&input) == Claim::Failed);
+            }
+            (None, ReaderChoice::ExitCode | ReaderChoice::Any) => return code != 0,
+        };
+        claim == Claim::Failed
+    }
+}
+
+/// Who reads a check's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReaderChoice {
+    /// Nobody: the exit code is all.
+    ExitCode,
+    /// This parser.
+    Parser(&'static Parser),
+    /// The first of these that recognises the output; the command line names their tool.
+    OneOf(Vec<&'static Parser>),
+    /// The first of all that recognises the output; without one the exit code is all.
+    Any,
+}
+
+impl ReaderChoice {
+    /// `parser: auto` for what `argv` prints: the command line decides, else the output will.
+    pub fn auto(argv: &[String]) -> Self {
+        let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+        match driftrun_parsers::by_command(&argv).as_slice() {
+            [] => Self::Any,
+            [one] => Self::Parser(one),
+            several => Self::OneOf(several.to_vec()),
+        }
+    }
+}
+
+/// Label names that driftrun or Prometheus uses itself: a check's own labels can't be called so.
+pub const RESERVED_LABELS: &[&str] = &[
+    "action",
+    "attribute",
+    "check",
+    "class",
+    "code",
+    "instance",
+    "job",
+    "kind",
+    "le",
+    "mode",
+    "name",
+    "outside",
+    "parser",
+    "quantile",
+    "reason",
+    "revision",
+    "rustc",
+    "scope",
+    "source",
+    "state",
+    "stream",
+    "tool",
+    "tool_version",
+    "url",
+    "verdict",
+    "version",
+];
+
+/// `[A-Za-z0-9][A-Za-z0-9_.-]{0,127}`
+pub fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.len() <= 128
+        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+/// What is wrong with a label's name, as a lowercase fragment.
+///
+/// # Errors
+/// Not `[a-zA-Z_][a-zA-Z0-9_]*`, or reserved.
+pub fn check_label_name(name: &str) -> Result<(), String> {
+    let mut bytes = name.bytes();
+    let first = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if !first || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err(format!(
+            "label name {name:?}: only letters, digits and _ can stand in it, and no digit first"
+        ));
+    }
+    if RESERVED_LABELS.contains(&name) || name.starts_with("__") {
+        return Err(format!("label name {name:?} is used by driftrun or Prometheus itself; choose another"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        assert!(is_name("terradiff-prod") && is_name("0.a_b"));
+        assert!(
+            !is_name("") && !is_name("-a") && !is_name("a b") && !is_name("é") && !is_name(&"x".repeat(129))
+        );
+    }
+
+    #[test]
+    fn labels_cannot_take_names_that_mean_something_else() {
+        assert_eq!(check_label_name("layer"), Ok(()));
+        assert!(check_label_name("check").unwrap_err().contains("itself"));
+        assert!(
+            check_label_name("__name__").is_err()
+                && check_label_name("a-b").is_err()
+                && check_label_name("1a").is_err()
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! The command line: clap, and nothing else. What the words mean is decided elsewhere.
+
+use crate::config::units;
+use crate::log;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Run infrastructure checks on a schedule, and export what has drifted, resource by resource, to Prometheus.
+#[derive(Debug, Parser)]
+#[command(
+    name = "driftrun",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How log lines are written, on stderr.
+    #[arg(long = "log.format", global = true, value_enum, default_value = "logfmt", value_name = "FORMAT")]
+    pub log_format: log::Format,
+    /// The least level of log lines.
+    #[arg(long = "log.level", global = true, value_enum, default_value = "info", value_name = "LEVEL")]
+    pub log_level: log::Threshold,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one command on a schedule and serve its metrics.
+    #[command(
+        after_help = "Example: driftrun watch --interval 30m -- terraform plan -input=false -lock=false -detailed-exitcode -json"
+    )]
+    Watch(Watch),
+    /// Run the checks of a configuration file on their schedules and serve their metrics.
+    Serve(Serve),
+    /// Run every check once, print what drifted, and say it in the exit code: 0 clean, 2 drifted, 1 anything else.
+    Once(Once),
+    /// Read a recorded output and print what drifted, with the exit codes of `once`.
+    #[command(after_help = "Example: terraform plan -no-color | driftrun parse")]
+    Parse(Parse),
+    /// List the output formats that driftrun reads, with the command line that each expects.
+    Parsers {
+        /// Show this one in full.
+        name: Option<String>,
+    },
+    /// Look at a configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What can be done with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Report every mistake of a configuration file, each with its line and what to write instead.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// The check.
+    #[command(flatten)]
+    pub check: CheckFlags,
+    /// Time between two starts, such as 90s or 1h30m.
+    #[arg(long, value_parser = positive_duration, default_value = "10m", value_name = "DURATION")]
+    pub interval: Duration,
+    /// The server.
+    #[command(flatten)]
+    pub web: WebFlags,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration file.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config: PathBuf,
+    /// The server.
+    #[command(flatten)]
+    pub web: WebFlags,
+}
+
+/// `once`.
+#[derive(Debug, Args)]
+pub struct Once {
+    /// The configuration file; instead of a command.
+    #[arg(long = "config.file", value_name = "FILE", required_unless_present = "command", conflicts_with_all = ["command", "name", "timeout", "parser", "workdir", "label", "env", "max_output", "kill_grace"])]
+    pub config: Option<PathBuf>,
+    /// The check, where a command is given.
+    #[command(flatten)]
+    pub check: CheckFlags,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `parse`.
+#[derive(Debug, Args)]
+pub struct Parse {
+    /// The recorded standard output; without it, standard input.
+    pub file: Option<PathBuf>,
+    /// The parser; without it, the output decides.
+    #[arg(long, value_name = "NAME")]
+    pub parser: Option<String>,
+    /// The command's exit code, where it is known.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub exit_code: Option<i32>,
+    /// The recorded standard error.
+    #[arg(long, value_name = "FILE")]
+    pub stderr: Option<PathBuf>,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+}
+
+/// Options of one check given on the command line.
+#[derive(Debug, Args)]
+pub struct CheckFlags {
+    /// The check's name; without it, the command's.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// How long a run may take, such as 90s or 1h30m.
+    #[arg(long, value_parser = positive_duration, default_value = "10m", value_name = "DURATION")]
+    pub timeout: Duration,
+    /// Who reads the output: a name from `driftrun parsers`, `auto`, or `none` for the exit code alone.
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    pub parser: String,
+    /// Where the command runs.
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+    /// A label on each of the check's series; repeatable.
+    #[arg(long, value_parser = pair, value_name = "NAME=VALUE")]
+    pub label: Vec<(String, String)>,
+    /// A variable of the command's environment; repeatable.
+    #[arg(long, value_parser = pair, value_name = "NAME=VALUE")]
+    pub env: Vec<(String, String)>,
+    /// How much of each stream is kept, such as 64MiB; more is unreadable.
+    #[arg(long, value_parser = positive_size, default_value = "64MiB", value_name = "SIZE")]
+    pub max_output: u64,
+    /// Time between TERM and KILL at the deadline.
+    #[arg(long, value_parser = positive_duration, default_value = "10s", value_name = "DURATION")]
+    pub kill_grace: Duration,
+}
+
+/// Options of the server.
+#[derive(Debug, Args)]
+pub struct WebFlags {
+    /// Where to listen, such as 127.0.0.1:9152; repeatable.
+    #[arg(long = "web.listen-address", default_value = ":9152", value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+    /// Where the metrics are.
+    #[arg(long = "web.telemetry-path", default_value = "/metrics", value_name = "PATH", value_parser = path)]
+    pub telemetry_path: String,
+    /// Whether pages show outputs, which can hold secrets; `auto`: on loopback addresses only.
+    #[arg(long = "web.output", value_enum, default_value = "auto", value_name = "WHEN")]
+    pub output: ShowOutput,
+}
+
+/// Whether pages show outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShowOutput {
+    /// On loopback addresses only.
+    Auto,
+    /// On every address.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// What `once` and `parse` print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// The report, for programs.
+    Json,
+    /// The metrics.
+    Prometheus,
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match units::duration(text)? {
+        Duration::ZERO => Err(format!("{text:?} is no time at all; write a duration such as 10m")),
+        duration => Ok(duration),
+    }
+}
+
+fn positive_size(text: &str) -> Result<u64, String> {
+    match units::size(text)? {
+        0 => Err(format!("{text:?} keeps nothing; write a size such as 64MiB")),
+        size => Ok(size),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is no pair; write NAME=VALUE")),
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && text != "/" && !text.contains(['?', '#', ' ']) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no path; write one such as /metrics"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,121 @@
+//! The configuration file: YAML → [`Config`], or every problem at once, each with its place and what to write instead.
+//!
+//! The only module that knows YAML. Nothing is started here; the file system is looked at only for globs and working folders.
+
+mod decode;
+mod for_each;
+mod template;
+pub mod units;
+mod yaml;
+
+pub(crate) use decode::tmp_base_problem;
+pub use template::TMP;
+
+use crate::check::Check;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A valid configuration, every check expanded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The checks, sorted by name.
+    pub checks: Vec<Check>,
+    /// How many runs may be under way at once.
+    pub max_concurrent: usize,
+    /// What is valid and yet probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// Line and column in a text, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line.
+    pub line: usize,
+    /// Column, in characters.
+    pub column: usize,
+}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where it stands; `None` for the file as a whole.
+    pub place: Option<Place>,
+    /// What is wrong and what to write instead, as a lowercase fragment.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(place: Place, message: impl Into<String>) -> Self {
+        Self { place: Some(place), message: message.into() }
+    }
+}
+
+/// Every mistake of one file, in the order of its lines. Displayed one a line, as `FILE:LINE:COLUMN: message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The file as it was named.
+    pub file: PathBuf,
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.problems.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", self.file.display())?;
+            if let Some(Place { line, column }) = problem.place {
+                write!(f, ":{line}:{column}")?;
+            }
+            write!(f, ": {}", problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// Reads and validates the file at `path`.
+///
+/// # Errors
+/// Every problem that it has.
+pub fn load(path: &Path) -> Result<Config, Invalid> {
+    let whole =
+        |message: String| Invalid { file: path.to_owned(), problems: vec![Problem { place: None, message }] };
+    let bytes = std::fs::read(path).map_err(|error| whole(format!("can't read it: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| whole(format!("not UTF-8: {error}")))?;
+    let folder = std::path::absolute(path)
+        .ok()
+        .and_then(|path| path.parent().map(Path::to_owned))
+        .ok_or_else(|| whole("has no folder".to_owned()))?;
+    parse(&text, &folder, &|name| std::env::var(name).ok())
+        .map_err(|problems| Invalid { file: path.to_owned(), problems })
+}
+
+/// Validates `text`. `folder` (absolute) is what relative paths are relative to.
+///
+/// # Errors
+/// Every problem that it has, in the order of the text.
+pub fn parse(
+    text: &str,
+    folder: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let root = yaml::load(text, &mut problems);
+    let config = root.and_then(|root| decode::config(&root, folder, environment, &mut problems));
+    if config.is_none() && problems.is_empty() {
+        problems.push(Problem {
+            place: None,
+            message: "is empty; it needs a list of checks under `checks:`".to_owned(),
+        });
+    }
+    problems.sort();
+    problems.dedup();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems),
+    }
+}

@@ -1,0 +1,216 @@
+//! Ignore rules: which findings are no drift, by identity, action and changed attributes. Pure data and matching.
+
+use driftrun_parsers::{Action, Resource, Source};
+use jiff::civil::Date;
+use regex::Regex;
+
+/// One rule: every field that is set must match.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IgnoreRule {
+    /// Pattern of the resource's kind.
+    pub kind: Option<Pattern>,
+    /// Pattern of its scope.
+    pub scope: Option<Pattern>,
+    /// Pattern of its name.
+    pub name: Option<Pattern>,
+    /// Its action.
+    pub action: Option<Action>,
+    /// Plan or refresh.
+    pub source: Option<Source>,
+    /// Pattern that every changed attribute's path must match, together with the check's other rules. Updates only.
+    pub attribute: Option<Pattern>,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// The last day on which the rule counts.
+    pub until: Option<Date>,
+}
+
+/// A glob (`*` any text, `?` one character) over the whole value, or `re:` and a regular expression somewhere in it.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    regex: Regex,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Pattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with the regular expression, as a lowercase fragment.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let regex = if let Some(regex) = text.strip_prefix("re:") {
+            regex.to_owned()
+        } else {
+            let mut regex = String::from("(?s)^");
+            for c in text.chars() {
+                match c {
+                    '*' => regex.push_str(".*"),
+                    '?' => regex.push('.'),
+                    _ => regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+                }
+            }
+            regex + "$"
+        };
+        let compiled = Regex::new(&regex).map_err(|error| {
+            let last =
+                error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("{text:?} is no regular expression: {last}")
+        })?;
+        Ok(Self { text: text.to_owned(), regex: compiled })
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        self.regex.is_match(value)
+    }
+}
+
+/// What a check's rules did to one report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Rules that matched nothing, by position.
+    pub unused: Vec<usize>,
+    /// Rules past their last day, by position.
+    pub expired: Vec<usize>,
+    /// Attribute rules that met an update whose attributes aren't known, by position.
+    pub blind: Vec<usize>,
+}
+
+/// Decides for every resource whether it is ignored, and says which rules did something.
+#[derive(Debug)]
+pub struct Matcher<'r> {
+    rules: &'r [IgnoreRule],
+    used: Vec<bool>,
+    blind: Vec<bool>,
+    today: Date,
+}
+
+impl<'r> Matcher<'r> {
+    /// A matcher for one report.
+    pub fn new(rules: &'r [IgnoreRule], today: Date) -> Self {
+        Self { rules, used: vec![false; rules.len()], blind: vec![false; rules.len()], today }
+    }
+
+    /// Whether `resource` is ignored: a rule without `attribute` matches it, or the rules with `attribute` that match it cover
+    /// every changed attribute of an update.
+    pub fn ignores(&mut self, resource: &Resource) -> bool {
+        let mut ignored = false;
+        let mut uncovered = resource.attributes.clone().filter(|_| resource.action == Action::Update);
+        let mut covered = Vec::new();
+        for (n, rule) in self.rules.iter().enumerate() {
+            if rule.until.is_some_and(|until| self.today > until) || !rule.identifies(resource) {
+                continue;
+            }
+            match (&rule.attribute, &mut uncovered) {
+                (None, _) => {
+                    self.used[n] = true;
+                    ignored = true;
+                }
+                (Some(pattern), Some(attributes)) => {
+                    let before = attributes.len();
+                    attributes.retain(|path| !covers(pattern, path));
+                    if attributes.len() < before {
+                        covered.push(n);
+                    }
+                }
+                (Some(_), None) => self.blind[n] |= resource.action == Action::Update,
+            }
+        }
+        if uncovered.is_some_and(|rest| rest.is_empty()) && !covered.is_empty() {
+            ignored = true;
+        }
+        for n in covered {
+            self.used[n] = true;
+        }
+        ignored
+    }
+
+    /// What the rules did.
+    pub fn applied(self) -> Applied {
+        let positions = |of: &dyn Fn(usize) -> bool| (0..self.rules.len()).filter(|n| of(*n)).collect();
+        let expired = |n: usize| self.rules[n].until.is_some_and(|until| self.today > until);
+        Applied {
+            unused: positions(&|n| !self.used[n] && !expired(n)),
+            expired: positions(&expired),
+            blind: positions(&|n| self.blind[n]),
+        }
+    }
+}
+
+/// A pattern covers a path, and everything below it.
+fn covers(pattern: &Pattern, path: &str) -> bool {
+    pattern.matches(path)
+        || path.char_indices().any(|(at, c)| matches!(c, '.' | '[') && at > 0 && pattern.matches(&path[..at]))
+}
+
+impl IgnoreRule {
+    fn identifies(&self, resource: &Resource) -> bool {
+        let fits = |pattern: &Option<Pattern>, value: &str| {
+            pattern.as_ref().is_none_or(|pattern| pattern.matches(value))
+        };
+        fits(&self.kind, &resource.kind)
+            && fits(&self.scope, &resource.scope)
+            && fits(&self.name, &resource.name)
+            && self.action.is_none_or(|action| action == resource.action)
+            && self.source.is_none_or(|source| source == resource.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(fields: &[(&str, &str)]) -> IgnoreRule {
+        let mut rule = IgnoreRule::default();
+        for (key, value) in fields {
+            let pattern = Some(Pattern::new(value).unwrap());
+            match *key {
+                "kind" => rule.kind = pattern,
+                "name" => rule.name = pattern,
+                "attribute" => rule.attribute = pattern,
+                "until" => rule.until = Some(value.parse().unwrap()),
+                other => panic!("{other}"),
+            }
+        }
+        rule
+    }
+
+    fn update(name: &str, attributes: Option<&[&str]>) -> Resource {
+        let mut resource = Resource::new(Source::Plan, "", "aws_asg", name, Action::Update);
+        resource.attributes = attributes.map(|paths| paths.iter().map(ToString::to_string).collect());
+        resource
+    }
+
+    #[test]
+    fn an_update_is_ignored_when_rules_cover_all_its_attributes() {
+        let rules = [
+            rule(&[("kind", "aws_*"), ("attribute", "desired_capacity")]),
+            rule(&[("attribute", "tags")]),
+            rule(&[("name", "re:^none$")]),
+        ];
+        let mut matcher = Matcher::new(&rules, "2026-11-23".parse().unwrap());
+        assert!(matcher.ignores(&update("a", Some(&["desired_capacity"]))));
+        assert!(matcher.ignores(&update("a", Some(&["desired_capacity", "tags.env", "tags[\"b\"]"]))));
+        assert!(!matcher.ignores(&update("a", Some(&["desired_capacity", "tagsx"]))));
+        assert!(!matcher.ignores(&update("a", Some(&[]))));
+        assert!(!matcher.ignores(&update("a", None)), "unknown attributes are never ignored");
+        assert!(!matcher.ignores(&Resource { action: Action::Replace, ..update("a", Some(&["tags"])) }));
+        assert_eq!(matcher.applied(), Applied { unused: vec![2], expired: vec![], blind: vec![0, 1] });
+    }
+
+    #[test]
+    fn a_rule_counts_until_the_end_of_its_last_day() {
+        let rules = [rule(&[("name", "a"), ("until", "2026-11-23")])];
+        let ignored = |today: &str| {
+            let mut matcher = Matcher::new(&rules, today.parse().unwrap());
+            (matcher.ignores(&update("a", None)), matcher.applied().expired)
+        };
+        assert_eq!(ignored("2026-11-23"), (true, vec![]));
+        assert_eq!(ignored("2026-11-24"), (false, vec![0]));
+    }
+}

@@ -1,0 +1,251 @@
+//! Which parser reads an outcome, and what verdict comes of it. Pure: bytes in, judgement out.
+
+use crate::check::{Check, ReaderChoice};
+use crate::ignore::Matcher;
+use crate::outcome::{Captured, End, Outcome, Stage};
+use driftrun_parsers::{
+    Class, Diagnostic, DriftReport, Input, ParseError, Parser, Reading, Stream, Verdict, read, recognise,
+};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// What a run comes to.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Its class, when it is neither clean nor drifted.
+    pub class: Option<Class>,
+    /// Why, when it is neither clean nor drifted.
+    pub reason: Option<String>,
+    /// The parser that read it; keep it as `pinned` for the next run.
+    pub parser: Option<&'static Parser>,
+    /// The evidence by which `parser` was recognised in this run's output.
+    pub evidence: Option<&'static str>,
+    /// A complete or partial report, ignore rules applied.
+    pub report: Option<DriftReport>,
+    /// What the tool and the rules remark, also without a report.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Ignore rules that matched nothing.
+    pub unused_rules: usize,
+}
+
+/// Judges a finished run of `check`. `pinned` is the parser that an earlier run recognised. `now` is for rules with a last day (UTC).
+///
+/// Don't call it for a cancelled run: such a run leaves no record.
+pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, now: Timestamp) -> Judgement {
+    let failed = |verdict, class, reason: String| Judgement {
+        verdict,
+        class: Some(class),
+        reason: Some(reason),
+        parser: pinned,
+        evidence: None,
+        report: None,
+        diagnostics: Vec::new(),
+        unused_rules: 0,
+    };
+    let stage = match outcome.stage {
+        Stage::Setup(n) => Some(format!("setup command {}", n + 1)),
+        Stage::Report => Some("report command".to_owned()),
+        Stage::Command => None,
+    };
+    let code = match (&outcome.end, outcome.stage) {
+        (End::TimedOut, _) => {
+            let during = stage.map(|stage| format!(" during its {stage}")).unwrap_or_default();
+            let limit = crate::config::units::show_duration(check.timeout);
+            return failed(Verdict::Timeout, Class::Timeout, format!("still running after {limit}{during}"));
+        }
+        (End::Cancelled, _) => return failed(Verdict::Failed, Class::Other, "cancelled".to_owned()),
+        (end, Stage::Setup(_)) => {
+            return failed(
+                Verdict::Failed,
+                Class::Setup,
+                format!("{} {}", stage.unwrap_or_default(), ending(end, outcome)),
+            );
+        }
+        (End::NotStarted(why), _) => {
+            let stage = stage.map(|stage| format!("{stage}: ")).unwrap_or_default();
+            return failed(Verdict::Failed, Class::Spawn, format!("{stage}{why}"));
+        }
+        (End::Signalled(_), _) => {
+            let who = stage.unwrap_or_else(|| "command".to_owned());
+            return failed(
+                Verdict::Failed,
+                Class::Signal,
+                format!("{who} {}", ending(&outcome.end, outcome)),
+            );
+        }
+        (End::Exited(code), Stage::Report) if outcome.report.is_none() => {
+            let end = ending(&End::Exited(*code), outcome);
+            return failed(Verdict::Failed, Class::Exit, format!("report command {end}"));
+        }
+        (End::Exited(code), Stage::Command | Stage::Report) => *code,
+    };
+    let argv: Vec<&str> = check.command.iter().map(String::as_str).collect();
+    let input = Input {
+        argv: &argv,
+        exit: Some(code),
+        stdout: stream(outcome.report.as_ref().unwrap_or(&outcome.stdout)),
+        stderr: stream(&outcome.stderr),
+        files: &[],
+    };
+    let (parser, evidence) = match (&check.reader, pinned) {
+        (ReaderChoice::ExitCode, _) => (None, None),
+        (ReaderChoice::Parser(parser), _) => (Some(*parser), None),
+        (_, Some(pinned)) => (Some(pinned), None),
+        (ReaderChoice::OneOf(parsers), None) => match recognise(parsers, &input) {
+            Some((parser, evidence)) => (Some(parser), Some(evidence)),
+            None => (parsers.first().copied(), None),
+        },
+        (ReaderChoice::Any, None) => match recognise(driftrun_parsers::ALL, &input) {
+            Some((parser, evidence)) => (Some(parser), Some(evidence)),
+            None => (None, None),
+        },
+    };
+    let Some(parser) = parser else {
+        return by_code(check, code, outcome);
+    };
+    let reading = read(parser, check.exit_codes.as_ref(), &input);
+    let pin = match check.reader {
+        ReaderChoice::OneOf(_) if evidence.is_none() && pinned.is_none() => None,
+        _ => Some(parser),
+    };
+    judge_reading(check, reading, pin, evidence, input.stdout.is_cut(), now)
+}
+
+/// Without a parser: 0 is clean, anything else failed, unless the check says otherwise.
+fn by_code(check: &Check, code: i32, outcome: &Outcome) -> Judgement {
+    use driftrun_parsers::Claim;
+    let claim = match &check.exit_codes {
+        Some(codes) => codes.claim(Some(code)),
+        None if code == 0 => Claim::Clean,
+        None => Claim::Failed,
+    };
+    let (verdict, class, reason) = match claim {
+        Claim::Clean => (Verdict::Clean, None, None),
+        Claim::Drifted => (Verdict::Drifted, None, None),
+        Claim::Silent => {
+            let reason =
+                format!("exit code {code} is listed as clean and as drifted, and no parser reads the output");
+            (Verdict::Unreadable, Some(Class::UnreadableContradiction), Some(reason))
+        }
+        Claim::Failed => (
+            Verdict::Failed,
+            Some(Class::Exit),
+            Some(format!("command {}", ending(&End::Exited(code), outcome))),
+        ),
+    };
+    Judgement {
+        verdict,
+        class,
+        reason,
+        parser: None,
+        evidence: None,
+        report: None,
+        diagnostics: Vec::new(),
+        unused_rules: 0,
+    }
+}
+
+/// Applies the check's rules to what was read. `cut`: our own limit cut the output.
+pub fn judge_reading(
+    check: &Check,
+    mut reading: Reading,
+    parser: Option<&'static Parser>,
+    evidence: Option<&'static str>,
+    cut: bool,
+    now: Timestamp,
+) -> Judgement {
+    let mut unused_rules = 0;
+    if let Reading::Read(report) = &mut reading {
+        if check.count_refresh {
+            report.count_refresh();
+        }
+        let mut matcher = Matcher::new(&check.ignore, now.to_zoned(TimeZone::UTC).date());
+        let ignored: Vec<bool> =
+            report.resources().iter().map(|resource| resource.drift && matcher.ignores(resource)).collect();
+        let applied = matcher.applied();
+        unused_rules = applied.unused.len() + applied.expired.len();
+        let remark = |positions: &[usize], what: &str| -> Vec<Diagnostic> {
+            positions.iter().map(|n| Diagnostic::warning(format!("ignore rule {} {what}", n + 1))).collect()
+        };
+        let mut remarks = remark(&applied.expired, "is past its last day");
+        remarks.extend(remark(
+            &applied.blind,
+            "needs attribute paths, which this output doesn't show: it matched nothing",
+        ));
+        let mut ignored = ignored.into_iter();
+        report.ignore(|_| ignored.next().unwrap_or(false), remarks);
+    }
+    let class = match reading.class() {
+        // Our own limit did the cutting.
+        Some(Class::UnreadableCut) if cut => Some(Class::OutputLimit),
+        class => class,
+    };
+    let (verdict, reason) = (reading.verdict(), reading.reason());
+    let diagnostics = reading.report().map(|report| report.diagnostics().to_vec()).unwrap_or_default();
+    let report = match reading {
+        Reading::Read(report) => Some(report),
+        Reading::Failed { .. } | Reading::Unreadable(_) => None,
+    };
+    Judgement { verdict, class, reason, parser, evidence, report, diagnostics, unused_rules }
+}
+
+fn stream(captured: &Captured) -> Stream<'_> {
+    Stream::kept(&captured.bytes, captured.total)
+}
+
+/// How a process ended, with its first words on stderr.
+fn ending(end: &End, outcome: &Outcome) -> String {
+    let how = match end {
+        End::Exited(code) => format!("exited with code {code}"),
+        End::Signalled(signal) => format!("was ended by signal {signal}{}", signal_name(*signal)),
+        End::TimedOut => "ran out of time".to_owned(),
+        End::Cancelled => "was cancelled".to_owned(),
+        End::NotStarted(why) => format!("did not start: {why}"),
+    };
+    match first_words(&outcome.stderr.bytes) {
+        words if words.is_empty() => how,
+        words => format!("{how}: {words}"),
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        1 => " (HUP)",
+        2 => " (INT)",
+        3 => " (QUIT)",
+        6 => " (ABRT)",
+        9 => " (KILL)",
+        11 => " (SEGV)",
+        13 => " (PIPE)",
+        15 => " (TERM)",
+        _ => "",
+    }
+}
+
+/// The first line that holds a word, at most 200 characters.
+fn first_words(stderr: &[u8]) -> String {
+    driftrun_parsers::text::first_words(stderr)
+}
+
+/// A recorded output, read as `driftrun parse` does: by `parser`, or by the first that recognises it.
+///
+/// # Errors
+/// Nothing recognises it.
+pub fn read_recorded(
+    parser: Option<&'static Parser>,
+    input: &Input<'_>,
+) -> Result<(&'static Parser, Option<&'static str>, Reading), ParseError> {
+    let (parser, evidence) = match parser {
+        Some(parser) => (parser, None),
+        None => match recognise(driftrun_parsers::ALL, input) {
+            Some((parser, evidence)) => (parser, Some(evidence)),
+            None => {
+                return Err(ParseError::format("no parser recognises this output")
+                    .hint("name one with --parser; `driftrun parsers` lists them"));
+            }
+        },
+    };
+    Ok((parser, evidence, read(parser, None, input)))
+}

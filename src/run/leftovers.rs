@@ -1,0 +1,137 @@
+//! What a run leaves behind: processes that outlive their leader. driftrun is their reaper (`PR_SET_CHILD_SUBREAPER`), so every orphan becomes
+//! its child; an orphan that no run waits for belongs to the run of its process group, else to the run whose cookie is in its environment.
+//!
+//! Found through `/proc/PID/stat`; works the same as PID 1 and everywhere else. Never `waitpid(-1)`: that would steal the status of a leader.
+
+use super::COOKIE;
+use super::spawn::Leaders;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use std::fs;
+use std::time::{Duration, Instant};
+
+const ROUNDS: u32 = 64;
+const TIME: Duration = Duration::from_secs(2);
+
+/// Ends and reaps everything that the run of `leader` left behind. Call it between the leader's exit and its reaping. Blocks for at most two
+/// seconds; returns how many living processes were ended.
+pub(super) fn end_all(leader: Pid, cookie: &str, leaders: &Leaders) -> u32 {
+    let began = Instant::now();
+    let mut ended = 0;
+    for round in 0..ROUNDS {
+        let orphans: Vec<Orphan> = orphans(leaders, Some(leader))
+            .into_iter()
+            .filter(|orphan| orphan.group == leader.as_raw_pid() || orphan.carries(cookie))
+            .collect();
+        if orphans.is_empty() || began.elapsed() > TIME {
+            break;
+        }
+        if round == 0 {
+            // Also those whose parent still lives and who are therefore not ours yet.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+        ended += end(&orphans);
+    }
+    ended
+}
+
+/// Ends and reaps every orphan that belongs to no run. Only when no run is active: a run's escaped process may still be on its way to us.
+pub(super) fn end_strays(leaders: &Leaders) -> u32 {
+    let mut ended = 0;
+    for _ in 0..ROUNDS {
+        let orphans = orphans(leaders, None);
+        if orphans.is_empty() {
+            break;
+        }
+        ended += end(&orphans);
+    }
+    ended
+}
+
+fn end(orphans: &[Orphan]) -> u32 {
+    let mut ended = 0;
+    for orphan in orphans {
+        if !orphan.zombie && kill_process(orphan.pid, Signal::KILL).is_ok() {
+            ended += 1;
+        }
+    }
+    let patience = Instant::now() + Duration::from_millis(200);
+    for orphan in orphans {
+        // Ours and not a leader: nobody else reaps it, so its number can't have changed hands.
+        while let Ok(None) = waitid(WaitId::Pid(orphan.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            if Instant::now() > patience {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+    ended
+}
+
+#[derive(Debug)]
+struct Orphan {
+    pid: Pid,
+    group: i32,
+    zombie: bool,
+}
+
+impl Orphan {
+    /// Whether the cookie stands in its environment. A zombie has none left; it belongs to everybody, as it only wants reaping.
+    fn carries(&self, cookie: &str) -> bool {
+        if self.zombie {
+            return true;
+        }
+        let wanted = format!("{COOKIE}={cookie}");
+        fs::read(format!("/proc/{}/environ", self.pid.as_raw_pid()))
+            .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
+    }
+}
+
+/// Our children that no run waits for. With `after`, only those started after it: the rest can't be its run's (unless the numbers have wrapped round,
+/// which `/proc/loadavg` tells).
+fn orphans(leaders: &Leaders, after: Option<Pid>) -> Vec<Orphan> {
+    let own = rustix::process::getpid().as_raw_pid();
+    let floor =
+        after.map(Pid::as_raw_pid).filter(|pid| last_pid().is_some_and(|last| last >= *pid)).unwrap_or(0);
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| *pid > floor);
+    let ours: Vec<Orphan> = pids
+        .filter_map(|pid| {
+            let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+            let (state, parent, group) = parse_stat(&stat)?;
+            (parent == own).then_some(Orphan { pid: Pid::from_raw(pid)?, group, zombie: state == b'Z' })
+        })
+        .collect();
+    if ours.is_empty() {
+        return ours;
+    }
+    leaders.with(|pids| ours.into_iter().filter(|orphan| !pids.contains(&orphan.pid.as_raw_pid())).collect())
+}
+
+/// State, parent and process group of `PID (NAME) STATE PPID PGRP …`; the name may hold anything (`proc_pid_stat(5)`).
+fn parse_stat(stat: &[u8]) -> Option<(u8, i32, i32)> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    Some((state, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// The number given last in this PID namespace.
+fn last_pid() -> Option<i32> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_in_stat_may_hold_anything() {
+        assert_eq!(parse_stat(b"12 (a) S 3) Z 7 8 9 0"), Some((b'Z', 7, 8)));
+        assert_eq!(parse_stat(b"12 (sleep) S 1 12 12 0 -1"), Some((b'S', 1, 12)));
+        assert_eq!(parse_stat(b"12 (sleep"), None);
+    }
+}

@@ -1,0 +1,264 @@
+//! The only place that starts a process. A run never fails: whatever happens is an [`Outcome`].
+//!
+//! A run is the check's setup commands, its command and its report command, one deadline over all of them, in a private temporary folder
+//! that is removed afterwards.
+
+mod capture;
+mod leftovers;
+mod process;
+mod spawn;
+
+pub use process::Stop;
+
+use crate::check::Check;
+use crate::config::TMP;
+use crate::outcome::{Captured, End, Finished, Killed, Outcome, Stage, Usage};
+use jiff::Timestamp;
+use process::{Limits, execute};
+use spawn::Spawner;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tokio::time::Instant;
+
+/// The variable by which a run's processes are known when they leave their group.
+const COOKIE: &str = "DRIFTRUN_RUN";
+
+/// Set for every child unless the user did.
+const ENVIRONMENT: [(&str, &str); 6] = [
+    ("ANSIBLE_NOCOLOR", "1"),
+    ("ANSIBLE_NOCOWS", "1"),
+    ("LC_ALL", "C.UTF-8"),
+    ("PYTHONUNBUFFERED", "1"),
+    ("TF_INPUT", "0"),
+    ("TF_IN_AUTOMATION", "1"),
+];
+
+/// What the service manager said to driftrun is not for its children.
+const NOT_INHERITED: [&str; 6] =
+    ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
+/// Starts runs. One per process: it makes driftrun the reaper of every orphan.
+#[derive(Debug)]
+pub struct Runner {
+    spawner: Spawner,
+    /// Tells the runs of this process from those of any other.
+    instance: u32,
+    next: AtomicU64,
+    active: AtomicUsize,
+}
+
+impl Runner {
+    /// Makes this process a child subreaper and starts the spawning thread.
+    ///
+    /// # Errors
+    /// The system refuses one of them.
+    pub fn start() -> io::Result<Self> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        let now = Timestamp::now().as_nanosecond();
+        let instance = u32::try_from(now & 0xffff_ffff).unwrap_or_default()
+            ^ rustix::process::getpid().as_raw_pid().cast_unsigned();
+        Ok(Self {
+            spawner: Spawner::start()?,
+            instance,
+            next: AtomicU64::new(0),
+            active: AtomicUsize::new(0),
+        })
+    }
+
+    /// One run of `check`. Ends early when `stop` says so, and leaves no process behind either way.
+    pub async fn run(&self, check: &Check, stop: &Stop) -> Outcome {
+        let (started, clock) = (Timestamp::now(), Instant::now());
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let _active = Active::new(&self.active);
+        let cookie = format!("{:08x}-{number:x}", self.instance);
+        let mut run = Run {
+            runner: self,
+            check,
+            stop,
+            cookie: &cookie,
+            deadline: clock + check.timeout,
+            tmp: PathBuf::new(),
+            sums: Sums::default(),
+        };
+        let outcome = match private_folder(
+            &check.tmp_base,
+            self.instance.wrapping_add(u32::try_from(number).unwrap_or_default()),
+        )
+        .await
+        {
+            Ok(tmp) => {
+                run.tmp = tmp;
+                let outcome = run.commands(started).await;
+                remove(std::mem::take(&mut run.tmp)).await;
+                outcome
+            }
+            Err(why) => run.outcome(started, Stage::Command, Finished::not_started(why), None),
+        };
+        Outcome { duration: clock.elapsed(), ..outcome }
+    }
+
+    /// Ends orphans that belong to no run, when no run is active. Returns how many that were.
+    pub async fn end_strays(&self) -> u32 {
+        if self.active.load(Ordering::Acquire) > 0 {
+            return 0;
+        }
+        let leaders = self.spawner.leaders().clone();
+        tokio::task::spawn_blocking(move || leftovers::end_strays(&leaders)).await.unwrap_or(0)
+    }
+}
+
+struct Active<'a>(&'a AtomicUsize);
+
+impl<'a> Active<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What the processes of a run used so far.
+#[derive(Default)]
+struct Sums {
+    usage: Usage,
+    killed: Killed,
+    leaked: bool,
+}
+
+struct Run<'r> {
+    runner: &'r Runner,
+    check: &'r Check,
+    stop: &'r Stop,
+    cookie: &'r str,
+    deadline: Instant,
+    tmp: PathBuf,
+    sums: Sums,
+}
+
+impl Run<'_> {
+    async fn commands(&mut self, started: Timestamp) -> Outcome {
+        let check = self.check;
+        for (n, argv) in check.setup.iter().enumerate() {
+            let finished = self.execute(argv).await;
+            if finished.end != End::Exited(0) {
+                return self.outcome(started, Stage::Setup(n), finished, None);
+            }
+        }
+        let command = self.execute(&check.command).await;
+        let (Some(argv), End::Exited(code)) = (&check.report, &command.end) else {
+            return self.outcome(started, Stage::Command, command, None);
+        };
+        if check.is_failure(*code) {
+            return self.outcome(started, Stage::Command, command, None);
+        }
+        let report = self.execute(argv).await;
+        if report.end != End::Exited(0) {
+            // Its standard output is the raw report and must not be shown.
+            let report = Finished { stdout: Captured::default(), ..report };
+            return self.outcome(started, Stage::Report, report, None);
+        }
+        self.outcome(started, Stage::Report, command, Some(report.stdout))
+    }
+
+    async fn execute(&mut self, argv: &[String]) -> Finished {
+        let limits = Limits {
+            deadline: self.deadline,
+            grace: self.check.kill_grace,
+            max_output: self.check.max_output,
+            cookie: self.cookie,
+        };
+        let finished = execute(&self.runner.spawner, self.command(argv), limits, self.stop).await;
+        self.sums.usage = self.sums.usage.plus(finished.usage);
+        self.sums.killed = self.sums.killed.plus(finished.killed);
+        self.sums.leaked |= finished.leaked;
+        finished
+    }
+
+    fn command(&self, argv: &[String]) -> Command {
+        let hole = format!("{{{TMP}}}");
+        let tmp = self.tmp.to_string_lossy();
+        let fill = |text: &String| text.replace(&hole, &tmp);
+        let mut words = argv.iter().map(fill);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        if let Some(workdir) = &self.check.workdir {
+            command.current_dir(workdir);
+        }
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        for (name, value) in ENVIRONMENT {
+            if std::env::var_os(name).is_none() {
+                command.env(name, value);
+            }
+        }
+        command.env("TMPDIR", &self.tmp);
+        command.envs(self.check.env.iter().map(|(name, value)| (name, fill(value))));
+        command.env(COOKIE, self.cookie);
+        command
+    }
+
+    fn outcome(
+        &mut self,
+        started: Timestamp,
+        stage: Stage,
+        last: Finished,
+        report: Option<Captured>,
+    ) -> Outcome {
+        let Sums { usage, killed, leaked } = std::mem::take(&mut self.sums);
+        Outcome {
+            stage,
+            end: last.end,
+            stdout: last.stdout,
+            stderr: last.stderr,
+            report,
+            started,
+            duration: std::time::Duration::ZERO,
+            usage,
+            killed,
+            leaked,
+        }
+    }
+}
+
+/// `BASE/8 hex digits`, for this user only. A taken name is passed over: it may hold what a crashed run left.
+async fn private_folder(base: &Path, seed: u32) -> Result<PathBuf, String> {
+    let base = base.to_owned();
+    let make = move || {
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        let mut number = seed;
+        for _ in 0..100 {
+            let path = base.join(format!("{number:08x}"));
+            match builder.create(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    number = number.wrapping_mul(0x9e37_79b1).wrapping_add(1);
+                }
+                Err(error) => return Err(format!("temporary folder {}: {error}", path.display())),
+            }
+        }
+        Err(format!("temporary folder in {}: every name is taken", base.display()))
+    };
+    tokio::task::spawn_blocking(make).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+async fn remove(tmp: PathBuf) {
+    let remove = move || {
+        if let Err(error) = std::fs::remove_dir_all(&tmp)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %tmp.display(), %error, "temporary folder not removed");
+        }
+    };
+    let _ = tokio::task::spawn_blocking(remove).await;
+}

@@ -1,0 +1,156 @@
+//! One check's life: wait for the slot, wait for a place, run, judge, record; until somebody says stop.
+
+use crate::board::Board;
+use crate::check::Check;
+use crate::outcome::{End, Outcome};
+use crate::reader;
+use crate::run::Stop;
+use crate::schedule::Schedule;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// A sleeper looks at the wall clock at least this often: after a suspend, or a step of the clock, it is at most this late.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Tells the time of day.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    now: fn() -> Timestamp,
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Clock {
+    /// The system's.
+    pub const SYSTEM: Self = Self { now: Timestamp::now };
+
+    /// One for tests.
+    pub const fn of(now: fn() -> Timestamp) -> Self {
+        Self { now }
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+}
+
+/// Where a check stands and who limits it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// What is known of all checks.
+    pub board: Arc<Board>,
+    /// The check's position on it.
+    pub position: usize,
+    /// One permit a run.
+    pub permits: Arc<Semaphore>,
+    /// The time of day.
+    pub clock: Clock,
+}
+
+/// Runs `check` in every slot of `schedule` until `stop`. `run` makes one run.
+pub async fn supervise<R: Future<Output = Outcome>>(
+    check: Arc<Check>,
+    schedule: Schedule,
+    place: Place,
+    stop: Stop,
+    mut run: impl FnMut(Arc<Check>, Stop) -> R,
+) {
+    let Place { board, position, permits, clock } = &place;
+    let mut slot = schedule.first();
+    loop {
+        board.scheduled(*position, Some(slot), 0);
+        if sleep_until(&schedule, slot, *clock, &stop).await.is_break() {
+            break;
+        }
+        // Waiting for a place is queueing, not a skipped slot; slots that go by meanwhile are counted with those of the run.
+        let permit = tokio::select! {
+            permit = permits.acquire() => permit,
+            () = stop.soft.cancelled() => break,
+        };
+        board.running(*position, Some(clock.now()));
+        let outcome = run(Arc::clone(&check), stop.clone()).await;
+        drop(permit);
+        if outcome.end == End::Cancelled {
+            board.running(*position, None);
+            break;
+        }
+        record(Arc::clone(&check), &place, outcome).await;
+        let next = schedule.after(slot, clock.now());
+        if next.skipped > 0 {
+            tracing::warn!(check = %check.name, skipped = next.skipped, "run took longer than the interval: slots skipped");
+            board.scheduled(*position, None, next.skipped);
+        }
+        slot = next.slot;
+    }
+    board.scheduled(*position, None, 0);
+}
+
+/// Judges and records an outcome, away from the runtime's workers: parsing and rendering take time.
+pub async fn record(check: Arc<Check>, place: &Place, outcome: Outcome) {
+    let (place, now) = (place.clone(), place.clock.now());
+    let work = move || {
+        let pinned = place.board.pinned(place.position);
+        let judgement = reader::judge(&check, pinned, &outcome, now);
+        log(&check, &outcome, &judgement);
+        place.board.apply(place.position, outcome, judgement, now);
+    };
+    if let Err(error) = tokio::task::spawn_blocking(work).await {
+        tracing::error!(%error, "a run could not be recorded");
+    }
+}
+
+/// One line a run.
+fn log(check: &Check, outcome: &Outcome, judgement: &reader::Judgement) {
+    let (verdict, seconds) = (judgement.verdict.as_str(), outcome.duration.as_secs_f64());
+    let code = match outcome.end {
+        End::Exited(code) => code.to_string(),
+        End::Signalled(signal) => format!("signal {signal}"),
+        End::TimedOut | End::Cancelled | End::NotStarted(_) => "none".to_owned(),
+    };
+    let drifted = judgement.report.as_ref().map_or(0, |report| report.drifted().count());
+    let reason = judgement.reason.as_deref().unwrap_or_default();
+    if let (Some(evidence), Some(parser)) = (judgement.evidence, judgement.parser) {
+        tracing::info!(check = %check.name, parser = parser.name, because = evidence, "output recognised");
+    }
+    if outcome.leaked {
+        tracing::warn!(check = %check.name, "a process that outlived the run still holds its output");
+    }
+    match judgement.class {
+        None => tracing::info!(check = %check.name, verdict, code, seconds, drifted, "run"),
+        Some(class) => {
+            tracing::warn!(check = %check.name, verdict, code, seconds, drifted, class = class.as_str(), reason, "run");
+        }
+    }
+}
+
+/// Sleeps until the wall clock says `slot`, looking at it now and then; breaks when it is time to stop.
+async fn sleep_until(
+    schedule: &Schedule,
+    slot: Timestamp,
+    clock: Clock,
+    stop: &Stop,
+) -> std::ops::ControlFlow<()> {
+    loop {
+        let now = clock.now();
+        let left = slot.duration_since(now);
+        if left <= SignedDuration::ZERO || schedule.is_too_far(slot, now) {
+            return if stop.soft.is_cancelled() {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            };
+        }
+        let left = Duration::try_from(left).unwrap_or(LOOK).min(LOOK);
+        tokio::select! {
+            () = tokio::time::sleep(left) => {}
+            () = stop.soft.cancelled() => return std::ops::ControlFlow::Break(()),
+        }
+    }
+}
