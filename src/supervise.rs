@@ -98,34 +98,58 @@ pub async fn record(check: Arc<Check>, place: &Place, outcome: Outcome) {
     let work = move || {
         let pinned = place.board.pinned(place.position);
         let judgement = reader::judge(&check, pinned, &outcome, now);
-        log(&check, &outcome, &judgement);
+        let summary = Summary::of(&outcome, &judgement);
         place.board.apply(place.position, outcome, judgement, now);
+        // Last, so that whoever reads the line finds its run in a scrape.
+        summary.log(&check.name);
     };
     if let Err(error) = tokio::task::spawn_blocking(work).await {
         tracing::error!(%error, "a run could not be recorded");
     }
 }
 
-/// One line a run.
-fn log(check: &Check, outcome: &Outcome, judgement: &reader::Judgement) {
-    let (verdict, seconds) = (judgement.verdict.as_str(), outcome.duration.as_secs_f64());
-    let code = match outcome.end {
-        End::Exited(code) => code.to_string(),
-        End::Signalled(signal) => format!("signal {signal}"),
-        End::TimedOut | End::Cancelled | End::NotStarted(_) => "none".to_owned(),
-    };
-    let drifted = judgement.report.as_ref().map_or(0, |report| report.drifted().count());
-    let reason = judgement.reason.as_deref().unwrap_or_default();
-    if let (Some(evidence), Some(parser)) = (judgement.evidence, judgement.parser) {
-        tracing::info!(check = %check.name, parser = parser.name, because = evidence, "output recognised");
+/// What the log says about a run.
+struct Summary {
+    verdict: &'static str,
+    class: Option<&'static str>,
+    code: String,
+    seconds: f64,
+    drifted: usize,
+    reason: String,
+    recognised: Option<(&'static str, &'static str)>,
+    leaked: bool,
+}
+
+impl Summary {
+    fn of(outcome: &Outcome, judgement: &reader::Judgement) -> Self {
+        Self {
+            verdict: judgement.verdict.as_str(),
+            class: judgement.class.map(driftrun_parsers::Class::as_str),
+            code: match outcome.end {
+                End::Exited(code) => code.to_string(),
+                End::Signalled(signal) => format!("signal {signal}"),
+                End::TimedOut | End::Cancelled | End::NotStarted(_) => "none".to_owned(),
+            },
+            seconds: outcome.duration.as_secs_f64(),
+            drifted: judgement.report.as_ref().map_or(0, |report| report.drifted().count()),
+            reason: judgement.reason.clone().unwrap_or_default(),
+            recognised: judgement.parser.map(|parser| parser.name).zip(judgement.evidence),
+            leaked: outcome.leaked,
+        }
     }
-    if outcome.leaked {
-        tracing::warn!(check = %check.name, "a process that outlived the run still holds its output");
-    }
-    match judgement.class {
-        None => tracing::info!(check = %check.name, verdict, code, seconds, drifted, "run"),
-        Some(class) => {
-            tracing::warn!(check = %check.name, verdict, code, seconds, drifted, class = class.as_str(), reason, "run");
+
+    /// One line a run, and one for what is odd about it.
+    fn log(&self, check: &str) {
+        let Self { verdict, class, code, seconds, drifted, reason, recognised, leaked } = self;
+        if let Some((parser, because)) = recognised {
+            tracing::info!(check, parser, because, "output recognised");
+        }
+        if *leaked {
+            tracing::warn!(check, "a process that outlived the run still holds its output");
+        }
+        match class {
+            None => tracing::info!(check, verdict, code, seconds, drifted, "run"),
+            Some(class) => tracing::warn!(check, verdict, code, seconds, drifted, class, reason, "run"),
         }
     }
 }

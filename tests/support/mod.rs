@@ -1,0 +1,236 @@
+//! driftrun from outside: the real binary, its log lines, its scrapes.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// Nothing here takes that long: whoever waits longer hangs.
+pub const HANG: Duration = Duration::from_secs(120);
+
+/// The binary under test.
+pub fn driftrun() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driftrun"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the binary to its end.
+pub fn output(arguments: &[&str]) -> Output {
+    driftrun().args(arguments).output().unwrap()
+}
+
+/// stdout and stderr as text, and the exit code.
+pub fn ended(arguments: &[&str]) -> (String, String, Option<i32>) {
+    let output = output(arguments);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+/// A folder of this test alone, removed at its end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("drt-{}-{number}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file below it, with its folders.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A driftrun that serves on a port of its own.
+pub struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    /// Everything logged so far that a wait has seen.
+    pub seen: Vec<String>,
+    pub address: String,
+}
+
+impl Server {
+    /// Starts `driftrun ARGUMENTS --web.listen-address=127.0.0.1:0 REST` and waits until it listens.
+    pub fn start(mut command: Command, arguments: &[&str], rest: &[&str]) -> Self {
+        let mut child = command
+            .args(arguments)
+            .arg("--web.listen-address=127.0.0.1:0")
+            .args(rest)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (send, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        let mut server = Self { child, lines, seen: Vec::new(), address: String::new() };
+        let line = server.wait_for("msg=listening");
+        let address = line.split("address=").nth(1).unwrap();
+        server.address = address.split(' ').next().unwrap().to_owned();
+        server
+    }
+
+    /// `driftrun serve` with the file at `config`.
+    pub fn serve(config: &Path) -> Self {
+        Self::start(driftrun(), &["serve", "--config.file", config.to_str().unwrap()], &[])
+    }
+
+    /// `driftrun watch FLAGS -- COMMAND`.
+    pub fn watch(flags: &[&str], command: &[&str]) -> Self {
+        let mut arguments = vec!["watch"];
+        arguments.extend(flags);
+        let mut rest = vec!["--"];
+        rest.extend(command);
+        Self::start(driftrun(), &arguments, &rest)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next log line that holds `text`.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(HANG);
+            let line = line.unwrap_or_else(|error| {
+                panic!("no line with {text:?} ({error}); log:\n{}", self.seen.join("\n"))
+            });
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for the end of the next run of `check`; its log line. The run is in every later scrape.
+    pub fn wait_for_run(&mut self, check: &str) -> String {
+        self.wait_for(&format!("msg=run check={check} "))
+    }
+
+    /// Waits for a run of `check` that began after now: the end of the next but one.
+    pub fn wait_for_fresh_run(&mut self, check: &str) -> String {
+        while self.lines.try_recv().is_ok() {}
+        self.wait_for_run(check);
+        self.wait_for_run(check)
+    }
+
+    /// Status line, headers and body of a request.
+    pub fn request(&self, request: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(HANG)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        (head.to_owned(), body.to_owned())
+    }
+
+    pub fn get(&self, path: &str) -> (String, String) {
+        self.request(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    }
+
+    pub fn scrape(&self) -> Scrape {
+        let (head, body) = self.get("/metrics");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Scrape(body)
+    }
+
+    /// Sends TERM, waits for the end; the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.child.wait().unwrap().code()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status =
+            Command::new("kill").args([format!("-{signal}"), self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A text exposition.
+pub struct Scrape(pub String);
+
+impl Scrape {
+    /// The samples of one name: labels (as written, without the check's) and value.
+    pub fn samples(&self, name: &str, check: &str) -> BTreeMap<String, f64> {
+        let prefix = format!("{name}{{check=\"{check}\"");
+        let lines = self.0.lines().filter_map(|line| line.strip_prefix(&prefix));
+        lines
+            .map(|rest| {
+                let (labels, value) = rest.rsplit_once("} ").unwrap();
+                (labels.trim_start_matches(',').to_owned(), value.parse().unwrap())
+            })
+            .collect()
+    }
+
+    /// The one sample of that name, if there is any.
+    pub fn value(&self, name: &str, check: &str) -> Option<f64> {
+        let samples = self.samples(name, check);
+        assert!(samples.len() <= 1, "{name}: {samples:?}");
+        samples.into_values().next()
+    }
+
+    /// The verdict of the last run.
+    pub fn verdict(&self, check: &str) -> Option<String> {
+        let samples = self.samples("driftrun_check_verdict", check);
+        let (labels, _) = samples.into_iter().find(|(_, value)| (*value - 1.0).abs() < f64::EPSILON)?;
+        Some(labels.split("verdict=\"").nth(1)?.trim_end_matches('"').to_owned())
+    }
+
+    /// The drifting resources: labels as written after the check's own.
+    pub fn drift(&self, check: &str) -> Vec<String> {
+        self.samples("driftrun_resource_drift", check).into_keys().collect()
+    }
+}
+
+/// Whether a missing tool fails the test instead of skipping it.
+pub fn tools_required() -> bool {
+    std::env::var("DRIFTRUN_TOOLS").is_ok_and(|value| value == "required")
+}
+
+/// The path of a tool, from the test tools' own environment or the search path. `None`: the test is to be skipped, and a line says so.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::iter::once(own)
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        assert!(!tools_required(), "{name} is not installed, and DRIFTRUN_TOOLS=required");
+        println!("skipped: {name} is not installed");
+    }
+    found
+}
