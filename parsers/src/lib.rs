@@ -23,6 +23,12 @@ pub mod input;
 pub mod report;
 pub mod text;
 
+mod terraform;
+mod terraform_address;
+mod terraform_command;
+mod terraform_json;
+mod terraform_show;
+
 pub use error::{Class, Failure, ParseError};
 pub use input::{File, Input, Stream};
 pub use report::{
@@ -34,7 +40,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Every parser, in the order in which output is offered to them: the most certain evidence first.
-pub static ALL: &[&Parser] = &[];
+pub static ALL: &[&Parser] = &[&terraform_json::PARSER, &terraform_show::PARSER, &terraform::PARSER];
 
 /// One tool's output format.
 pub struct Parser {

@@ -2,6 +2,8 @@
 //! is read against what is known of each file. Prints how many were read exactly, refused, or wrong. Skips with a line when the
 //! corpus is not there; with `DRIFTRUN_CORPUS` set it must be.
 
+mod terraform;
+
 use driftrun_parsers::{DriftReport, Input, Reading, Stream, Verdict};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -107,4 +109,9 @@ fn walk(tool: &str, cases: fn(&Path) -> Vec<Case>) {
         );
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn terraform_and_opentofu() {
+    walk("terraform", terraform::cases);
 }

@@ -1,0 +1,292 @@
+//! What every Terraform format shares: command line, exit code, and the class of a failure.
+//!
+//! Knows the words of Terraform's errors. Knows nothing of how a plan is printed.
+
+use crate::error::{Class, Failure};
+use crate::input::{Input, arguments_of, go_flag};
+use crate::report::{Action, Diagnostic, Tool};
+use crate::{Claim, text};
+
+/// The actions of a plan, gravest first.
+pub(crate) const ACTIONS: &[Action] = &[
+    Action::Replace,
+    Action::Delete,
+    Action::Create,
+    Action::Update,
+    Action::Move,
+    Action::Import,
+    Action::Forget,
+    Action::Read,
+];
+
+/// What `-detailed-exitcode` says when something differs.
+pub(crate) const DRIFT_CODES: &[i32] = &[2];
+
+const PROGRAMS: &[&str] = &["terraform", "tofu"];
+
+/// A command line as Terraform reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Call<'a> {
+    /// `plan`, `show`; empty when there is none.
+    pub subcommand: &'a str,
+    /// What follows the subcommand.
+    args: &'a [&'a str],
+}
+
+impl Call<'_> {
+    /// Whether a boolean flag is on.
+    pub fn flag(&self, name: &str) -> bool {
+        go_flag(self.args, name)
+    }
+}
+
+/// The subcommand and its arguments; `None` for another program, a shell, or nothing. Global options (`-chdir=DIR`) stand
+/// before the subcommand.
+pub(crate) fn call<'a>(argv: &'a [&'a str]) -> Option<Call<'a>> {
+    let args = arguments_of(argv, PROGRAMS)?;
+    let at = args.iter().position(|arg| !arg.starts_with('-'))?;
+    let (subcommand, args) = args.get(at..)?.split_first()?;
+    Some(Call { subcommand, args })
+}
+
+/// Whether the command line asks for a refresh-only plan; `None` when it isn't known what was run.
+pub(crate) fn refresh_only(argv: &[&str]) -> Option<bool> {
+    call(argv).filter(|call| call.subcommand == "plan").map(|call| call.flag("refresh-only"))
+}
+
+/// The tool as far as the command line tells.
+pub(crate) fn tool(argv: &[&str]) -> Tool {
+    let tofu = arguments_of(argv, &["tofu"]).is_some();
+    Tool { name: if tofu { "opentofu" } else { "terraform" }, version: None }
+}
+
+/// What the exit code says. 2 means "differs" only with `-detailed-exitcode`, or where the command line isn't known: it is also
+/// how a Go program dies of a fatal error.
+pub(crate) fn claim(input: &Input<'_>) -> Claim {
+    let Some(code) = input.exit else { return Claim::Silent };
+    let detailed = call(input.argv).map(|call| call.subcommand == "plan" && call.flag("detailed-exitcode"));
+    match (code, detailed) {
+        (0, Some(true)) => Claim::Clean,
+        (0, Some(false) | None) => Claim::Silent,
+        (2, Some(true) | None) => Claim::Drifted,
+        _ => Claim::Failed,
+    }
+}
+
+/// One `Error:` or `Warning:` of human output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remark {
+    /// `Error:`, not `Warning:`.
+    pub error: bool,
+    /// The words after `Error: `.
+    pub summary: String,
+    /// The line it stands in, from 1.
+    pub line: u32,
+}
+
+/// The summary of a diagnostic that starts on this line of human output (without colours), plain or boxed.
+///
+/// `before` is the line before it: a diagnostic starts after an empty line or after the box's upper corner, its details don't.
+pub(crate) fn remark(before: &[u8], line: &[u8], number: u32) -> Option<Remark> {
+    let boxed = before.trim_ascii() == "╷".as_bytes();
+    let words = match line.strip_prefix("│ ".as_bytes()) {
+        Some(words) if boxed => words,
+        None if before.trim_ascii().is_empty() => line,
+        Some(_) | None => return None,
+    };
+    let (error, summary) = words
+        .strip_prefix(b"Error: ")
+        .map(|summary| (true, summary))
+        .or_else(|| words.strip_prefix(b"Warning: ").map(|summary| (false, summary)))?;
+    Some(Remark { error, summary: text::string(summary.trim_ascii()), line: number })
+}
+
+/// The diagnostics on standard error, and the failure that the first error tells.
+pub(crate) fn stderr(bytes: &[u8]) -> (Vec<Diagnostic>, Option<Failure>) {
+    let (mut remarks, mut before, mut detail) = (Vec::<Remark>::new(), Vec::new(), String::new());
+    for line in text::lines(bytes) {
+        let plain = line.plain();
+        if let Some(found) = remark(&before, &plain, line.number) {
+            remarks.push(found);
+        } else if remarks.iter().filter(|remark| remark.error).count() == 1 && detail.len() < 4096 {
+            detail.push_str(&text::string(&plain));
+            detail.push('\n');
+        }
+        before = plain.into_owned();
+    }
+    let failure = remarks.iter().find(|remark| remark.error).map(|first| failure(&first.summary, &detail));
+    let diagnostics = remarks
+        .into_iter()
+        .map(|r| if r.error { Diagnostic::error(r.summary) } else { Diagnostic::warning(r.summary) })
+        .collect();
+    (diagnostics, failure)
+}
+
+/// The failure that an error tells. Its detail is only looked at for the class, never quoted: it may hold values.
+pub(crate) fn failure(summary: &str, detail: &str) -> Failure {
+    let class = class(summary).or_else(|| class(detail)).unwrap_or(Class::Exit);
+    Failure::new(class, summary)
+}
+
+/// Words of errors, in the order in which they are asked: a lock that could not be taken for want of credentials is a matter
+/// of the lock's summary, credentials named in a provider's error are a matter of credentials.
+const CLASSES: &[(Class, &[&str])] = &[
+    (
+        Class::StateLock,
+        &["error acquiring the state lock", "error locking state", "workspace already locked"],
+    ),
+    (
+        Class::NeedsInit,
+        &[
+            "inconsistent dependency lock file",
+            "backend initialization required",
+            "backend configuration changed",
+            "initialization required",
+            "required plugins are not installed",
+            "module not installed",
+            "module source has changed",
+            "module version requirements have changed",
+            "missing required provider",
+            "could not load plugin",
+            "provider requirements cannot be satisfied by locked dependencies",
+        ],
+    ),
+    (
+        Class::Auth,
+        &[
+            "no valid credential sources",
+            "no valid credential",
+            "could not find default credentials",
+            "failed to refresh cached credentials",
+            "invalid credentials",
+            "invalidclienttokenid",
+            "signaturedoesnotmatch",
+            "expiredtoken",
+            "token has expired",
+            "token is expired",
+            "unauthorized",
+            "unauthenticated",
+            "authentication failed",
+            "required token could not be found",
+            "error building azurerm client",
+        ],
+    ),
+    (
+        Class::Forbidden,
+        &[
+            "accessdenied",
+            "access denied",
+            "forbidden",
+            "permission denied",
+            "permission_denied",
+            "unauthorizedoperation",
+            "not authorized to perform",
+            "authorizationfailed",
+        ],
+    ),
+    (
+        Class::Provider,
+        &[
+            "plugin did not respond",
+            "plugin crashed",
+            "provider crashed",
+            "failed to load plugin schemas",
+            "failed to instantiate provider",
+            "provider produced inconsistent",
+            "provider produced invalid",
+            "request cancelled",
+        ],
+    ),
+    (
+        Class::Unreachable,
+        &[
+            "connection refused",
+            "connection reset",
+            "no such host",
+            "no route to host",
+            "network is unreachable",
+            "i/o timeout",
+            "tls handshake timeout",
+            "client.timeout exceeded",
+            "deadline exceeded",
+            "timed out",
+            "timeout",
+        ],
+    ),
+];
+
+fn class(words: &str) -> Option<Class> {
+    let words = words.to_lowercase();
+    for (class, needles) in CLASSES {
+        let code = match class {
+            Class::Auth => "401",
+            Class::Forbidden => "403",
+            _ => "",
+        };
+        if needles.iter().any(|needle| words.contains(needle)) || (!code.is_empty() && has_word(&words, code))
+        {
+            return Some(*class);
+        }
+    }
+    None
+}
+
+/// `word` between characters that belong to no word: `401` in `(401)`, not in `i-4011`.
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '-').any(|part| part == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Stream;
+
+    fn claims(argv: &[&str], exit: Option<i32>) -> Claim {
+        let empty = Stream::whole(b"");
+        claim(&Input { argv, exit, stdout: empty, stderr: empty, files: &[] })
+    }
+
+    #[test]
+    fn the_code_2_means_drift_only_where_it_can() {
+        let plain = ["terraform", "-chdir=x", "plan", "-no-color"];
+        let detailed = ["env", "A=b", "tofu", "-chdir=x", "plan", "--detailed-exitcode"];
+        let shell = ["sh", "-c", "terraform plan"];
+        let show = ["terraform", "show", "-json", "p"];
+        let of = |argv: &[&str]| [None, Some(0), Some(1), Some(2), Some(11)].map(|code| claims(argv, code));
+        use Claim::{Clean, Drifted, Failed, Silent};
+        assert_eq!(of(&plain), [Silent, Silent, Failed, Failed, Failed]);
+        assert_eq!(of(&detailed), [Silent, Clean, Failed, Drifted, Failed]);
+        assert_eq!(of(&[]), [Silent, Silent, Failed, Drifted, Failed]);
+        assert_eq!(of(&shell), [Silent, Silent, Failed, Drifted, Failed]);
+        assert_eq!(of(&show), [Silent, Silent, Failed, Failed, Failed]);
+    }
+
+    #[test]
+    fn refresh_only_is_known_from_a_plan_only() {
+        assert_eq!(refresh_only(&["terraform", "plan", "-refresh-only"]), Some(true));
+        assert_eq!(refresh_only(&["terraform", "plan"]), Some(false));
+        assert_eq!(refresh_only(&["terraform", "show", "-json", "p"]), None);
+        assert_eq!(refresh_only(&["make", "plan"]), None);
+    }
+
+    #[test]
+    fn the_first_error_gives_the_class_and_its_summary() {
+        let read = |text: &str| stderr(text.as_bytes()).1.map(|f| (f.class, f.summary));
+        let of = |class, summary: &str| Some((class, summary.to_owned()));
+        let lock = "\nWarning: w\n\nError: Error acquiring the state lock\n\nAccessDenied\n";
+        assert_eq!(read(lock), of(Class::StateLock, "Error acquiring the state lock"));
+        let boxed = "\x1b[31m╷\x1b[0m\x1b[0m\n\x1b[31m│\x1b[0m \x1b[0m\x1b[1m\x1b[31mError: \x1b[0m\x1b[0m\x1b[1mModule not installed\x1b[0m\n│ \n╵\n";
+        assert_eq!(read(boxed), of(Class::NeedsInit, "Module not installed"));
+        let detail = "\nError: Failed to read file\n\n  with toy_file.a,\n\ndial tcp 127.0.0.1:9: connect: connection refused\n";
+        assert_eq!(read(detail), of(Class::Unreachable, "Failed to read file"));
+        let denied = "\nError: reading S3 Bucket\n\nStatusCode: 403, RequestID: 4011\n";
+        assert_eq!(read(denied), of(Class::Forbidden, "reading S3 Bucket"));
+        assert_eq!(
+            read("\nError: reading\n\nStatusCode: 401\n\nError: Module not installed\n"),
+            of(Class::Auth, "reading")
+        );
+        assert_eq!(read("\nError: Invalid expression\n"), of(Class::Exit, "Invalid expression"));
+        // In the middle of a paragraph it is somebody's detail.
+        assert_eq!(read("some words\nError: quoted\n│ Error: quoted\n"), None);
+    }
+}

@@ -1,0 +1,399 @@
+//! `terraform show -json PLANFILE` and `tofu show -json PLANFILE`: the whole plan as one JSON object.
+//!
+//! ```text
+//! {"format_version":"1.2","terraform_version":"1.11.4","planned_values":{…},
+//!  "resource_drift":[{"address":"toy_file.dr","mode":"managed","type":"toy_file",…,
+//!                     "change":{"actions":["update"],"before":{…},"after":{…},"after_unknown":{},…}}],
+//!  "resource_changes":[{"address":"module.m[0].toy_file.a","module_address":"module.m[0]","previous_address":"toy_file.b",
+//!                       "deposed":"e44bc0d3",…,"change":{"actions":["delete","create"],…,"importing":{"id":"x"}}}],
+//!  "output_changes":{"o":{"actions":["update"],…}},…,"applyable":true,"complete":true,"errored":false}
+//! ```
+//!
+//! It holds secrets in clear text, so nothing but names leaves this file: no value is built except to compare the two sides of
+//! a resource that changes, and what is marked sensitive is never looked into. The exit code is that of the plan command.
+
+use crate::error::{Class, Failure, ParseError, quote};
+use crate::input::Input;
+use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Source};
+use crate::{Claim, Parser, terraform_command as command, text};
+use memchr::memmem;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The parser.
+pub(crate) static PARSER: Parser = Parser {
+    name: "terraform-show",
+    about: "a saved plan as `terraform show -json PLANFILE` and `tofu show -json PLANFILE` print it, with attributes",
+    recommended: "terraform show -json PLANFILE",
+    actions: command::ACTIONS,
+    drift_codes: command::DRIFT_CODES,
+    runs: |argv| command::call(argv).is_some_and(|call| call.subcommand == "show" && call.flag("json")),
+    recognise,
+    claim: command::claim,
+    parse,
+};
+
+/// How much of an output is searched for the object's beginning: wrappers print a few lines before it.
+const HEAD: usize = 64 * 1024;
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    let bytes = input.stdout.bytes();
+    let head = bytes.get(..HEAD).unwrap_or(bytes);
+    let object = start(head)?;
+    let has = |needle: &[u8]| memmem::find(object, needle).is_some();
+    let version = has(br#""format_version""#) || has(br#""plan_format_version""#);
+    let terraform =
+        has(br#""terraform_version""#) || has(br#""planned_values""#) || has(br#""resource_changes""#);
+    // `validate`, `providers schema` and `metadata functions` have a format version, too.
+    (version && terraform).then_some("a plan as JSON object")
+}
+
+/// The output from the line on that begins the object.
+fn start(bytes: &[u8]) -> Option<&[u8]> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        return Some(bytes);
+    }
+    let at = memmem::find(bytes, b"\n{")?;
+    bytes.get(at..)
+}
+
+#[derive(Deserialize)]
+struct Plan<'a> {
+    #[serde(borrow)]
+    format_version: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    terraform_version: Option<Cow<'a, str>>,
+    planned_values: Option<IgnoredAny>,
+    #[serde(borrow, default)]
+    resource_drift: Vec<ResourceChange<'a>>,
+    #[serde(borrow)]
+    resource_changes: Option<Vec<ResourceChange<'a>>>,
+    #[serde(borrow, default)]
+    output_changes: BTreeMap<Cow<'a, str>, OutputChange<'a>>,
+    #[serde(default)]
+    deferred_changes: Vec<IgnoredAny>,
+    #[serde(borrow, default)]
+    checks: Vec<CheckResult<'a>>,
+    applyable: Option<bool>,
+    complete: Option<bool>,
+    #[serde(default)]
+    errored: bool,
+}
+
+#[derive(Deserialize)]
+struct ResourceChange<'a> {
+    #[serde(borrow)]
+    address: Cow<'a, str>,
+    #[serde(borrow)]
+    previous_address: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    module_address: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    deposed: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    change: Change<'a>,
+}
+
+#[derive(Deserialize)]
+struct Change<'a> {
+    #[serde(borrow)]
+    actions: &'a RawValue,
+    #[serde(borrow)]
+    before: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after_unknown: Option<&'a RawValue>,
+    #[serde(borrow)]
+    before_sensitive: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after_sensitive: Option<&'a RawValue>,
+    importing: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct OutputChange<'a> {
+    #[serde(borrow)]
+    actions: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct CheckResult<'a> {
+    #[serde(borrow)]
+    address: CheckAddress<'a>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct CheckAddress<'a> {
+    #[serde(borrow)]
+    to_display: Option<Cow<'a, str>>,
+}
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let claim = command::claim(input);
+    let mut parsed = Parsed { tool: command::tool(input.argv), ..Parsed::new("terraform") };
+    let (remarks, said) = command::stderr(input.stderr.bytes());
+    if claim == Claim::Failed && said.is_some() {
+        parsed.failure = said.clone();
+        parsed.diagnostics.extend(remarks);
+    }
+    let plan = match plan(input.stdout.bytes()) {
+        Ok(plan) => plan,
+        Err(_) if parsed.failure.is_some() => return Ok(parsed),
+        Err(error) => return Err(error),
+    };
+    parsed.tool.version = plan.terraform_version.as_deref().map(str::to_owned);
+    let read = fill(&mut parsed, &plan);
+    if plan.errored && parsed.failure.is_none() {
+        parsed.failure =
+            Some(said.unwrap_or_else(|| Failure::new(Class::Exit, "the plan is marked as errored")));
+    }
+    if parsed.failure.is_some() {
+        return Ok(parsed);
+    }
+    read?;
+    judge(&mut parsed, &plan, claim, command::refresh_only(input.argv))?;
+    Ok(parsed)
+}
+
+/// Reads the object, its version first.
+fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
+    let hint = "the parser terraform-show reads what `terraform show -json PLANFILE` prints";
+    if stdout.trim_ascii().is_empty() {
+        return Err(ParseError::cut("no output").hint(hint));
+    }
+    let object =
+        start(stdout).ok_or_else(|| ParseError::format("no JSON object in the output").hint(hint))?;
+    let line = |error: &serde_json::Error| {
+        let before = stdout.len().saturating_sub(object.len());
+        let before = text::count_lines(stdout.get(..before).unwrap_or_default());
+        u32::try_from(error.line()).unwrap_or(u32::MAX).saturating_add(before)
+    };
+    // serde's own words may quote a value of the plan: only their place is used.
+    let plan: Plan<'_> = serde_json::from_slice(object).map_err(|error| {
+        if error.is_eof() {
+            ParseError::cut("the JSON object ends before its end").at(line(&error))
+        } else if error.is_syntax() {
+            ParseError::format("not one JSON object").at(line(&error)).hint(hint)
+        } else {
+            ParseError::format("a JSON object, but not of a plan's form").at(line(&error)).hint(hint)
+        }
+    })?;
+    match plan.format_version.as_deref() {
+        Some(version) if matches!(version.split('.').next(), Some("0" | "1")) => {}
+        Some(version) => {
+            return Err(ParseError::format(format!("format_version {}", quote(version.as_bytes())))
+                .hint("versions 0.x and 1.x are read"));
+        }
+        None => return Err(ParseError::format("a JSON object without format_version").hint(hint)),
+    }
+    if plan.planned_values.is_none() && plan.resource_changes.is_none() {
+        return Err(ParseError::format("a state, not a plan: neither planned_values nor resource_changes")
+            .hint("give `terraform show -json` the file that `terraform plan -out=FILE` wrote"));
+    }
+    Ok(plan)
+}
+
+fn fill(parsed: &mut Parsed, plan: &Plan<'_>) -> Result<(), ParseError> {
+    for change in plan.resource_changes.as_deref().unwrap_or_default() {
+        parsed.resources.extend(resource(Source::Plan, change)?);
+    }
+    for change in &plan.resource_drift {
+        parsed.resources.extend(resource(Source::Refresh, change)?);
+    }
+    for (name, change) in &plan.output_changes {
+        let actions = actions(change.actions)?;
+        let action = match actions.as_slice() {
+            ["no-op"] => continue,
+            ["create"] => Action::Create,
+            ["update"] => Action::Update,
+            ["delete"] => Action::Delete,
+            _ => return Err(unknown(&actions)),
+        };
+        parsed.resources.push(Resource::new(Source::Plan, "", OUTPUT_KIND, name.as_ref(), action));
+    }
+    let mut remark = |words: String| parsed.diagnostics.push(Diagnostic::warning(words));
+    for check in plan.checks.iter().filter(|check| matches!(&*check.status, "fail" | "error")) {
+        let address = check.address.to_display.as_deref().unwrap_or("a check");
+        remark(format!(
+            "{address}: {}",
+            if check.status == "fail" { "check failed" } else { "check errored" }
+        ));
+    }
+    if !plan.deferred_changes.is_empty() {
+        remark(format!("{} changes are deferred to a later plan", plan.deferred_changes.len()));
+    }
+    if plan.complete == Some(false) && !plan.errored {
+        remark("the plan is incomplete: -target, or changes that are deferred".to_owned());
+    }
+    Ok(())
+}
+
+/// `None` for what stays as it is.
+fn resource(source: Source, change: &ResourceChange<'_>) -> Result<Option<Resource>, ParseError> {
+    let actions = actions(change.change.actions)?;
+    let action = match actions.as_slice() {
+        ["no-op"] if change.previous_address.is_some() => Action::Move,
+        ["no-op"] if change.change.importing.is_some() => Action::Import,
+        ["no-op"] => return Ok(None),
+        ["create"] => Action::Create,
+        ["read"] => Action::Read,
+        ["update"] => Action::Update,
+        ["delete"] => Action::Delete,
+        ["delete" | "forget", "create"] | ["create", "delete" | "forget"] => Action::Replace,
+        ["forget"] => Action::Forget,
+        _ => return Err(unknown(&actions)),
+    };
+    let mut name = change.address.to_string();
+    if change.deposed.as_deref().is_some_and(|key| !key.is_empty()) {
+        name.push_str(" (deposed)");
+    }
+    let module = change.module_address.as_deref().unwrap_or_default();
+    let mut found = Resource::new(source, module, change.kind.as_ref(), name, action);
+    found.previous_name = change.previous_address.as_deref().map(str::to_owned);
+    if matches!(action, Action::Update | Action::Replace) {
+        found.attributes = attributes(&change.change);
+    }
+    Ok(Some(found))
+}
+
+fn actions(raw: &RawValue) -> Result<Vec<&str>, ParseError> {
+    serde_json::from_str(raw.get()).map_err(|_| ParseError::format("actions that are no list of words"))
+}
+
+fn unknown(actions: &[&str]) -> ParseError {
+    ParseError::format(format!("a change with the actions {}", quote(actions.join(", ").as_bytes())))
+}
+
+/// What the plan says as a whole, and whether its own marks agree with it.
+fn judge(parsed: &mut Parsed, plan: &Plan<'_>, claim: Claim, asked: Option<bool>) -> Result<(), ParseError> {
+    let planned = parsed.resources.iter().any(|r| r.source == Source::Plan && r.kind != OUTPUT_KIND);
+    let outputs = parsed.resources.iter().any(|r| r.source == Source::Plan && r.kind == OUTPUT_KIND);
+    let drift = parsed.resources.iter().any(|r| r.source == Source::Refresh);
+    let differs = claim == Claim::Drifted || plan.applyable == Some(true);
+    // An ordinary plan lists what it leaves alone; a refresh-only one lists no resource at all.
+    let nothing_listed = plan.resource_changes.as_deref().unwrap_or_default().is_empty();
+    let unexplained = drift && !planned && differs && (!outputs || (asked.is_none() && nothing_listed));
+    parsed.refresh_only = asked == Some(true) || unexplained;
+    let changes = planned || outputs || (parsed.refresh_only && drift);
+    if plan.applyable == Some(true) && !changes {
+        return Err(ParseError::contradiction("the plan is marked as applyable and lists no change"));
+    }
+    if !plan.deferred_changes.is_empty() && !changes {
+        return Err(ParseError::format("nothing but deferred changes: what they would do isn't known yet")
+            .hint("apply what they wait for, then plan again"));
+    }
+    parsed.said = if changes { Said::Changes } else { Said::NoChanges };
+    Ok(())
+}
+
+/// Paths of the leaves that differ; `None` when nothing visible does (a change of marks or of private data only).
+fn attributes(change: &Change<'_>) -> Option<Vec<String>> {
+    let value =
+        |raw: Option<&RawValue>| raw.map_or(Some(Value::Null), |raw| serde_json::from_str(raw.get()).ok());
+    let sides = Sides {
+        before: &value(change.before)?,
+        after: &value(change.after)?,
+        unknown: &value(change.after_unknown)?,
+        before_sensitive: &value(change.before_sensitive)?,
+        after_sensitive: &value(change.after_sensitive)?,
+    };
+    let mut paths = BTreeSet::new();
+    sides.compare("", &mut paths);
+    // The whole object unknown, or sensitive: there is no path to it.
+    (!paths.is_empty() && !paths.contains("")).then(|| paths.into_iter().collect())
+}
+
+/// One place in a resource, as it was and as it would be.
+#[derive(Clone, Copy)]
+struct Sides<'a> {
+    before: &'a Value,
+    after: &'a Value,
+    unknown: &'a Value,
+    before_sensitive: &'a Value,
+    after_sensitive: &'a Value,
+}
+
+impl<'a> Sides<'a> {
+    fn compare(self, path: &str, paths: &mut BTreeSet<String>) {
+        const YES: &Value = &Value::Bool(true);
+        if self.unknown == YES {
+            paths.insert(path.to_owned());
+            return;
+        }
+        if self.before_sensitive == YES || self.after_sensitive == YES {
+            if self.before != self.after {
+                paths.insert(path.to_owned());
+            }
+            return;
+        }
+        let found = paths.len();
+        match (self.before, self.after) {
+            (Value::Object(_) | Value::Null, Value::Object(_)) | (Value::Object(_), Value::Null) => {
+                let keys = |value: &'a Value| value.as_object().into_iter().flat_map(|map| map.keys());
+                let all: BTreeSet<&String> =
+                    keys(self.before).chain(keys(self.after)).chain(keys(self.unknown)).collect();
+                for key in all {
+                    self.at(|value| value.get(key)).compare(&member(path, key), paths);
+                }
+            }
+            (Value::Array(_) | Value::Null, Value::Array(_)) | (Value::Array(_), Value::Null) => {
+                let length = |value: &Value| value.as_array().map_or(0, Vec::len);
+                for index in 0..length(self.before).max(length(self.after)).max(length(self.unknown)) {
+                    self.at(|value| value.get(index)).compare(&format!("{path}[{index}]"), paths);
+                }
+            }
+            _ => {}
+        }
+        // An empty list that was none, a null key that was missing beside one: the difference is here, not below.
+        if paths.len() == found && !same(self.before, self.after) {
+            paths.insert(path.to_owned());
+        }
+    }
+
+    fn at(self, get: impl Fn(&'a Value) -> Option<&'a Value>) -> Self {
+        let get = |value| get(value).unwrap_or(&Value::Null);
+        Self {
+            before: get(self.before),
+            after: get(self.after),
+            unknown: get(self.unknown),
+            before_sensitive: get(self.before_sensitive),
+            after_sensitive: get(self.after_sensitive),
+        }
+    }
+}
+
+/// Equal, where a member that is null and one that is missing are the same.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let all = |a: &serde_json::Map<String, Value>, b: &serde_json::Map<String, Value>| {
+                a.iter().all(|(key, value)| same(value, b.get(key).unwrap_or(&Value::Null)))
+            };
+            all(a, b) && all(b, a)
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        _ => a == b,
+    }
+}
+
+/// `tags.env`, or `tags["a.b"]` where the key is no identifier.
+fn member(path: &str, key: &str) -> String {
+    let mut chars = key.chars();
+    let identifier = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    match (path.is_empty(), identifier) {
+        (true, true) => key.to_owned(),
+        (false, true) => format!("{path}.{key}"),
+        (_, false) => format!("{path}[{}]", Value::from(key)),
+    }
+}

@@ -1,0 +1,349 @@
+//! Terraform's and OpenTofu's plans: recorded runs of Terraform 0.11 to 1.15 in every form, and what public repositories hold.
+//!
+//! The truth of a recorded run is its `show.json`, read here by other means than the parser's.
+
+use super::{Case, Check};
+use driftrun_parsers::{Action, DriftReport, Source, Verdict};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Source, scope, kind, name, action, previous name.
+type Row = (Source, String, String, String, Action, Option<String>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Stream,
+    Show,
+}
+
+const PARSERS: [(Form, &str); 3] =
+    [(Form::Stream, "terraform-json"), (Form::Show, "terraform-show"), (Form::Text, "terraform")];
+
+pub fn cases(root: &Path) -> Vec<Case> {
+    let root = root.join("terraform");
+    let mut cases = Vec::new();
+    for folder in ["scenarios", "legacy"] {
+        for run in folders(&root.join("generated").join(folder)).iter().flat_map(|s| folders(s)) {
+            if run.join("meta.json").is_file() {
+                recorded(&root, &run, &mut cases);
+            }
+        }
+    }
+    signals(&root, &mut cases);
+    public(&root, &mut cases);
+    cases
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(path)
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    found
+}
+
+fn bytes(path: &Path) -> Option<Vec<u8>> {
+    path.is_file().then(|| fs::read(path).unwrap())
+}
+
+fn json(path: &Path) -> Option<Value> {
+    bytes(path).map(|b| serde_json::from_slice(&b).unwrap())
+}
+
+fn argv(flags: &[&str], more: &Value) -> Vec<String> {
+    let more = more.as_array().into_iter().flatten().map(|flag| flag.as_str().unwrap());
+    ["terraform", "plan"].into_iter().chain(flags.iter().copied()).chain(more).map(str::to_owned).collect()
+}
+
+fn row(source: Source, change: &Value) -> Option<Row> {
+    let text = |key: &str| change[key].as_str().unwrap_or_default().to_owned();
+    let previous = change["previous_address"].as_str().map(str::to_owned);
+    let actions: Vec<&str> =
+        change["change"]["actions"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+    let action = match actions.join("+").as_str() {
+        "no-op" if previous.is_some() => Action::Move,
+        "no-op" if change["change"].get("importing").is_some() => Action::Import,
+        "no-op" => return None,
+        "create" => Action::Create,
+        "read" => Action::Read,
+        "update" => Action::Update,
+        "delete" => Action::Delete,
+        "forget" => Action::Forget,
+        "delete+create" | "create+delete" | "create+forget" | "forget+create" => Action::Replace,
+        other => panic!("{other}"),
+    };
+    let deposed = if change.get("deposed").is_some() { " (deposed)" } else { "" };
+    Some((source, text("module_address"), text("type"), text("address") + deposed, action, previous))
+}
+
+/// Everything that `show -json` lists.
+fn truth(show: &Value) -> BTreeSet<Row> {
+    let list = |key: &str| show[key].as_array().cloned().unwrap_or_default();
+    let mut rows: BTreeSet<Row> =
+        list("resource_changes").iter().filter_map(|c| row(Source::Plan, c)).collect();
+    rows.extend(list("resource_drift").iter().filter_map(|c| row(Source::Refresh, c)));
+    for (name, change) in show["output_changes"].as_object().into_iter().flatten() {
+        let action = match change["actions"][0].as_str().unwrap() {
+            "no-op" => continue,
+            "create" => Action::Create,
+            "update" => Action::Update,
+            "delete" => Action::Delete,
+            other => panic!("{other}"),
+        };
+        let kind = driftrun_parsers::report::OUTPUT_KIND.to_owned();
+        rows.insert((Source::Plan, String::new(), kind, name.clone(), action, None));
+    }
+    rows
+}
+
+fn rows(report: &DriftReport) -> BTreeSet<Row> {
+    let row = |r: &driftrun_parsers::Resource| {
+        (r.source, r.scope.clone(), r.kind.clone(), r.name.clone(), r.action, r.previous_name.clone())
+    };
+    report.resources().iter().map(row).collect()
+}
+
+/// The stream has no word for a deposed object: it is told by being the second of its address.
+fn as_streamed(truth: &BTreeSet<Row>) -> BTreeSet<Row> {
+    let names: BTreeSet<&String> = truth.iter().filter(|r| r.0 == Source::Plan).map(|r| &r.3).collect();
+    let mut seen = truth.clone();
+    for row in truth {
+        let Some(current) = row.3.strip_suffix(" (deposed)") else { continue };
+        if !names.contains(&current.to_owned()) {
+            let mut alone = row.clone();
+            current.clone_into(&mut alone.3);
+            seen.remove(row);
+            seen.insert(alone);
+        }
+    }
+    seen
+}
+
+fn check(form: Form, truth: Rc<BTreeSet<Row>>) -> Check {
+    Box::new(move |report| {
+        let want = if form == Form::Stream { as_streamed(&truth) } else { (*truth).clone() };
+        let mut got = rows(report);
+        if form == Form::Text {
+            // Text shows what it thinks relevant of the drift: nothing that isn't there, but not all of it.
+            let unplanned = |row: &Row| row.0 == Source::Refresh;
+            let refresh: BTreeSet<Row> = got.iter().filter(|r| unplanned(r)).cloned().collect();
+            if !refresh.is_subset(&want) {
+                return Err(format!("drift that isn't: {refresh:?}"));
+            }
+            got.extend(want.iter().filter(|r| unplanned(r)).cloned());
+        }
+        let names = |rows: &BTreeSet<Row>, other: &BTreeSet<Row>| format!("{:?}", rows - other);
+        if got == want {
+            return Ok(());
+        }
+        Err(format!("not there: {}; missing: {}", names(&got, &want), names(&want, &got)))
+    })
+}
+
+/// One recorded run in all its forms.
+fn recorded(root: &Path, run: &Path, cases: &mut Vec<Case>) {
+    let meta = json(&run.join("meta.json")).unwrap();
+    let version = meta["terraform_version"].as_str().unwrap();
+    let modern = !version.starts_with("0.");
+    let flags = meta.get("flags").unwrap_or(&Value::Null);
+    let only = flags.to_string().contains("-refresh-only");
+    let show = json(&run.join("show.json"));
+    let truth = Rc::new(show.as_ref().map(truth).unwrap_or_default());
+    let drifts = |source: Source| {
+        truth
+            .iter()
+            .any(|r| r.0 == source && r.4 != Action::Read && r.2 != driftrun_parsers::report::OUTPUT_KIND)
+    };
+    let drifted = drifts(Source::Plan) || (only && drifts(Source::Refresh));
+    let exit = |key: &str| meta["exit"][key].as_i64().map(|code| i32::try_from(code).unwrap());
+    let detailed = exit("text_detailed").unwrap();
+    let verdicts = |code: Option<i32>| match (code, show.is_some()) {
+        (Some(1), _) => vec![Verdict::Failed],
+        (_, true) if drifted => vec![Verdict::Drifted],
+        (_, true) => vec![Verdict::Clean],
+        // 0.11, of which no `show -json` exists: its text says "No changes." or isn't read.
+        (_, false) if detailed == 0 => vec![Verdict::Clean, Verdict::Unreadable],
+        (_, false) => vec![Verdict::Unreadable],
+    };
+    let path = run.strip_prefix(root).unwrap().display().to_string();
+    let mut add = |form: Form, file: &str, argv: Vec<String>, code: Option<i32>, verdicts: Vec<Verdict>| {
+        let Some(stdout) = bytes(&run.join(file)) else { return };
+        let parser = PARSERS.iter().find(|(f, _)| *f == form).unwrap().1;
+        let stem = file.rsplit_once('.').unwrap().0;
+        cases.push(Case {
+            path: format!("{path}/{file}"),
+            parser,
+            argv,
+            exit: code,
+            stderr: bytes(&run.join(format!("{stem}.stderr.txt"))).unwrap_or_default(),
+            promised: show.is_some() || modern,
+            check: check(form, Rc::clone(&truth)),
+            verdicts,
+            stdout: stdout.clone(),
+        });
+        for (other, parser) in PARSERS {
+            if other != form && !stdout.is_empty() {
+                cases.push(Case {
+                    path: format!("{path}/{file} as another form"),
+                    parser,
+                    argv: Vec::new(),
+                    exit: Some(0),
+                    stdout: stdout.clone(),
+                    stderr: Vec::new(),
+                    promised: false,
+                    check: Box::new(|_| Err("read as another form".to_owned())),
+                    verdicts: vec![Verdict::Unreadable, Verdict::Failed],
+                });
+            }
+        }
+    };
+    let plain = exit("text_plain_exit").or(exit("plain"));
+    let no_color = exit("no_color_detailed").unwrap_or(detailed);
+    let color = exit("color_detailed");
+    let json_code = exit("json_detailed");
+    add(
+        Form::Text,
+        "plan.txt",
+        argv(&["-detailed-exitcode", "-no-color"], flags),
+        Some(no_color),
+        verdicts(Some(no_color)),
+    );
+    add(
+        Form::Text,
+        "plan.saved.txt",
+        argv(&["-detailed-exitcode", "-out=p"], flags),
+        Some(detailed),
+        verdicts(Some(detailed)),
+    );
+    add(Form::Text, "plan.saved.txt", argv(&["-out=p"], flags), plain, verdicts(plain.or(Some(detailed))));
+    add(Form::Text, "plan.ansi.txt", argv(&["-detailed-exitcode"], flags), color, verdicts(color));
+    add(Form::Text, "plan.ansi.txt", Vec::new(), color, verdicts(color));
+    add(Form::Text, "plan.automation.txt", argv(&["-no-color"], flags), plain, verdicts(plain));
+    // The plan's code and the text of the report command, then that command alone.
+    add(
+        Form::Text,
+        "show.txt",
+        argv(&["-detailed-exitcode", "-out=p"], flags),
+        Some(detailed),
+        verdicts(Some(detailed)),
+    );
+    let show_argv = |json: &[&str]| {
+        ["terraform", "show"].iter().chain(json).chain(&["p"]).map(|s| (*s).to_owned()).collect::<Vec<_>>()
+    };
+    add(Form::Text, "show.txt", show_argv(&[]), Some(0), verdicts(Some(detailed)));
+    add(
+        Form::Stream,
+        "plan.jsonl",
+        argv(&["-json", "-detailed-exitcode"], flags),
+        json_code,
+        verdicts(json_code),
+    );
+    add(Form::Stream, "plan.jsonl", Vec::new(), json_code, verdicts(json_code));
+    add(
+        Form::Show,
+        "show.json",
+        argv(&["-detailed-exitcode", "-out=p"], flags),
+        Some(detailed),
+        verdicts(Some(detailed)),
+    );
+    // Terraform marks errored plans since 1.6: before, only the plan's own exit code tells.
+    if detailed != 1 || modern {
+        add(Form::Show, "show.json", Vec::new(), None, verdicts(Some(detailed)));
+        add(Form::Show, "show.json", show_argv(&["-json"]), Some(0), verdicts(Some(detailed)));
+    }
+}
+
+/// Plans that a signal ended.
+fn signals(root: &Path, cases: &mut Vec<Case>) {
+    for (name, code) in [("sigint_text", 1), ("sigterm_text", 1), ("sigint_json", 1), ("sigkill_json", 137)] {
+        let file = |stream: &str| bytes(&root.join(format!("generated/signals/{name}.{stream}"))).unwrap();
+        let json = name.ends_with("json");
+        let mut flags = vec!["-detailed-exitcode"];
+        flags.extend(json.then_some("-json"));
+        for (argv, exit) in
+            [(argv(&flags, &Value::Null), Some(code)), (Vec::new(), None), (Vec::new(), Some(2))]
+        {
+            cases.push(Case {
+                path: format!("generated/signals/{name} {exit:?}"),
+                parser: if json { "terraform-json" } else { "terraform" },
+                argv,
+                exit,
+                stdout: file("stdout"),
+                stderr: file("stderr"),
+                promised: exit == Some(code),
+                check: Box::new(|_| Err("a plan that was interrupted".to_owned())),
+                verdicts: vec![Verdict::Failed, Verdict::Unreadable],
+            });
+        }
+    }
+}
+
+/// What others recorded, without exit codes: compared where `index.tsv` knows what is in it.
+fn public(root: &Path, cases: &mut Vec<Case>) {
+    let root = root.join("public");
+    let index = fs::read_to_string(root.join("index.tsv")).unwrap();
+    for line in index.lines().skip(1) {
+        let mut columns = line.split('\t');
+        let mut column = || columns.next().unwrap_or_default();
+        let (file, _, _, _, kind) = (column(), column(), column(), column(), column());
+        let (_, expected) = (column(), column());
+        let parser = match kind {
+            "text" => "terraform",
+            "jsonstream" => "terraform-json",
+            "showjson" => "terraform-show",
+            other => panic!("{other}"),
+        };
+        let expected: Option<Value> = (!expected.is_empty()).then(|| serde_json::from_str(expected).unwrap());
+        let counts = expected.as_ref().map(|value| {
+            let value = value.get("planned_change").unwrap_or(value);
+            let counts: BTreeMap<String, u64> = value
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(key, n)| (key.clone(), n.as_u64().unwrap()))
+                .collect();
+            counts
+        });
+        let drifts = counts.as_ref().is_none_or(|counts| {
+            counts.iter().any(|(action, n)| *n > 0 && !matches!(action.as_str(), "noop" | "read"))
+        });
+        let errors = expected.as_ref().and_then(|value| value["errors"].as_u64()).unwrap_or_default();
+        let mut verdicts = vec![Verdict::Unreadable, Verdict::Failed];
+        if errors == 0 {
+            verdicts.push(if drifts { Verdict::Drifted } else { Verdict::Clean });
+        }
+        cases.push(Case {
+            path: format!("public/{file}"),
+            parser,
+            argv: Vec::new(),
+            exit: None,
+            stdout: bytes(&root.join(file)).unwrap_or_else(|| panic!("{file}")),
+            stderr: Vec::new(),
+            promised: false,
+            check: counts.map_or_else(|| Box::new(|_: &DriftReport| Ok(())) as Check, totals),
+            verdicts,
+        });
+    }
+}
+
+/// Compares the number of planned resources by action.
+fn totals(want: BTreeMap<String, u64>) -> Check {
+    Box::new(move |report| {
+        let mut got: BTreeMap<String, u64> = BTreeMap::new();
+        for resource in report.resources() {
+            if resource.source == Source::Plan && resource.kind != driftrun_parsers::report::OUTPUT_KIND {
+                *got.entry(resource.action.as_str().to_owned()).or_default() += u64::from(resource.count);
+            }
+        }
+        let mut want = want.clone();
+        want.remove("noop");
+        want.retain(|_, n| *n > 0);
+        if got == want { Ok(()) } else { Err(format!("{got:?} instead of {want:?}")) }
+    })
+}
