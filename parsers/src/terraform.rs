@@ -170,12 +170,14 @@ struct Reader {
     part: Part,
     open: Open,
     statement: Option<Statement>,
-    refresh_only: bool,
     counted: Counts,
-    /// The `Plan:` line says how many are forgotten only with OpenTofu ≥ 1.10.
-    failed: bool,
+    /// Summary of the first error on standard output.
     error: Option<String>,
+    /// Under the `Warnings:` of `-compact-warnings`.
     compact: bool,
+    /// Under a `Warning:` after the statement: its details may quote anything.
+    details: bool,
+    /// A resource of the current list was read.
     seen_any: bool,
 }
 
@@ -188,25 +190,21 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         part: Part::Before,
         open: Open::None,
         statement: None,
-        refresh_only: false,
         counted: Counts::default(),
-        failed: false,
         error: None,
         compact: false,
+        details: false,
         seen_any: false,
     };
     let read = reader.read(stdout);
-    // A success code beside an error on stderr: logs, or a wrapper's words. With no code at all it is the error that counts.
-    let unknown = input.exit.is_none() && (said.is_some() || reader.error.is_some());
-    if claim == Claim::Failed || reader.failed || unknown {
+    let own = reader.error.as_deref().map(|summary| command::failure(summary, ""));
+    if reader.parsed.failure.is_some() || claim == Claim::Failed || command::errors_count(input) {
+        reader.parsed.failure = said.or(own).or(reader.parsed.failure);
+    }
+    if reader.parsed.failure.is_some() {
+        // What a failed plan lists is for people: it is not held against its counts.
         reader.parsed.diagnostics.extend(remarks);
-        let own = reader.error.as_deref().map(|summary| command::failure(summary, ""));
-        let cause = "terraform encountered an error while planning";
-        let marked = reader.failed.then(|| Failure::new(Class::Exit, cause));
-        reader.parsed.failure = said.or(own).or(marked);
-        if reader.parsed.failure.is_some() || claim == Claim::Failed {
-            return Ok(reader.parsed);
-        }
+        return Ok(reader.parsed);
     }
     read?;
     reader.finish(input.argv)
@@ -260,6 +258,12 @@ impl Reader {
         self.words(line, before, number)
     }
 
+    /// The output itself says that planning failed.
+    fn failed(&mut self) {
+        let cause = "terraform encountered an error while planning";
+        self.parsed.failure = Some(Failure::new(Class::Exit, cause));
+    }
+
     /// A line at column 0.
     fn words(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
         let has = |words: &str| line.starts_with(words.as_bytes());
@@ -271,8 +275,10 @@ impl Reader {
             })
         };
         match line.first() {
+            // A second plan has more lines than these to be known by.
+            Some(b'P' | b'N') if self.details && (has("Plan: ") || has("No changes.")) => {}
             Some(b'P') if has("Plan: ") => return self.plan(line, number),
-            Some(b'P') if has("Planning failed.") => self.failed = true,
+            Some(b'P') if has("Planning failed.") => self.failed(),
             Some(b'N') if has("No changes.") => {
                 self.begin(Part::After, number)?;
                 self.statement = Some(Statement::NoChanges);
@@ -296,7 +302,7 @@ impl Reader {
             }
             Some(b'T' | b'O') if let Some(tool) = by_name(" planned the following actions, but then") => {
                 self.parsed.tool.name = tool;
-                self.failed = true;
+                self.failed();
                 self.begin(Part::Actions, number)?;
             }
             Some(b'T' | b'O') if let Some(tool) = by_name(" used the selected providers") => {
@@ -315,7 +321,7 @@ impl Reader {
                 }
             }
             Some(b'T') if has("This is a refresh-only plan, so ") && self.part == Part::Drift => {
-                self.refresh_only = true;
+                self.parsed.refresh_only = true;
                 self.part = Part::Before;
             }
             Some(b'U') if has("Unless you have made equivalent changes") && self.part == Part::Drift => {
@@ -353,6 +359,9 @@ impl Reader {
                 Diagnostic::warning(remark.summary)
             };
             self.parsed.diagnostics.push(Diagnostic { line: Some(number), ..diagnostic });
+            self.details = self.statement.is_some();
+        } else if line.starts_with("───".as_bytes()) {
+            self.details = false;
         } else if line == b"Warnings:" {
             self.compact = true;
         } else if let Some(summary) = line.strip_prefix(b"- ").filter(|_| self.compact) {
@@ -418,8 +427,12 @@ impl Reader {
         if line.starts_with(b"    ") {
             return self.invoked(line, number);
         }
+        let words = line.trim_ascii_start().strip_prefix(b"# ").ok_or_else(|| {
+            ParseError::format("expected a resource's header").at(number).hint(
+                "Terraform before 0.12 isn't read, nor output whose lines were changed: use `terraform show -json PLANFILE`",
+            )
+        })?;
         let wrong = || ParseError::format(format!("not a resource's header: {}", quote(line))).at(number);
-        let words = line.trim_ascii_start().strip_prefix(b"# ").ok_or_else(wrong)?;
         let words = str::from_utf8(words).map_err(|_| wrong())?;
         let (known, source) = match self.part {
             Part::Drift => (DRIFTED, Source::Refresh),
@@ -546,14 +559,15 @@ impl Reader {
 
     fn finish(mut self, argv: &[&str]) -> Result<Parsed, ParseError> {
         let drift = self.parsed.resources.iter().any(|r| r.source == Source::Refresh);
-        self.parsed.refresh_only = self.refresh_only || command::refresh_only(argv) == Some(true);
+        let stated = self.parsed.refresh_only;
+        self.parsed.refresh_only = stated || command::refresh_only(argv) == Some(true);
         self.parsed.said = match self.statement {
             Some(Statement::NoChanges) => {
                 self.parsed.stated_in_words = true;
                 Said::NoChanges
             }
             Some(Statement::Plan | Statement::OutputsOnly) => Said::Changes,
-            None if self.refresh_only && drift => Said::Changes,
+            None if stated && drift => Said::Changes,
             None => {
                 return Err(ParseError::cut(
                     "the output ends before its statement (a \"Plan:\" line, \"No changes.\", or \"You can apply this plan…\")",

@@ -10,8 +10,8 @@
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while1};
 use nom::character::complete::{anychar, char, digit1, none_of};
-use nom::combinator::{all_consuming, consumed, opt, recognize, value};
-use nom::multi::{many0_count, many1_count};
+use nom::combinator::{all_consuming, consumed, opt, recognize, value, verify};
+use nom::multi::many0_count;
 use nom::sequence::{delimited, preceded, terminated};
 use nom::{IResult, Parser};
 
@@ -54,7 +54,8 @@ fn module_path(input: &str) -> IResult<&str, &str> {
 
 /// The type of `[data.]TYPE.NAME[INDEX]`.
 fn resource(input: &str) -> IResult<&str, &str> {
-    preceded(opt(tag("data.")), terminated(word, (char('.'), word, opt(index)))).parse(input)
+    let kind = verify(word, |kind: &str| kind != "module");
+    preceded(opt(tag("data.")), terminated(kind, (char('.'), word, opt(index)))).parse(input)
 }
 
 /// An identifier: letters of any script, digits, `_` and `-`.
@@ -77,7 +78,7 @@ fn quoted(input: &str) -> IResult<&str, &str> {
 }
 
 fn deposed_key(input: &str) -> IResult<&str, &str> {
-    let key = recognize(many1_count(take_while1(|c: char| c.is_ascii_hexdigit())));
+    let key = take_while1(|c: char| c.is_ascii_alphanumeric());
     delimited(tag(" (deposed object "), key, char(')')).parse(input)
 }
 

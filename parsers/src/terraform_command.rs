@@ -42,10 +42,10 @@ impl Call<'_> {
 
 /// The subcommand and its arguments; `None` for another program, a shell, or nothing. Global options (`-chdir=DIR`) stand
 /// before the subcommand.
-pub(crate) fn call<'a>(argv: &'a [&'a str]) -> Option<Call<'a>> {
-    let args = arguments_of(argv, PROGRAMS)?;
-    let at = args.iter().position(|arg| !arg.starts_with('-'))?;
-    let (subcommand, args) = args.get(at..)?.split_first()?;
+pub(crate) fn call<'a>(line: &'a [&'a str]) -> Option<Call<'a>> {
+    let all = arguments_of(line, PROGRAMS)?;
+    let at = all.iter().position(|arg| !arg.starts_with('-'))?;
+    let (subcommand, args) = all.get(at..)?.split_first()?;
     Some(Call { subcommand, args })
 }
 
@@ -71,6 +71,12 @@ pub(crate) fn claim(input: &Input<'_>) -> Claim {
         (2, Some(true) | None) => Claim::Drifted,
         _ => Claim::Failed,
     }
+}
+
+/// Whether an error on standard error makes a failure although the exit code doesn't: not where Terraform itself gave the
+/// code (logs look like errors), but where a script did, or nobody knows it.
+pub(crate) fn errors_count(input: &Input<'_>) -> bool {
+    input.exit.is_none() || call(input.argv).is_none()
 }
 
 /// One `Error:` or `Warning:` of human output.
@@ -239,6 +245,7 @@ fn has_word(text: &str, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Claim::{Clean, Drifted, Failed, Silent};
     use crate::Stream;
 
     fn claims(argv: &[&str], exit: Option<i32>) -> Claim {
@@ -253,7 +260,6 @@ mod tests {
         let shell = ["sh", "-c", "terraform plan"];
         let show = ["terraform", "show", "-json", "p"];
         let of = |argv: &[&str]| [None, Some(0), Some(1), Some(2), Some(11)].map(|code| claims(argv, code));
-        use Claim::{Clean, Drifted, Failed, Silent};
         assert_eq!(of(&plain), [Silent, Silent, Failed, Failed, Failed]);
         assert_eq!(of(&detailed), [Silent, Clean, Failed, Drifted, Failed]);
         assert_eq!(of(&[]), [Silent, Silent, Failed, Drifted, Failed]);

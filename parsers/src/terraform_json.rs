@@ -156,7 +156,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let read = stream.read(input.stdout.bytes()).and_then(|()| stream.finish());
     let (remarks, said) = command::stderr(input.stderr.bytes());
     let parsed = &mut stream.parsed;
-    if parsed.failure.is_none() && claim == Claim::Failed {
+    if parsed.failure.is_none() && (claim == Claim::Failed || command::errors_count(input)) {
         parsed.failure = said;
         parsed.diagnostics.extend(remarks);
     }
@@ -173,6 +173,12 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     // Only a refresh-only plan moves things in its drift; only there can drift alone be why something differs. Where the command
     // line isn't known and outputs change beside the drift it could be either: then the drift counts.
     let asked = command::refresh_only(input.argv);
+    if asked.is_none() && input.exit.is_none() && drift && !planned {
+        return Err(ParseError::format(
+            "changes from outside and no planned ones: refresh-only or ordinary plan?",
+        )
+        .hint("give the exit code or the command line with the output"));
+    }
     let moved = parsed.resources.iter().any(|r| r.source == Source::Refresh && r.action == Action::Move);
     let unexplained = claim == Claim::Drifted && drift && !planned && (asked.is_none() || !outputs);
     parsed.refresh_only = asked == Some(true) || (!planned && moved) || unexplained;

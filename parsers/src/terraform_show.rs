@@ -142,8 +142,8 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let claim = command::claim(input);
     let mut parsed = Parsed { tool: command::tool(input.argv), ..Parsed::new("terraform") };
     let (remarks, said) = command::stderr(input.stderr.bytes());
-    if claim == Claim::Failed && said.is_some() {
-        parsed.failure = said.clone();
+    if said.is_some() && (claim == Claim::Failed || command::errors_count(input)) {
+        parsed.failure.clone_from(&said);
         parsed.diagnostics.extend(remarks);
     }
     let plan = match plan(input.stdout.bytes()) {
@@ -279,11 +279,11 @@ fn judge(parsed: &mut Parsed, plan: &Plan<'_>, claim: Claim, asked: Option<bool>
     let planned = parsed.resources.iter().any(|r| r.source == Source::Plan && r.kind != OUTPUT_KIND);
     let outputs = parsed.resources.iter().any(|r| r.source == Source::Plan && r.kind == OUTPUT_KIND);
     let drift = parsed.resources.iter().any(|r| r.source == Source::Refresh);
-    let differs = claim == Claim::Drifted || plan.applyable == Some(true);
-    // An ordinary plan lists what it leaves alone; a refresh-only one lists no resource at all.
+    // An ordinary plan lists what it leaves alone, too; a refresh-only one lists no resource at all.
     let nothing_listed = plan.resource_changes.as_deref().unwrap_or_default().is_empty();
-    let unexplained = drift && !planned && differs && (!outputs || (asked.is_none() && nothing_listed));
-    parsed.refresh_only = asked == Some(true) || unexplained;
+    let unexplained = !planned && !outputs && (claim == Claim::Drifted || plan.applyable == Some(true));
+    let looks = asked.is_none() && nothing_listed && plan.applyable != Some(false);
+    parsed.refresh_only = asked == Some(true) || (drift && (unexplained || looks));
     let changes = planned || outputs || (parsed.refresh_only && drift);
     if plan.applyable == Some(true) && !changes {
         return Err(ParseError::contradiction("the plan is marked as applyable and lists no change"));

@@ -115,3 +115,8 @@ fn walk(tool: &str, cases: fn(&Path) -> Vec<Case>) {
 fn terraform_and_opentofu() {
     walk("terraform", terraform::cases);
 }
+
+#[test]
+fn one_form_of_a_plan_is_never_read_as_another() {
+    walk("terraform, other forms", terraform::mistaken);
+}
