@@ -353,23 +353,20 @@ impl Stream {
             (count(Action::Create), count(Action::Replace), count(Action::Delete));
         let (add, remove) = (create.saturating_add(replace), delete.saturating_add(replace));
         let (update, forget) = (count(Action::Update), count(Action::Forget));
+        let counted = summary.add == add && summary.remove == remove;
+        // Terraform says replace for "create, then forget" and counts neither half.
+        let kept = add.checked_sub(summary.add).filter(|n| *n <= replace);
+        let kept = kept.is_some_and(|n| n > 0 && remove.checked_sub(summary.remove) == Some(n));
         // OpenTofu has no word in the stream for "forget, then create": it prints noop and counts one of each.
         let noops = self.noops.len() as u64;
-        let forgotten_first = noops > 0
-            && summary.add == add.saturating_add(noops)
+        let forgotten = summary.add == add.saturating_add(noops)
+            && summary.remove == remove
             && summary.forget == Some(forget.saturating_add(noops));
-        // Terraform says replace for "create, then forget" and counts neither half.
-        let uncounted = add.saturating_sub(summary.add);
-        let adds = summary.add == add
-            || forgotten_first
-            || (uncounted <= replace && summary.remove.saturating_add(uncounted) == remove);
-        let removes = summary.remove == remove || summary.remove.saturating_add(uncounted) == remove;
-        let agree = adds
-            && removes
+        let changed = if noops > 0 { forgotten } else { counted || kept };
+        let agree = changed
             && summary.change == update
             && summary.import == self.importing
-            && (noops == 0 || forgotten_first)
-            && (forgotten_first || summary.forget.is_none_or(|n| n == forget));
+            && (noops > 0 || summary.forget.is_none_or(|n| n == forget));
         if !agree {
             return Err(ParseError::contradiction(format!(
                 "the summary counts {} to import, {} to add, {} to change, {} to destroy; listed are {}, {add}, {update}, {remove}",
@@ -416,4 +413,184 @@ impl Stream {
 fn part<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, line: u32) -> Result<T, ParseError> {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
         .ok_or_else(|| ParseError::format("a message that lacks a part, or has it in another form").at(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, Reading, Verdict, read};
+
+    const DETAILED: &[&str] = &["terraform", "plan", "-json", "-detailed-exitcode"];
+    const VERSION: &str =
+        r#"{"@level":"info","@module":"terraform.ui","terraform":"1.11.4","type":"version","ui":"1.2"}"#;
+    const TOFU: &str = r#"{"@level":"info","@module":"tofu.ui","tofu":"1.12.0","type":"version","ui":"1.2"}"#;
+
+    fn change(kind: &str, addr: &str, action: &str) -> String {
+        format!(
+            r#"{{"@module":"terraform.ui","change":{{"resource":{{"addr":"{addr}","module":"","resource_type":"t"}},"action":"{action}"}},"type":"{kind}"}}"#
+        )
+    }
+
+    fn planned(addr: &str, action: &str) -> String {
+        change("planned_change", addr, action)
+    }
+
+    fn summary(counts: &str) -> String {
+        format!(
+            r#"{{"@module":"terraform.ui","changes":{{{counts},"operation":"plan"}},"type":"change_summary"}}"#
+        )
+    }
+
+    fn counts(add: u64, change: u64, remove: u64) -> String {
+        summary(&format!(r#""add":{add},"change":{change},"remove":{remove}"#))
+    }
+
+    fn output(action: &str) -> String {
+        format!(
+            r#"{{"@module":"terraform.ui","outputs":{{"o":{{"sensitive":false,"action":"{action}"}}}},"type":"outputs"}}"#
+        )
+    }
+
+    fn run(argv: &[&str], exit: Option<i32>, lines: &[&str]) -> Reading {
+        let stdout = lines.join("\n");
+        let stream = crate::Stream::whole;
+        read(
+            &PARSER,
+            None,
+            &Input { argv, exit, stdout: stream(stdout.as_bytes()), stderr: stream(b""), files: &[] },
+        )
+    }
+
+    fn found(lines: &[&str]) -> Result<Vec<(String, Action)>, Class> {
+        match run(DETAILED, Some(2), lines) {
+            Reading::Read(report) => {
+                Ok(report.resources().iter().map(|r| (r.name.clone(), r.action)).collect())
+            }
+            other => Err(other.class().unwrap()),
+        }
+    }
+
+    fn is(rows: &[(&str, Action)]) -> Vec<(String, Action)> {
+        rows.iter().map(|(name, action)| ((*name).to_owned(), *action)).collect()
+    }
+
+    #[test]
+    fn the_summary_must_count_what_is_listed() {
+        let (a, b) = (planned("t.a", "create"), planned("t.b", "replace"));
+        let rows = Ok(is(&[("t.a", Action::Create), ("t.b", Action::Replace)]));
+        assert_eq!(found(&[VERSION, &a, &b, &counts(2, 0, 1)]), rows);
+        let contradiction = Err(Class::UnreadableContradiction);
+        for wrong in [counts(3, 0, 1), counts(2, 1, 1), counts(2, 0, 2), counts(2, 0, 0), counts(1, 0, 1)] {
+            assert_eq!(found(&[VERSION, &a, &b, &wrong]), contradiction, "{wrong}");
+        }
+        // A line that got lost.
+        assert_eq!(found(&[VERSION, &a, &counts(2, 0, 1)]), contradiction);
+        assert_eq!(found(&[VERSION, &counts(2, 0, 1)]), contradiction);
+        let import = summary(r#""add":2,"change":0,"remove":1,"import":1"#);
+        assert_eq!(found(&[VERSION, &a, &b, &import]), contradiction);
+    }
+
+    #[test]
+    fn create_then_forget_is_a_replace_that_terraform_does_not_count() {
+        let (a, b) = (planned("t.a", "replace"), planned("t.b", "create"));
+        let rows = Ok(is(&[("t.a", Action::Replace), ("t.b", Action::Create)]));
+        assert_eq!(found(&[VERSION, &a, &b, &counts(1, 0, 0)]), rows);
+        assert_eq!(found(&[VERSION, &a, &b, &counts(0, 0, 0)]), Err(Class::UnreadableContradiction));
+    }
+
+    #[test]
+    fn forget_then_create_is_a_noop_that_opentofu_counts() {
+        let a = planned("t.a", "noop").replace("terraform.ui", "tofu.ui");
+        let of = |counts: &str| summary(counts).replace("terraform.ui", "tofu.ui");
+        let counted = of(r#""add":1,"change":0,"remove":0,"import":0,"forget":1"#);
+        assert_eq!(found(&[TOFU, &a, &counted]), Ok(is(&[("t.a", Action::Replace)])));
+        let nothing = of(r#""add":0,"change":0,"remove":0,"import":0,"forget":0"#);
+        assert_eq!(found(&[TOFU, &a, &nothing]), Err(Class::UnreadableContradiction));
+        assert_eq!(found(&[TOFU, &counted]), Err(Class::UnreadableContradiction));
+        let report = run(&[], Some(2), &[TOFU, &a, &counted]);
+        let tool = report.report().unwrap().tool().clone();
+        assert_eq!((tool.name, tool.version.as_deref()), ("opentofu", Some("1.12.0")));
+    }
+
+    #[test]
+    fn the_second_of_an_address_is_deposed() {
+        let (update, delete) = (planned("t.a", "update"), planned("t.a", "delete"));
+        let rows = Ok(is(&[("t.a", Action::Update), ("t.a (deposed)", Action::Delete)]));
+        assert_eq!(found(&[VERSION, &update, &delete, &counts(0, 1, 1)]), rows);
+        // The stream isn't sorted.
+        assert_eq!(found(&[VERSION, &delete, &update, &counts(0, 1, 1)]), rows);
+        let both = Ok(is(&[("t.a", Action::Delete), ("t.a (deposed)", Action::Delete)]));
+        assert_eq!(found(&[VERSION, &delete, &delete, &delete, &counts(0, 0, 3)]), both);
+        let twice = [VERSION, &update, &update, &counts(0, 2, 0)];
+        assert_eq!(found(&twice), Err(Class::UnreadableContradiction));
+    }
+
+    #[test]
+    fn a_stream_has_a_beginning_an_end_and_one_plan() {
+        let (a, end) = (planned("t.a", "create"), counts(1, 0, 0));
+        assert_eq!(found(&[VERSION, &a]), Err(Class::UnreadableCut));
+        assert_eq!(found(&[&a, &end]), Err(Class::UnreadableCut));
+        assert_eq!(found(&[VERSION, &a, &end[..end.len() - 2]]), Err(Class::UnreadableCut));
+        assert_eq!(found(&[VERSION, &a[..40], &end]), Err(Class::UnreadableFormat));
+        assert_eq!(found(&[VERSION, &a, &end, &end]), Err(Class::UnreadableContradiction));
+        assert_eq!(found(&[VERSION, &a, &end, VERSION]), Err(Class::UnreadableContradiction));
+        assert_eq!(found(&[]), Err(Class::UnreadableFormat));
+        assert_eq!(found(&["No changes."]), Err(Class::UnreadableFormat));
+        assert_eq!(found(&[&VERSION.replace("1.2", "2.0"), &counts(0, 0, 0)]), Err(Class::UnreadableFormat));
+        let apply = counts(0, 0, 0).replace(r#""plan""#, r#""apply""#);
+        assert_eq!(found(&[VERSION, &apply]), Err(Class::UnreadableFormat));
+    }
+
+    #[test]
+    fn other_lines_and_kinds_are_passed_over_and_unknown_actions_are_not() {
+        let (a, end) = (planned("t.a", "create"), counts(1, 0, 0));
+        let log = r#"{"@level":"debug","@message":"x","@module":"provider.toy","type":"planned_change"}"#;
+        let new = r#"{"@level":"info","@module":"terraform.ui","type":"brand_new","change":7,"outputs":[1]}"#;
+        let rows = Ok(is(&[("t.a", Action::Create)]));
+        assert_eq!(found(&["[command]/bin/terraform", VERSION, log, new, &a, &end, "", "done"]), rows);
+        assert_eq!(
+            found(&[VERSION, &planned("t.a", "renew"), &counts(0, 0, 0)]),
+            Err(Class::UnreadableFormat)
+        );
+        let drift = change("resource_drift", "t.a", "create");
+        assert_eq!(found(&[VERSION, &drift, &counts(0, 0, 0)]), Err(Class::UnreadableFormat));
+        assert_eq!(found(&[VERSION, &counts(0, 0, 0), &output("explode")]), Err(Class::UnreadableFormat));
+        let broken = a.replace("resource_type", "resource_kind");
+        assert_eq!(found(&[VERSION, &broken, &end]), Err(Class::UnreadableFormat));
+    }
+
+    #[test]
+    fn an_error_is_failure_whatever_the_code() {
+        let error = r#"{"@module":"terraform.ui","type":"diagnostic","diagnostic":{"severity":"error","summary":"Failed to read file","detail":"connection refused s3cret"}}"#;
+        for exit in [None, Some(0), Some(1), Some(2)] {
+            let Reading::Failed { failure, .. } = run(&[], exit, &[VERSION, &counts(0, 0, 0), error]) else {
+                panic!("{exit:?}")
+            };
+            assert_eq!((failure.class, &*failure.summary), (Class::Unreachable, "Failed to read file"));
+        }
+    }
+
+    #[test]
+    fn drift_alone_counts_where_it_must_be_the_reason() {
+        let (drift, end) = (change("resource_drift", "t.a", "update"), counts(0, 0, 0));
+        let only = ["terraform", "plan", "-json", "-refresh-only"];
+        let alone = [VERSION, &*drift, &*end];
+        let verdict = |argv: &[&str], exit, lines: &[&str]| run(argv, exit, lines).verdict();
+        assert_eq!(verdict(&only, Some(0), &alone), Verdict::Drifted);
+        assert_eq!(verdict(DETAILED, Some(2), &alone), Verdict::Drifted);
+        assert_eq!(verdict(&[], Some(2), &alone), Verdict::Drifted);
+        // ignore_changes, or a configuration that says the same.
+        assert_eq!(verdict(DETAILED, Some(0), &alone), Verdict::Clean);
+        assert_eq!(verdict(&[], Some(0), &alone), Verdict::Clean);
+        assert_eq!(verdict(&[], None, &alone), Verdict::Unreadable);
+        let output = output("update");
+        let with_output = [VERSION, &*drift, &*end, &*output];
+        assert_eq!(verdict(DETAILED, Some(2), &with_output), Verdict::Clean);
+        assert_eq!(verdict(&[], Some(2), &with_output), Verdict::Drifted);
+        let moved = change("resource_drift", "t.a", "move");
+        assert_eq!(verdict(&[], Some(0), &[VERSION, &moved, &end]), Verdict::Drifted);
+        // Nothing at all, and a code that says otherwise.
+        assert_eq!(verdict(DETAILED, Some(0), &[VERSION, &end]), Verdict::Clean);
+        assert_eq!(verdict(DETAILED, Some(2), &[VERSION, &end]), Verdict::Unreadable);
+    }
 }
