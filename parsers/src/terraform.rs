@@ -23,7 +23,7 @@
 
 use crate::error::{Class, Failure, ParseError, quote};
 use crate::input::Input;
-use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Source, Span};
+use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Severity, Source, Span};
 use crate::terraform_address::{leading, moved};
 use crate::{Claim, Parser, terraform_command as command, text};
 use memchr::memmem;
@@ -87,6 +87,9 @@ fn evidence(raw: &[u8]) -> Option<&'static str> {
     let address = str::from_utf8(line.get(..at)?).ok()?;
     leading(address).filter(|(_, rest)| rest.is_empty()).map(|_| "a resource being refreshed")
 }
+
+/// What begins nearly every line: a value, or the details of something.
+const VALUE: &[u8] = b"      ";
 
 /// Where in the output a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,8 +174,6 @@ struct Reader {
     open: Open,
     statement: Option<Statement>,
     counted: Counts,
-    /// Summary of the first error on standard output.
-    error: Option<String>,
     /// Under the `Warnings:` of `-compact-warnings`.
     compact: bool,
     /// Under a `Warning:` after the statement: its details may quote anything.
@@ -191,14 +192,16 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         open: Open::None,
         statement: None,
         counted: Counts::default(),
-        error: None,
         compact: false,
         details: false,
         seen_any: false,
     };
     let read = reader.read(stdout);
-    let own = reader.error.as_deref().map(|summary| command::failure(summary, ""));
-    if reader.parsed.failure.is_some() || claim == Claim::Failed || command::errors_count(input) {
+    let failed = reader.parsed.failure.is_some() || claim == Claim::Failed;
+    if failed || command::errors_count(input) {
+        // `terraform plan 2>&1`: the errors stand on stdout.
+        let error = reader.parsed.diagnostics.iter().any(|d| d.severity == Severity::Error);
+        let own = if failed || error { command::stderr(stdout).1 } else { None };
         reader.parsed.failure = said.or(own).or(reader.parsed.failure);
     }
     if reader.parsed.failure.is_some() {
@@ -217,12 +220,11 @@ impl Reader {
         }
         let mut before: &[u8] = b"";
         for line in text::lines(stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout)) {
-            // A value, or a detail of something: nearly every line.
-            if !line.bytes.starts_with(b"      ") {
+            if !line.bytes.starts_with(VALUE) {
                 let plain = line.plain();
                 if plain.trim_ascii_end().is_empty() {
                     self.compact = self.compact && text::strip_ansi(before).starts_with(b"Warnings:");
-                } else {
+                } else if !plain.starts_with(VALUE) {
                     self.line(&plain, before, line.number)?;
                 }
             }
@@ -353,7 +355,6 @@ impl Reader {
     fn other(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
         if let Some(remark) = command::remark(&text::strip_ansi(before), line, number) {
             let diagnostic = if remark.error {
-                self.error.get_or_insert_with(|| remark.summary.clone());
                 Diagnostic::error(remark.summary)
             } else {
                 Diagnostic::warning(remark.summary)

@@ -170,8 +170,6 @@ const CLASSES: &[(Class, &[&str])] = &[
             "expiredtoken",
             "token has expired",
             "token is expired",
-            "unauthorized",
-            "unauthenticated",
             "authentication failed",
             "required token could not be found",
             "error building azurerm client",
@@ -182,7 +180,6 @@ const CLASSES: &[(Class, &[&str])] = &[
         &[
             "accessdenied",
             "access denied",
-            "forbidden",
             "permission denied",
             "permission_denied",
             "unauthorizedoperation",
@@ -200,7 +197,6 @@ const CLASSES: &[(Class, &[&str])] = &[
             "failed to instantiate provider",
             "provider produced inconsistent",
             "provider produced invalid",
-            "request cancelled",
         ],
     ),
     (
@@ -216,30 +212,27 @@ const CLASSES: &[(Class, &[&str])] = &[
             "client.timeout exceeded",
             "deadline exceeded",
             "timed out",
-            "timeout",
+            "timeout while",
+            "timeout awaiting",
+            "gateway timeout",
         ],
     ),
 ];
 
-fn class(words: &str) -> Option<Class> {
-    let words = words.to_lowercase();
-    for (class, needles) in CLASSES {
-        let code = match class {
-            Class::Auth => "401",
-            Class::Forbidden => "403",
-            _ => "",
-        };
-        if needles.iter().any(|needle| words.contains(needle)) || (!code.is_empty() && has_word(&words, code))
-        {
-            return Some(*class);
-        }
-    }
-    None
-}
+/// What counts only as a word of its own: `401` in `(401)`, not in `i-4011`; `UnauthorizedOperation` is a permission that lacks.
+const WORDS: &[(Class, &[&str])] =
+    &[(Class::Auth, &["401", "unauthorized", "unauthenticated"]), (Class::Forbidden, &["403", "forbidden"])];
 
-/// `word` between characters that belong to no word: `401` in `(401)`, not in `i-4011`.
-fn has_word(text: &str, word: &str) -> bool {
-    text.split(|c: char| !c.is_alphanumeric() && c != '-').any(|part| part == word)
+fn class(text: &str) -> Option<Class> {
+    let text = text.to_lowercase();
+    let is_word =
+        |word: &str| text.split(|c: char| !c.is_alphanumeric() && c != '-').any(|part| part == word);
+    let by_word =
+        |class: Class| WORDS.iter().any(|(of, words)| *of == class && words.iter().any(|word| is_word(word)));
+    CLASSES
+        .iter()
+        .find(|(class, phrases)| phrases.iter().any(|phrase| text.contains(phrase)) || by_word(*class))
+        .map(|(class, _)| *class)
 }
 
 #[cfg(test)]
@@ -292,6 +285,21 @@ mod tests {
             of(Class::Auth, "reading")
         );
         assert_eq!(read("\nError: Invalid expression\n"), of(Class::Exit, "Invalid expression"));
+        for (summary, class) in [
+            ("Backend initialization required, please run \"terraform init\"", Class::NeedsInit),
+            ("Required plugins are not installed", Class::NeedsInit),
+            ("No valid credential sources found", Class::Auth),
+            ("operation error STS: ExpiredToken: StatusCode: 403", Class::Auth),
+            ("UnauthorizedOperation: You are not authorized", Class::Forbidden),
+            ("error: 401 Unauthorized", Class::Auth),
+            ("403 Forbidden", Class::Forbidden),
+            ("Failed to load plugin schemas", Class::Provider),
+            ("Plugin did not respond", Class::Provider),
+            ("Get https://x: dial tcp: lookup x: no such host", Class::Unreachable),
+            ("Unsupported argument: timeout", Class::Exit),
+        ] {
+            assert_eq!(failure(summary, ""), Failure::new(class, summary));
+        }
         // In the middle of a paragraph it is somebody's detail.
         assert_eq!(read("some words\nError: quoted\n│ Error: quoted\n"), None);
     }
