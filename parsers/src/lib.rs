@@ -18,6 +18,10 @@
     )
 )]
 
+mod ansible;
+mod ansible_json;
+mod ansible_jsonl;
+mod ansible_playbook;
 pub mod error;
 pub mod input;
 pub mod report;
@@ -40,7 +44,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Every parser, in the order in which output is offered to them: the most certain evidence first.
-pub static ALL: &[&Parser] = &[&terraform_json::PARSER, &terraform_show::PARSER, &terraform::PARSER];
+pub static ALL: &[&Parser] = &[&terraform_json::PARSER, &terraform_show::PARSER, &ansible_jsonl::PARSER, &ansible_json::PARSER, &terraform::PARSER, &ansible::PARSER];
 
 /// One tool's output format.
 pub struct Parser {

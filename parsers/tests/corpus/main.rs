@@ -3,6 +3,7 @@
 //! corpus is not there; with `DRIFTRUN_CORPUS` set it must be.
 
 mod terraform;
+mod ansible;
 
 use driftrun_parsers::{DriftReport, Input, Reading, Stream, Verdict};
 use std::collections::BTreeMap;
@@ -119,4 +120,9 @@ fn terraform_and_opentofu() {
 #[test]
 fn one_form_of_a_plan_is_never_read_as_another() {
     walk("terraform, other forms", terraform::mistaken);
+}
+
+#[test]
+fn ansible_is_read_exactly_or_refused() {
+    walk("ansible", ansible::cases);
 }

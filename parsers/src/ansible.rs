@@ -1,0 +1,727 @@
+//! The text of `ansible-playbook --check --diff` as callback `default` prints it, ansible-core 2.13 and newer; older text
+//! where it reads the same.
+//!
+//! ```text
+//! PLAY [web] *********************************************************************
+//!
+//! TASK [nginx : Install nginx.conf] **********************************************
+//! --- before: /etc/nginx/nginx.conf
+//! +++ after: /root/.ansible/tmp/ansible-local-22646pokxzp32/tmpu0b50_y4/nginx.conf.j2
+//! @@ -1 +1 @@
+//! -worker_processes 1;
+//! +worker_processes 4;
+//!
+//! changed: [web1]
+//! changed: [web2 -> proxy] => (item=a)
+//! fatal: [web3]: UNREACHABLE! => {"changed": false, "msg": "…", "unreachable": true}
+//!
+//! PLAY RECAP *********************************************************************
+//! web1                       : ok=4    changed=1    unreachable=0    failed=0    skipped=1    rescued=0    ignored=0
+//! ```
+//!
+//! The recap decides what changed, the lines name it. Lines of a diff begin with one of ` +-@\`, so none of them can pass for
+//! anything else; what can are loop labels, task names and prepared diffs, which print raw text: labels and names are read to
+//! their end, and nothing counts for more than the recap says. The text doesn't name modules, and it doesn't say which of
+//! several hosts a diff in a looped task belongs to: there only the result lines are a resource's part of the output.
+
+use crate::ansible_playbook::{self as playbook, Finding, Recap, Run, Stats};
+use crate::error::quote;
+use crate::report::{Diagnostic, Parsed, Span};
+use crate::text::{self, Line, Lines, strip_ansi};
+use crate::{Input, ParseError, Parser};
+use memchr::{memchr_iter, memmem};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// The parser.
+pub static PARSER: Parser = Parser {
+    name: "ansible",
+    about: "ansible-playbook --check --diff, callback default",
+    recommended: "ansible-playbook site.yml --check --diff",
+    actions: playbook::ACTIONS,
+    drift_codes: &[],
+    runs: playbook::runs,
+    recognise,
+    claim: playbook::claim,
+    parse,
+};
+
+/// How many lines a task's name or a loop's label may have.
+const MANY_LINES: usize = 400;
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    const BEGINNINGS: [(&[u8], &str); 6] = [
+        (b"PLAY [", "a line that begins with PLAY ["),
+        (b"PLAY RECAP", "a line that begins with PLAY RECAP"),
+        (b"TASK [", "a line that begins with TASK ["),
+        (b"TASK: [", "a line that begins with TASK: ["),
+        (b"< PLAY [", "a cow that says PLAY ["),
+        (b"PLAYBOOK: ", "a line that begins with PLAYBOOK:"),
+    ];
+    text::lines(input.stdout.bytes()).find_map(|line| {
+        let bytes = after_colour(line.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.bytes));
+        let first = bytes.first()?;
+        matches!(first, b'P' | b'T' | b'<')
+            .then(|| BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)))?
+            .map(|(_, evidence)| *evidence)
+    })
+}
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let stdout = playbook::output(input.stdout)?;
+    match Reader::new(stdout, input.exit.is_some()).read() {
+        Ok(run) => playbook::settle(input, run),
+        Err(error) => playbook::failed_or(input, error),
+    }
+}
+
+/// What a result line begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Ok,
+    Changed,
+    Skipping,
+    /// `fatal:` and, for items, `failed:`.
+    Failed,
+}
+
+/// A line between stars.
+#[derive(Debug, PartialEq, Eq)]
+enum Banner<'a> {
+    Play(Cow<'a, [u8]>),
+    Task(Cow<'a, [u8]>),
+    Recap,
+    Other,
+}
+
+/// A host as the result lines write it, with the delegate if there is one.
+struct Host {
+    written: Vec<u8>,
+    /// First line with a result that isn't `skipping`.
+    answered: Option<u32>,
+    unreachable: bool,
+    /// Its finding in the current task.
+    current: Option<usize>,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that its lines said")]
+/// The results of one task on one host, as long as there is a change among them.
+struct Found {
+    host: usize,
+    task: usize,
+    /// Where the first result line stands, with its pretty JSON.
+    first: (u32, u32),
+    last: u32,
+    /// Where the diff before the first result line begins.
+    diff: Option<u32>,
+    /// Lines of other hosts stand between its own.
+    mixed: bool,
+    items: bool,
+    /// A `changed:` line.
+    shown: bool,
+    /// `"changed": true` in a failure.
+    after_failure: bool,
+    failed: bool,
+    ignored: bool,
+}
+
+struct Task {
+    name: String,
+    play: u32,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the last lines said")]
+struct Reader<'a> {
+    lines: Lines<'a>,
+    /// The exit code is known: this is a whole run, not something pasted.
+    whole: bool,
+    stdout: &'a [u8],
+    hosts: Vec<Host>,
+    by_name: HashMap<Vec<u8>, usize>,
+    tasks: Vec<Task>,
+    plays: u32,
+    /// The only host of the current play, and whether there are several; one entry a play.
+    play_hosts: Vec<(Option<usize>, bool)>,
+    found: Vec<Found>,
+    recaps: Vec<Recap>,
+    /// A recap was the last thing.
+    ended: bool,
+    /// Where text that can belong to the next result line begins.
+    pending: Option<u32>,
+    /// Within the `[ERROR]: …` that 2.19 and newer print before a failure.
+    in_error: bool,
+    /// The line that was read last is blank.
+    blank: bool,
+    /// The one before it is.
+    after_blank: bool,
+    /// Whether banners follow a blank line here, as ansible prints them. Pasted logs lose it.
+    spaced: Option<bool>,
+    last_host: Option<usize>,
+    /// The line of the `}` that closed pretty JSON.
+    closed: u32,
+    play: String,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(stdout: &'a [u8], whole: bool) -> Self {
+        Self {
+            lines: text::lines(stdout),
+            whole,
+            stdout,
+            hosts: Vec::new(),
+            by_name: HashMap::new(),
+            tasks: Vec::new(),
+            plays: 0,
+            play_hosts: vec![(None, false)],
+            found: Vec::new(),
+            recaps: Vec::new(),
+            ended: false,
+            pending: None,
+            in_error: false,
+            blank: false,
+            after_blank: false,
+            spaced: None,
+            last_host: None,
+            closed: 0,
+            play: String::new(),
+            diagnostics: Vec::new(),
+        }
+    }
+
+    fn read(mut self) -> Result<Run, ParseError> {
+        while let Some(line) = self.lines.next() {
+            let body = after_colour(line.bytes);
+            let Some(first) = body.first() else {
+                self.blank = true;
+                continue;
+            };
+            self.after_blank = std::mem::take(&mut self.blank);
+            match first {
+                b' ' | b'+' | b'@' | b'\\' | b'<' | b'}' => {}
+                b'o' | b'c' | b's' | b'f' => self.maybe_result(line, body)?,
+                b'P' | b'T' | b'R' | b'C' | b'N' | b'D' | b'G' => self.maybe_banner(line, body)?,
+                b'.' if body.starts_with(b"...ignoring") => self.ignoring(),
+                b'i' if body.starts_with(b"included: ") => self.pending = None,
+                b'[' | b'E' if body.starts_with(b"[ERROR]: ") || body.starts_with(b"ERROR! ") => {
+                    self.in_error = true;
+                    self.pending = None;
+                }
+                b'F' | b'A' if body.starts_with(b"FAILED - RETRYING") || body.starts_with(b"ASYNC ") => {
+                    self.pending = None;
+                }
+                b'S' | b'M' => self.maybe_raw_output(line)?,
+                b'-' if !body.starts_with(b"--- ") => {}
+                _ => self.text(line.number, body),
+            }
+        }
+        if !self.ended {
+            return Err(self.no_recap());
+        }
+        self.run()
+    }
+
+    /// Text that can be the diff of the next result: a diff's header, or a prepared diff, which has none.
+    fn text(&mut self, line: u32, body: &[u8]) {
+        let noise = self.in_error
+            || body.ends_with(b"*** ")
+            || [&b"Using "[..], b"task path: ", b"META: ", b"redirecting ", b"["]
+                .iter()
+                .any(|beginning| body.starts_with(beginning));
+        if !noise && self.pending.is_none() {
+            self.pending = Some(line);
+        }
+    }
+
+    fn no_recap(&self) -> ParseError {
+        let default = "set ANSIBLE_STDOUT_CALLBACK=default";
+        if memmem::find(self.stdout, b"< PLAY RECAP >").is_some() {
+            return ParseError::format("banners drawn by cowsay").hint("set ANSIBLE_NOCOWS=1");
+        }
+        if self.tasks.is_empty() && self.plays == 0 {
+            return ParseError::format("no text of ansible's callback default").hint(default);
+        }
+        ParseError::cut("no PLAY RECAP at the end")
+            .at(text::count_lines(self.stdout))
+            .hint(format!("the run was stopped before its end, or its callback prints none: {default}"))
+    }
+
+    /// `debug` and others print what a program wrote as it is, below a heading and a blank line after the JSON: that can
+    /// forge every line.
+    fn maybe_raw_output(&mut self, line: Line<'a>) -> Result<(), ParseError> {
+        const HEADINGS: [&[u8]; 5] = [b"STDOUT:", b"STDERR:", b"MSG:", b"MODULE_STDOUT:", b"MODULE_STDERR:"];
+        let plain = line.plain();
+        if HEADINGS.contains(&plain.trim_ascii()) && self.closed.saturating_add(2) == line.number {
+            return Err(ParseError::format("output of ansible's callback debug")
+                .at(line.number)
+                .hint("set ANSIBLE_STDOUT_CALLBACK=default"));
+        }
+        self.text(line.number, &plain);
+        Ok(())
+    }
+
+    // ---- banners ----
+
+    fn maybe_banner(&mut self, line: Line<'a>, body: &[u8]) -> Result<(), ParseError> {
+        const BEGINNINGS: [&[u8]; 12] = [
+            b"TASK [",
+            b"PLAY [",
+            b"PLAY RECAP",
+            b"PLAY ",
+            b"RUNNING HANDLER [",
+            b"CLEANUP TASK [",
+            b"NO MORE HOSTS LEFT",
+            b"DRY RUN ",
+            b"CUSTOM STATS: ",
+            b"TASK: [",
+            b"NOTIFIED: [",
+            b"GATHERING FACTS ",
+        ];
+        if !BEGINNINGS.iter().any(|beginning| body.starts_with(beginning)) {
+            self.text(line.number, body);
+            return Ok(());
+        }
+        if line.number > 1 && self.spaced.is_none() {
+            self.spaced = Some(self.after_blank);
+        }
+        if self.spaced == Some(true) && !self.after_blank {
+            self.text(line.number, body);
+            return Ok(());
+        }
+        let plain = line.plain();
+        if let Some(found) = banner(&plain) {
+            return self.banner(line.number, found);
+        }
+        if !memchr_iter(b'[', &plain).any(|_| true) {
+            self.text(line.number, body);
+            return Ok(());
+        }
+        // A name of several lines: the stars come at its end.
+        let (mut ahead, mut name) = (self.lines.clone(), plain.into_owned());
+        for _ in 0..MANY_LINES {
+            let Some(next) = ahead.next() else {
+                return Err(ParseError::cut("the output ends within a banner").at(line.number));
+            };
+            name.push(b'\n');
+            name.extend_from_slice(&next.plain());
+            if next.bytes.contains(&b'*')
+                && let Some(found) = banner(&name)
+            {
+                self.lines = ahead;
+                return self.banner(line.number, found);
+            }
+        }
+        Err(ParseError::format("a banner without stars at its end").at(line.number))
+    }
+
+    fn banner(&mut self, line: u32, banner: Banner<'_>) -> Result<(), ParseError> {
+        self.pending = None;
+        self.in_error = false;
+        match banner {
+            Banner::Play(name) => {
+                self.ended = false;
+                self.plays = self.plays.saturating_add(1);
+                self.play_hosts.push((None, false));
+                self.play = text::string(&name);
+            }
+            Banner::Task(name) => {
+                self.goes_on(line);
+                self.tasks.push(Task { name: text::string(&name), play: self.plays });
+                self.last_host = None;
+            }
+            Banner::Recap => {
+                let recap = self.recap()?;
+                self.recaps.push(recap);
+                self.ended = true;
+            }
+            Banner::Other => {}
+        }
+        Ok(())
+    }
+
+    /// What looked like a recap wasn't one: a task follows, no play.
+    fn goes_on(&mut self, line: u32) {
+        if self.ended {
+            self.ended = false;
+            self.recaps.pop();
+            let summary = "a recap stands in the middle of a play and is taken for output of a task";
+            self.diagnostics.push(Diagnostic { line: Some(line), ..Diagnostic::warning(summary) });
+        }
+    }
+
+    /// The lines of the recap, to the blank line that ends it.
+    fn recap(&mut self) -> Result<Recap, ParseError> {
+        let mut recap = Recap::new();
+        for line in self.lines.by_ref() {
+            let plain = line.plain();
+            if plain.trim_ascii().is_empty() {
+                self.blank = true;
+                return Ok(recap);
+            }
+            let Some((host, stats)) = recap_line(&plain, line.number) else {
+                // profile_tasks writes its table here, under a time and stars, where the blank line was taken out.
+                if !recap.is_empty() && plain.trim_ascii_end().ends_with(b"***") {
+                    return Ok(recap);
+                }
+                let found = quote(&plain);
+                return Err(ParseError::format(format!(
+                    "expected a host's line of the recap, found {found}"
+                ))
+                .at(line.number));
+            };
+            if recap.insert(host, stats).is_some() {
+                return Err(ParseError::contradiction("a host stands in the recap twice").at(line.number));
+            }
+        }
+        if self.whole || !self.stdout.ends_with(b"\n") {
+            return Err(ParseError::cut("the recap ends without its blank line")
+                .at(text::count_lines(self.stdout))
+                .hint("the output was cut or trimmed"));
+        }
+        Ok(recap)
+    }
+
+    // ---- results ----
+
+    fn maybe_result(&mut self, line: Line<'a>, body: &[u8]) -> Result<(), ParseError> {
+        const BEGINNINGS: [(&[u8], Status); 5] = [
+            (b"changed: [", Status::Changed),
+            (b"ok: [", Status::Ok),
+            (b"skipping: [", Status::Skipping),
+            (b"fatal: [", Status::Failed),
+            (b"failed: [", Status::Failed),
+        ];
+        let beginning = BEGINNINGS.iter().find(|(beginning, _)| body.starts_with(beginning));
+        let Some((beginning, status)) = beginning else {
+            if body.starts_with(b"skipping: no hosts matched") {
+                let summary = format!("no hosts matched for play {:?}", self.play);
+                self.diagnostics.push(Diagnostic { line: Some(line.number), ..Diagnostic::warning(summary) });
+                self.pending = None;
+            } else {
+                self.text(line.number, body);
+            }
+            return Ok(());
+        };
+        let plain = strip_ansi(body);
+        let rest = plain.get(beginning.len()..).unwrap_or_default();
+        let Some((host, tail)) = bracketed(rest) else {
+            self.text(line.number, body);
+            return Ok(());
+        };
+        self.goes_on(line.number);
+        let item = tail.starts_with(b" => (item=") || tail.starts_with(b" (item=");
+        let mut end = line.number;
+        let mut tail = Cow::Borrowed(tail);
+        if item && !label_ends(&tail) {
+            (end, tail) = self.rest_of_label(end, tail);
+        }
+        let mut changed = *status == Status::Failed && failed_after_change(&tail, &mut self.lines.clone());
+        if tail.ends_with(b" => {") {
+            end = self.skip_json(end);
+        }
+        changed |= *status == Status::Changed;
+        let host = self.host(host);
+        let unreachable = tail.starts_with(b": UNREACHABLE!");
+        self.result(host, (line.number, end), *status, item, changed, unreachable)
+    }
+
+    fn result(
+        &mut self,
+        host: usize,
+        lines: (u32, u32),
+        status: Status,
+        item: bool,
+        changed: bool,
+        unreachable: bool,
+    ) -> Result<(), ParseError> {
+        let diff = self.pending.take();
+        self.in_error = false;
+        let before = self.last_host.replace(host);
+        if let Some((only, several)) = self.play_hosts.last_mut() {
+            *several |= only.is_some_and(|only| only != host);
+            *only = Some(host);
+        }
+        let Some(entry) = self.hosts.get_mut(host) else { return Ok(()) };
+        if status != Status::Skipping && entry.answered.is_none() {
+            entry.answered = Some(lines.0);
+        }
+        entry.unreachable |= unreachable;
+        let failed = status == Status::Failed;
+        let Some(task) = self.tasks.len().checked_sub(1) else {
+            // A merged stderr can bring a failure before its banner; a change without a task is something else.
+            return if status == Status::Changed {
+                Err(ParseError::format("a changed: line before any TASK").at(lines.0))
+            } else {
+                Ok(())
+            };
+        };
+        let current = entry.current.filter(|at| self.found.get(*at).is_some_and(|found| found.task == task));
+        if let Some(found) = current.and_then(|at| self.found.get_mut(at)) {
+            found.mixed |= before != Some(host);
+            found.last = lines.1;
+            found.items |= item;
+            found.failed |= failed;
+            found.shown |= status == Status::Changed;
+            found.after_failure |= failed && changed;
+        } else if changed || failed {
+            entry.current = Some(self.found.len());
+            self.found.push(Found {
+                host,
+                task,
+                first: lines,
+                last: lines.1,
+                diff: diff.filter(|_| !failed),
+                mixed: false,
+                items: item,
+                shown: status == Status::Changed,
+                after_failure: failed && changed,
+                failed,
+                ignored: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Belongs to the result line before it, or, where a looped task or a merged stderr parts the two, to a failure of the
+    /// same task that isn't ignored yet.
+    fn ignoring(&mut self) {
+        self.pending = None;
+        let tasks = self.tasks.len();
+        let open = |found: &Found| found.task.saturating_add(1) == tasks && found.failed && !found.ignored;
+        let before = self.last_host.and_then(|host| self.hosts.get(host)).and_then(|host| host.current);
+        let before = before.filter(|at| self.found.get(*at).is_some_and(open));
+        let at = before.or_else(|| {
+            let mut current = self
+                .found
+                .iter()
+                .enumerate()
+                .rev()
+                .take_while(|(_, found)| found.task.saturating_add(1) == tasks);
+            current.find(|(_, found)| open(found)).map(|(at, _)| at)
+        });
+        if let Some(found) = at.and_then(|at| self.found.get_mut(at)) {
+            found.ignored = true;
+        }
+    }
+
+    fn host(&mut self, written: &[u8]) -> usize {
+        if let Some(at) = self.by_name.get(written) {
+            return *at;
+        }
+        let at = self.hosts.len();
+        self.by_name.insert(written.to_vec(), at);
+        self.hosts.push(Host {
+            written: written.to_vec(),
+            answered: None,
+            unreachable: false,
+            current: None,
+        });
+        at
+    }
+
+    /// A label is printed raw and may hold anything, newlines too. Reads on to the line that ends it.
+    fn rest_of_label<'t>(&mut self, at: u32, tail: Cow<'t, [u8]>) -> (u32, Cow<'t, [u8]>) {
+        let mut ahead = self.lines.clone();
+        for _ in 0..MANY_LINES {
+            let Some(next) = ahead.next() else { break };
+            let plain = next.plain();
+            if label_ends(&plain) {
+                self.lines = ahead;
+                return (next.number, Cow::Owned(plain.into_owned()));
+            }
+        }
+        (at, tail)
+    }
+
+    /// Skips pretty JSON: indented lines and a closing brace. Says where it ends.
+    fn skip_json(&mut self, mut end: u32) -> u32 {
+        loop {
+            let mut ahead = self.lines.clone();
+            let Some(next) = ahead.next() else { return end };
+            match after_colour(next.bytes).first() {
+                Some(b' ') => {}
+                Some(b'}') => {
+                    self.lines = ahead;
+                    self.closed = next.number;
+                    return next.number;
+                }
+                _ => return end,
+            }
+            end = next.number;
+            self.lines = ahead;
+        }
+    }
+
+    // ---- the end ----
+
+    fn run(self) -> Result<Run, ParseError> {
+        let Self { hosts, tasks, play_hosts, found, recaps, diagnostics, .. } = self;
+        let empty = Recap::new();
+        let last = recaps.last().unwrap_or(&empty);
+        let names: Vec<String> = hosts.iter().map(|host| inventory_name(&host.written, last)).collect();
+        let mut run = Run { diagnostics, ..Run::default() };
+        for (host, name) in hosts.iter().zip(&names) {
+            if host.unreachable {
+                run.unreachable.insert(name.clone());
+            }
+            if let Some(line) = host.answered {
+                run.answered.entry(name.clone()).or_insert(Some(line));
+            }
+        }
+        for found in found.into_iter().filter(|found| found.shown || found.after_failure) {
+            let (Some(host), Some(task)) = (names.get(found.host), tasks.get(found.task)) else { continue };
+            let play = usize::try_from(task.play).ok().and_then(|play| play_hosts.get(play));
+            let several = play.is_some_and(|(_, several)| *several);
+            if task.name.is_empty() {
+                return Err(ParseError::format("a task without a name").at(found.first.0));
+            }
+            run.findings.push(Finding {
+                host: host.clone(),
+                kind: String::new(),
+                name: task.name.clone(),
+                span: Some(found.span(several)),
+                failed: found.failed,
+                ignored: found.ignored,
+                shown: found.shown,
+                play: found.items.then_some(task.play),
+            });
+        }
+        run.recaps = recaps;
+        Ok(run)
+    }
+}
+
+impl Found {
+    fn span(&self, several_hosts: bool) -> Span {
+        if self.items && several_hosts {
+            Span(self.first.0, if self.mixed { self.first.1 } else { self.last })
+        } else {
+            Span(self.diff.unwrap_or(self.first.0), self.last)
+        }
+    }
+}
+
+// ---- rules ----
+
+/// `bytes` without the colours at their beginning: enough to reject most lines by their first byte.
+#[inline]
+fn after_colour(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\x1b[") {
+        let Some(end) = rest.iter().position(|b| !matches!(b, b'0'..=b'9' | b';')) else { break };
+        bytes = rest.get(end.saturating_add(1)..).unwrap_or_default();
+    }
+    bytes
+}
+
+/// `MSG ***`, with the time that the callback timestamp adds.
+fn banner(line: &[u8]) -> Option<Banner<'_>> {
+    let line = line.trim_ascii_end();
+    let line = match line.rsplit(|b| *b == b' ').next() {
+        Some([h1, h2, b':', m1, m2, b':', s1, s2])
+            if [h1, h2, m1, m2, s1, s2].iter().all(|digit| digit.is_ascii_digit()) =>
+        {
+            line.get(..line.len().saturating_sub(9)).unwrap_or_default()
+        }
+        _ => line,
+    };
+    let stars = line.iter().rev().take_while(|b| **b == b'*').count();
+    let message = line.get(..line.len().saturating_sub(stars))?.strip_suffix(b" ").filter(|_| stars >= 3)?;
+    let message = message.strip_suffix(b" [CHECK MODE]").unwrap_or(message);
+    let named = |beginning: &[u8]| message.strip_prefix(beginning)?.strip_suffix(b"]");
+    if let Some(name) = named(b"PLAY [") {
+        return Some(Banner::Play(Cow::Borrowed(name)));
+    }
+    let tasks: [&[u8]; 5] = [b"TASK [", b"RUNNING HANDLER [", b"CLEANUP TASK [", b"TASK: [", b"NOTIFIED: ["];
+    if let Some(name) = tasks.iter().find_map(|beginning| named(beginning)) {
+        return Some(Banner::Task(Cow::Borrowed(name)));
+    }
+    match message {
+        b"PLAY RECAP" => Some(Banner::Recap),
+        b"PLAY" => Some(Banner::Play(Cow::Borrowed(b""))),
+        b"GATHERING FACTS" => Some(Banner::Task(Cow::Borrowed(message))),
+        b"NO MORE HOSTS LEFT" | b"DRY RUN" => Some(Banner::Other),
+        _ if message.starts_with(b"CUSTOM STATS: ") => Some(Banner::Other),
+        _ => None,
+    }
+}
+
+/// `HOST] tail`: the host ends at the first bracket that a result line's words follow.
+fn bracketed(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    const TAILS: [&[u8]; 4] = [b" =>", b": FAILED!", b": UNREACHABLE!", b" (item="];
+    memchr_iter(b']', rest).find_map(|at| {
+        let (host, tail) = rest.split_at_checked(at)?;
+        let tail = tail.get(1..)?;
+        let known = tail.trim_ascii().is_empty() || TAILS.iter().any(|words| tail.starts_with(words));
+        (known && !host.is_empty()).then_some((host, tail))
+    })
+}
+
+/// Whether a loop's label ends on this line: `)`, `) ` where the item was skipped, or what `-v` adds after either.
+fn label_ends(line: &[u8]) -> bool {
+    line.ends_with(b")")
+        || line.ends_with(b") ")
+        || [&b") => "[..], b")  => "].iter().any(|end| memmem::find(line, end).is_some())
+}
+
+/// Whether a failure's result says `"changed": true`: JSON on the line, pretty JSON or YAML on the next ones.
+fn failed_after_change(tail: &[u8], next: &mut Lines<'_>) -> bool {
+    #[derive(Deserialize)]
+    struct Result {
+        #[serde(default)]
+        changed: crate::ansible_json::Truth,
+    }
+    let tail = tail.trim_ascii_end();
+    if let Some(at) = memmem::rfind(tail, b"=> changed=") {
+        return tail.get(at..).unwrap_or_default().starts_with(b"=> changed=true");
+    }
+    if tail.ends_with(b"=> {") || tail.ends_with(b"=>") {
+        return next
+            .take_while(|line| after_colour(line.bytes).first() == Some(&b' '))
+            .map(|line| line.plain().into_owned())
+            .any(|line| line.starts_with(b"    \"changed\": true") || line == b"    changed: true");
+    }
+    // The label before it can hold `=> {` as well: the result is what reads as JSON to the end of the line.
+    memmem::find_iter(tail, b"=> {").any(|at| {
+        let json = tail.get(at.saturating_add(3)..).unwrap_or_default();
+        serde_json::from_slice::<Result>(json).is_ok_and(|result| result.changed.0)
+    })
+}
+
+/// `HOST : ok=1 changed=0 unreachable=0 failed=0`, and three more since 2.8.
+fn recap_line(line: &[u8], number: u32) -> Option<(String, Stats)> {
+    const KEYS: [&str; 7] = ["ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored"];
+    let line = std::str::from_utf8(line).ok()?;
+    let (host, counts) = line.rsplit_once(" : ok=").or_else(|| line.rsplit_once(": ok="))?;
+    let mut values = [0_u32; KEYS.len()];
+    let mut seen = 0_usize;
+    let first = counts.split_ascii_whitespace().next()?;
+    let fields = std::iter::once(Some(("ok", first)))
+        .chain(counts.split_ascii_whitespace().skip(1).map(|field| field.split_once('=')));
+    for field in fields {
+        let (key, value) = field?;
+        if KEYS.get(seen) != Some(&key) {
+            return None;
+        }
+        *values.get_mut(seen)? = value.parse().ok()?;
+        seen = seen.saturating_add(1);
+    }
+    let host = host.trim_end();
+    if !matches!(seen, 4 | 7) || host.is_empty() {
+        return None;
+    }
+    let [ok, changed, unreachable, failed, _, rescued, _] = values;
+    let rescued = (seen == 7).then_some(rescued);
+    Some((host.to_owned(), Stats { ok, changed, unreachable, failed, rescued, line: Some(number) }))
+}
+
+/// The inventory's name of a host: what stands before the delegate, unless the name itself holds an arrow.
+fn inventory_name(written: &[u8], recap: &Recap) -> String {
+    let written = text::string(written);
+    if recap.contains_key(&written) {
+        return written;
+    }
+    let mut names = written.match_indices(" -> ").filter_map(|(at, _)| written.get(..at));
+    let known = names.clone().find(|name| recap.contains_key(*name));
+    known.or_else(|| names.next()).unwrap_or(&written).to_owned()
+}

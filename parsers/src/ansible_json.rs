@@ -1,0 +1,263 @@
+//! The `json` callback of ansible (`ANSIBLE_STDOUT_CALLBACK=ansible.posix.json`, `json` before 2.10): one document at the end
+//! of each playbook, with every result and the statistics. Each document repeats the plays of those before it.
+//!
+//! ```text
+//! {
+//!     "custom_stats": {},
+//!     "global_custom_stats": {},
+//!     "plays": [ { "play": { "id": "02fc…", "name": "web" },
+//!                  "tasks": [ { "hosts": { "web1": { "action": "copy", "changed": true, … } },
+//!                               "task": { "id": "02fc…", "name": "nginx : Install" } } ] } ],
+//!     "stats": { "web1": { "changed": 1, "failures": 0, "ignored": 0, "ok": 4, "rescued": 0, "skipped": 1, "unreachable": 0 } }
+//! }
+//! ```
+//!
+//! Verbose runs and a merged stderr put other lines before it. The results hold file contents and secrets: only flags, the
+//! action and names are looked at. Which failures were ignored the format doesn't tell.
+
+use crate::ansible_playbook::{self as playbook, Finding, Recap, Run, Stats};
+use crate::report::{Parsed, Span};
+use crate::{Input, ParseError, Parser, text};
+use memchr::memmem;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The parser.
+pub static PARSER: Parser = Parser {
+    name: "ansible-json",
+    about: "ansible-playbook --check, callback json",
+    recommended: "ansible-playbook site.yml --check --diff (with ANSIBLE_STDOUT_CALLBACK=ansible.posix.json)",
+    actions: playbook::ACTIONS,
+    drift_codes: &[],
+    runs: playbook::runs,
+    recognise,
+    claim: playbook::claim,
+    parse,
+};
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    let stdout = input.stdout.bytes();
+    let head = stdout.get(document(stdout)?..)?;
+    let head = head.get(..head.len().min(4096)).unwrap_or_default();
+    let has = |key: &[u8]| memmem::find(head, key).is_some();
+    (has(b"\"custom_stats\"") || has(b"\"plays\"")).then_some("a JSON document with plays and stats")
+}
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    match read(playbook::output(input.stdout)?) {
+        Ok(run) => playbook::settle(input, run),
+        Err(error) => playbook::failed_or(input, error),
+    }
+}
+
+/// Where the first line begins that begins a document: `{` and then one of its keys.
+fn document(stdout: &[u8]) -> Option<usize> {
+    const KEYS: [&[u8]; 4] = [b"\"custom_stats\"", b"\"global_custom_stats\"", b"\"plays\"", b"\"stats\""];
+    let mut from = 0_usize;
+    for line in stdout.split_inclusive(|b| *b == b'\n') {
+        if line.first() == Some(&b'{') {
+            let rest = stdout.get(from..)?.get(1..)?.trim_ascii_start();
+            // A document that is cut within its first key is still one.
+            if KEYS.iter().any(|key| rest.starts_with(key) || key.starts_with(rest)) {
+                return Some(from);
+            }
+        }
+        from = from.saturating_add(line.len());
+    }
+    None
+}
+
+fn read(stdout: &[u8]) -> Result<Run, ParseError> {
+    let mut rest = stdout;
+    let mut documents: Vec<Document<'_>> = Vec::new();
+    while let Some(at) = document(rest) {
+        let here = rest.get(at..).unwrap_or_default();
+        let first =
+            text::count_lines(stdout.get(..stdout.len().saturating_sub(here.len())).unwrap_or_default());
+        let mut stream = serde_json::Deserializer::from_slice(here).into_iter::<Document<'_>>();
+        match stream.next() {
+            Some(Ok(document)) => documents.push(document),
+            Some(Err(error)) => return Err(broken(&error, first)),
+            None => break,
+        }
+        rest = here.get(stream.byte_offset()..).unwrap_or_default();
+    }
+    let Some(mut last) = documents.pop() else {
+        return Err(ParseError::format("no JSON document of ansible's json callback").hint(
+            "it is printed at the end only: the run was stopped, or ANSIBLE_STDOUT_CALLBACK is another one",
+        ));
+    };
+    let plays: BTreeSet<&str> = last.plays.iter().map(|play| &*play.play.id).collect();
+    if documents.iter().flat_map(|d| &d.plays).any(|play| !plays.contains(&*play.play.id)) {
+        return Err(ParseError::contradiction(
+            "a later document lacks an earlier play: the output holds several runs",
+        )
+        .hint("make each run of ansible-playbook a check of its own"));
+    }
+    let mut run = Run::default();
+    for play in std::mem::take(&mut last.plays) {
+        for task in play.tasks {
+            for (host, outcome) in task.hosts {
+                outcome.note(&host, &task.task.name, None, &mut run);
+            }
+        }
+    }
+    run.recaps = documents.into_iter().chain([last]).map(|document| recap(document.stats)).collect();
+    Ok(run)
+}
+
+fn broken(error: &serde_json::Error, first: u32) -> ParseError {
+    let line = u32::try_from(error.line()).unwrap_or(u32::MAX).saturating_add(first);
+    let built = if error.is_eof() {
+        ParseError::cut("the JSON document ends before its end")
+    } else {
+        // serde's words can quote a value: name the place only.
+        ParseError::format("not a JSON document of ansible's json callback")
+    };
+    built.at(line)
+}
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    plays: Vec<Play<'a>>,
+    stats: BTreeMap<String, JsonStats>,
+}
+
+#[derive(Deserialize)]
+struct Play<'a> {
+    #[serde(borrow)]
+    play: PlayInfo<'a>,
+    #[serde(borrow)]
+    tasks: Vec<Task<'a>>,
+}
+
+#[derive(Deserialize)]
+struct PlayInfo<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Task<'a> {
+    #[serde(borrow)]
+    task: TaskInfo<'a>,
+    #[serde(borrow)]
+    hosts: BTreeMap<String, Outcome<'a>>,
+}
+
+/// What a task is called, with its role as the banners of the text format have it: `ROLE : NAME`.
+#[derive(Deserialize)]
+pub(crate) struct TaskInfo<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Cow<'a, str>,
+}
+
+/// One host's line of `stats`.
+#[derive(Deserialize)]
+pub(crate) struct JsonStats {
+    ok: u32,
+    changed: u32,
+    failures: u32,
+    unreachable: u32,
+    rescued: Option<u32>,
+}
+
+pub(crate) fn recap(stats: BTreeMap<String, JsonStats>) -> Recap {
+    let counts = |s: &JsonStats| Stats {
+        ok: s.ok,
+        changed: s.changed,
+        unreachable: s.unreachable,
+        failed: s.failures,
+        rescued: s.rescued,
+        line: None,
+    };
+    stats.into_iter().map(|(host, stats)| (host, counts(&stats))).collect()
+}
+
+/// A task's result on one host.
+#[derive(Deserialize)]
+pub(crate) struct Outcome<'a> {
+    #[serde(default)]
+    changed: Truth,
+    #[serde(default)]
+    failed: Truth,
+    #[serde(default)]
+    skipped: Truth,
+    #[serde(default)]
+    unreachable: Truth,
+    #[serde(default, borrow)]
+    action: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    results: Option<&'a RawValue>,
+}
+
+impl Outcome<'_> {
+    /// Adds what this result says to `run`.
+    pub(crate) fn note(self, host: &str, task: &str, span: Option<Span>, run: &mut Run) {
+        if self.unreachable.0 {
+            run.unreachable.insert(host.to_owned());
+        }
+        if self.skipped.0 {
+            return;
+        }
+        if !run.answered.contains_key(host) {
+            run.answered.insert(host.to_owned(), span.map(|Span(line, _)| line));
+        }
+        if self.changed.0 {
+            let failed = self.failed.0 || self.unreachable.0;
+            run.findings.push(Finding {
+                host: host.to_owned(),
+                kind: self.action.unwrap_or_default().into_owned(),
+                name: task.to_owned(),
+                span,
+                failed,
+                ignored: false,
+                shown: !failed || self.results.is_some_and(an_item_changed),
+                play: None,
+            });
+        }
+    }
+}
+
+/// An item of a loop in `results`.
+#[derive(Deserialize)]
+struct Item {
+    #[serde(default)]
+    changed: Truth,
+    #[serde(default)]
+    failed: Truth,
+    #[serde(default)]
+    skipped: Truth,
+    #[serde(default)]
+    unreachable: Truth,
+}
+
+/// Whether `results` is a loop's list in which an item changed something and didn't fail. Modules use that key for other things.
+fn an_item_changed(results: &RawValue) -> bool {
+    let items: Vec<&RawValue> = serde_json::from_str(results.get()).unwrap_or_default();
+    items.iter().any(|item| {
+        serde_json::from_str::<Item>(item.get())
+            .is_ok_and(|item| item.changed.0 && !(item.failed.0 || item.skipped.0 || item.unreachable.0))
+    })
+}
+
+/// A flag as Python takes it: modules may return anything.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Truth(pub(crate) bool);
+
+impl<'de> Deserialize<'de> for Truth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::Null => false,
+            Value::Bool(value) => value,
+            Value::Number(number) => number.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(map) => !map.is_empty(),
+        }))
+    }
+}

@@ -1,0 +1,131 @@
+//! The `jsonl` callback of ansible (`ANSIBLE_STDOUT_CALLBACK=ansible.posix.jsonl`): one event a line while the run goes on,
+//! and the statistics as the last one.
+//!
+//! ```text
+//! {"_event":"v2_playbook_on_play_start","_timestamp":"…","play":{…},"tasks":[]}
+//! {"_event":"v2_playbook_on_task_start","_timestamp":"…","hosts":{},"task":{"id":"…","name":"nginx : Install"}}
+//! {"_event":"v2_runner_on_ok","_timestamp":"…","hosts":{"web1":{"action":"copy","changed":true,…}},"task":{"name":"nginx : Install"}}
+//! {"_event":"v2_playbook_on_stats","_timestamp":"…","stats":{"web1":{"changed":1,"failures":0,"ok":4,"unreachable":0,…}}}
+//! ```
+//!
+//! Every result is one event, also under strategy `free`; there are none for items. Verbose runs put other lines between.
+
+use crate::ansible_json::{JsonStats, Outcome, TaskInfo, recap};
+use crate::ansible_playbook::{self as playbook, Run};
+use crate::report::{Parsed, Span};
+use crate::{Input, ParseError, Parser, error, text};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The parser.
+pub static PARSER: Parser = Parser {
+    name: "ansible-jsonl",
+    about: "ansible-playbook --check, callback jsonl",
+    recommended: "ansible-playbook site.yml --check --diff (with ANSIBLE_STDOUT_CALLBACK=ansible.posix.jsonl)",
+    actions: playbook::ACTIONS,
+    drift_codes: &[],
+    runs: playbook::runs,
+    recognise,
+    claim: playbook::claim,
+    parse,
+};
+
+/// Keys are sorted, so every event begins like this.
+const BEGINNING: &[u8] = b"{\"_event\":";
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    let mut lines = text::lines(input.stdout.bytes());
+    while let Some(line) = lines.next() {
+        let bytes = line.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.bytes);
+        if bytes.starts_with(BEGINNING) {
+            return Some("lines of JSON with _event");
+        }
+        if bytes == b"{" {
+            let indented = lines.clone().next();
+            if indented.is_some_and(|next| next.bytes.trim_ascii_start().starts_with(b"\"_event\":")) {
+                return Some("indented JSON with _event");
+            }
+        }
+    }
+    None
+}
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    match read(playbook::output(input.stdout)?) {
+        Ok(run) => playbook::settle(input, run),
+        Err(error) => playbook::failed_or(input, error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "_event", borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    task: Option<TaskInfo<'a>>,
+    #[serde(borrow)]
+    hosts: Option<BTreeMap<String, Outcome<'a>>>,
+    stats: Option<BTreeMap<String, JsonStats>>,
+}
+
+fn read(stdout: &[u8]) -> Result<Run, ParseError> {
+    let mut run = Run::default();
+    let (mut any, mut ended) = (false, false);
+    for line in text::lines(stdout).filter(|line| line.bytes.first() == Some(&b'{')) {
+        if line.bytes == b"{" {
+            return Err(ParseError::format("indented JSON")
+                .at(line.number)
+                .hint("unset ANSIBLE_JSON_INDENT: every event has to be one line"));
+        }
+        if !line.bytes.starts_with(BEGINNING) {
+            return Err(
+                ParseError::format("a line of JSON without an event at its beginning").at(line.number)
+            );
+        }
+        let event: Event<'_> = serde_json::from_slice(line.bytes).map_err(|e| {
+            let broken = ParseError::format("not an event of ansible.posix.jsonl").at(line.number);
+            if e.is_eof() { ParseError::cut("the line ends before its end").at(line.number) } else { broken }
+        })?;
+        any = true;
+        if ended && event.name != "v2_playbook_on_play_start" {
+            return Err(ParseError::contradiction("an event between the statistics and the next play")
+                .at(line.number));
+        }
+        ended = false;
+        let incomplete = || ParseError::format(format!("event {} lacks a part", event.name)).at(line.number);
+        match &*event.name {
+            "v2_playbook_on_play_start"
+            | "v2_playbook_on_task_start"
+            | "v2_playbook_on_handler_task_start"
+            | "v2_runner_on_start" => {}
+            "v2_runner_on_ok"
+            | "v2_runner_on_failed"
+            | "v2_runner_on_skipped"
+            | "v2_runner_on_unreachable" => {
+                let (Some(task), Some(hosts)) = (&event.task, event.hosts) else { return Err(incomplete()) };
+                for (host, outcome) in hosts {
+                    outcome.note(&host, &task.name, Some(Span(line.number, line.number)), &mut run);
+                }
+            }
+            "v2_playbook_on_stats" => {
+                let Some(stats) = event.stats else { return Err(incomplete()) };
+                run.recaps.push(recap(stats));
+                ended = true;
+            }
+            unknown => {
+                let name = error::quote(unknown.as_bytes());
+                return Err(ParseError::format(format!("unknown event {name}")).at(line.number));
+            }
+        }
+    }
+    if !any {
+        return Err(ParseError::format("no event of ansible.posix.jsonl")
+            .hint("set ANSIBLE_STDOUT_CALLBACK=ansible.posix.jsonl; it needs the collection ansible.posix"));
+    }
+    if !ended {
+        return Err(ParseError::cut("the last event is not the statistics")
+            .hint("the run was stopped before its end"));
+    }
+    Ok(run)
+}

@@ -1,0 +1,441 @@
+//! What every output of `ansible-playbook` shares, whatever callback prints it: the command line, the exit codes, the words
+//! of a failed start, and holding the results that were shown against the statistics at the end.
+//!
+//! Knows nothing of how a callback prints a result. What the statistics count (`executor/stats.py`, observed in 2.4 to 2.20):
+//! one `changed` per task and host, not per loop item; a failure that is ignored counts as changed when its result says so,
+//! one that is rescued or final doesn't; several playbooks in one command have one recap each, and each counts on.
+
+use crate::error::{Class, Failure, ParseError};
+use crate::input::{Input, Stream, arguments_of};
+use crate::report::{
+    Action, Diagnostic, Parsed, Resource, Said, Scopes, Source, Span, Tool, Unread, UnreadReason,
+};
+use crate::{Claim, text};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The only action: a task says that it changed something, never how.
+pub(crate) const ACTIONS: &[Action] = &[Action::Change];
+
+/// Options that take the next argument, when it isn't joined by `=`. From `ansible-playbook --help` of 2.4 to 2.20.
+const VALUED: &[&str] = &[
+    "--become-method",
+    "--become-pass-file",
+    "--become-password-file",
+    "--become-user",
+    "--conn-pass-file",
+    "--connection",
+    "--connection-password-file",
+    "--extra-vars",
+    "--forks",
+    "--inventory",
+    "--inventory-file",
+    "--key-file",
+    "--limit",
+    "--module-path",
+    "--private-key",
+    "--scp-extra-args",
+    "--sftp-extra-args",
+    "--skip-tags",
+    "--ssh-common-args",
+    "--ssh-extra-args",
+    "--start-at-task",
+    "--su-user",
+    "--sudo-user",
+    "--tags",
+    "--timeout",
+    "--user",
+    "--vault-id",
+    "--vault-pass-file",
+    "--vault-password-file",
+];
+
+/// The same as single letters: in `-iC`, the `C` is an inventory.
+const VALUED_LETTERS: &str = "MTUcefiltuR";
+
+/// What the command line says, as far as it matters.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct CommandLine {
+    check: bool,
+    /// `--syntax-check`, `--list-hosts` and the like: nothing is run.
+    lists: bool,
+    playbooks: usize,
+}
+
+fn command_line(argv: &[&str]) -> Option<CommandLine> {
+    let mut rest = arguments_of(argv, &["ansible-playbook"])?.iter();
+    let mut line = CommandLine::default();
+    while let Some(&arg) = rest.next() {
+        if arg == "--" {
+            line.playbooks = line.playbooks.saturating_add(rest.len());
+            break;
+        } else if arg.starts_with("--") {
+            // argparse takes any unambiguous beginning: `--che` is `--check`.
+            line.check |= arg.starts_with("--ch") && "--check".starts_with(arg);
+            line.lists |= arg.starts_with("--list-")
+                || arg.starts_with("--sy") && "--syntax-check".starts_with(arg)
+                || matches!(arg, "--version" | "--help");
+            if VALUED.contains(&arg) {
+                rest.next();
+            }
+        } else if let Some(letters) = arg.strip_prefix('-').filter(|letters| !letters.is_empty()) {
+            let flags = letters.find(|c| VALUED_LETTERS.contains(c));
+            line.check |= letters.chars().take(flags.unwrap_or(letters.len())).any(|c| c == 'C');
+            if flags.is_some_and(|at| at.saturating_add(1) == letters.len()) {
+                rest.next();
+            }
+        } else {
+            line.playbooks = line.playbooks.saturating_add(1);
+        }
+    }
+    Some(line)
+}
+
+/// Only the output tells the callbacks apart, so this is the same for all of them.
+pub(crate) fn runs(argv: &[&str]) -> bool {
+    command_line(argv).is_some_and(|line| !line.lists)
+}
+
+/// 0 says nothing of changes (ansible/ansible#32672); 2 and 4 (3 in 1.x) come with a recap when hosts failed or were
+/// unreachable, and without one when the command line or a playbook was wrong.
+pub(crate) fn claim(input: &Input<'_>) -> Claim {
+    match input.exit {
+        None | Some(0 | 2 | 3 | 4) => Claim::Silent,
+        Some(_) => Claim::Failed,
+    }
+}
+
+/// One host's line of the recap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    pub(crate) ok: u32,
+    pub(crate) changed: u32,
+    pub(crate) unreachable: u32,
+    pub(crate) failed: u32,
+    /// `None` before 2.8, which doesn't count them.
+    pub(crate) rescued: Option<u32>,
+    /// Where it stands, for text.
+    pub(crate) line: Option<u32>,
+}
+
+/// The statistics at the end of one playbook.
+pub(crate) type Recap = BTreeMap<String, Stats>;
+
+/// A task that changed something on a host, or that failed after it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) host: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) span: Option<Span>,
+    /// The task failed on this host. Such a change is counted only if the failure was ignored.
+    pub(crate) failed: bool,
+    /// The output says that the failure was ignored.
+    pub(crate) ignored: bool,
+    /// A change was shown as such: the task itself, or an item of its loop.
+    pub(crate) shown: bool,
+    /// The play of a looped task: strategy `free` may print one task's items under several banners of the same name.
+    pub(crate) play: Option<u32>,
+}
+
+/// Everything that was read of a run that came to its end.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) recaps: Vec<Recap>,
+    pub(crate) findings: Vec<Finding>,
+    /// Hosts with a result, and its line. Skipped results are none: a host that only skips may be missing in the recap.
+    pub(crate) answered: BTreeMap<String, Option<u32>>,
+    /// Hosts that could not be reached at least once.
+    pub(crate) unreachable: BTreeSet<String>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// Standard output without a byte order mark.
+pub(crate) fn output(stdout: Stream<'_>) -> Result<&[u8], ParseError> {
+    let bytes = stdout.bytes();
+    let head = bytes.get(..bytes.len().min(64)).unwrap_or_default();
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || head.contains(&0) {
+        return Err(ParseError::format("not UTF-8 text").hint("save the output as UTF-8"));
+    }
+    Ok(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
+}
+
+/// The failure that the tool's own words and a failing exit code name, instead of `error`.
+pub(crate) fn failed_or(input: &Input<'_>, error: ParseError) -> Result<Parsed, ParseError> {
+    match input.exit {
+        None | Some(0) => Err(error),
+        Some(_) => failure(input)
+            .map(|failure| Parsed { failure: Some(failure), diagnostics: warnings(input), ..parsed(input) })
+            .ok_or(error),
+    }
+}
+
+fn parsed(input: &Input<'_>) -> Parsed {
+    Parsed {
+        tool: Tool { name: "ansible", version: version(input.stdout.bytes()) },
+        ..Parsed::new("ansible")
+    }
+}
+
+/// `-vv` and more begin with `ansible-playbook [core 2.20.10]`, or `ansible-playbook 2.9.27`.
+fn version(stdout: &[u8]) -> Option<String> {
+    let line = text::lines(stdout).next()?;
+    let line = text::string(&line.plain());
+    let rest = line.strip_prefix("ansible-playbook ")?;
+    let version = rest.strip_prefix("[core ").and_then(|rest| rest.split([' ', ']']).next()).unwrap_or(rest);
+    version.starts_with(|c: char| c.is_ascii_digit()).then(|| version.trim().to_owned())
+}
+
+/// The first line in which ansible itself (not a task on a host) says what is wrong.
+fn failure(input: &Input<'_>) -> Option<Failure> {
+    let words = |stream: Stream<'_>| text::lines(stream.bytes()).find_map(|line| error_words(&line.plain()));
+    // From 2.19 on, tasks print `[ERROR]: …` to stdout as well: read there only what comes before any play.
+    let summary = words(input.stderr).or_else(|| {
+        let early = text::lines(input.stdout.bytes())
+            .take_while(|line| !line.plain().starts_with(b"PLAY"))
+            .find_map(|line| error_words(&line.plain()));
+        early.filter(|_| !input.stdout.bytes().is_empty())
+    })?;
+    let lower = summary.to_lowercase();
+    let vault = lower.contains("vault") || lower.contains("decrypt");
+    let secret = ["secret", "password", "decrypt"].iter().any(|word| lower.contains(word));
+    Some(Failure::new(if vault && secret { Class::Auth } else { Class::Exit }, summary))
+}
+
+fn error_words(line: &[u8]) -> Option<String> {
+    const BEGINNINGS: [&[u8]; 5] =
+        [b"ERROR! ", b"[ERROR]: ", b"ansible-playbook: error: ", b"ERROR: ", b"[FATAL ERROR]: "];
+    let line = line.trim_ascii();
+    let rest = BEGINNINGS.iter().find_map(|beginning| line.strip_prefix(*beginning))?;
+    let task = [&b"Task failed"[..], b"Error while"].iter().any(|words| rest.starts_with(words));
+    (!task).then(|| text::string(rest).chars().filter(|c| !c.is_control()).take(300).collect())
+}
+
+/// Warnings of stderr that say that less was looked at than was asked for.
+fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
+    const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", "Unable to parse "];
+    text::lines(input.stderr.bytes())
+        .map(|line| text::string(&line.plain()))
+        .filter_map(|line| {
+            let words = line.trim().strip_prefix("[WARNING]: ")?;
+            BEGINNINGS
+                .iter()
+                .any(|beginning| words.starts_with(beginning))
+                .then(|| Diagnostic::warning(words.chars().filter(|c| !c.is_control()).collect::<String>()))
+        })
+        .collect()
+}
+
+/// Holds the results against the last recap, the exit code and the command line.
+pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> {
+    let Run { recaps, findings, answered, unreachable, diagnostics } = run;
+    let line = command_line(input.argv);
+    let count = recaps.len();
+    let Some(recap) = cumulative(recaps)? else {
+        return failed_or(input, ParseError::cut("no recap"));
+    };
+    if recap.is_empty() {
+        let error = ParseError::no_scopes("no host was looked at: the recap is empty")
+            .hint("check inventory, limit and the hosts of the plays");
+        return failed_or(input, error);
+    }
+    let playbooks = line.as_ref().map_or(0, |line| line.playbooks);
+    if input.exit == Some(0) && count < playbooks {
+        return Err(ParseError::cut(format!("{count} recaps for {playbooks} playbooks")));
+    }
+    if let Some((host, at)) = answered.iter().find(|(host, _)| !recap.contains_key(*host)) {
+        let error = ParseError::contradiction(format!("host {host:?} has results and is not in the recap"));
+        return Err(at.map_or(error.clone(), |at| error.at(at)));
+    }
+    if matches!(input.exit, Some(2..=4)) && !recap.values().any(|s| s.failed > 0 || s.unreachable > 0) {
+        let code = input.exit.unwrap_or_default();
+        return failed_or(
+            input,
+            ParseError::contradiction(format!(
+                "exit code {code} says that a host failed or was unreachable, the recap that none did"
+            )),
+        );
+    }
+
+    let mut parsed = Parsed { diagnostics: warnings(input), ..parsed(input) };
+    parsed.diagnostics.extend(diagnostics);
+    if line.is_some_and(|line| !line.check) {
+        parsed.diagnostics.push(Diagnostic::warning("ran without --check: these changes were made"));
+    }
+    let mut by_host: BTreeMap<&str, Vec<Finding>> = BTreeMap::new();
+    let names: Vec<&String> = recap.keys().collect();
+    for finding in findings {
+        if let Ok(at) = names.binary_search(&&finding.host) {
+            by_host.entry(names.get(at).map_or("", |name| name.as_str())).or_default().push(finding);
+        }
+    }
+    for (host, stats) in &recap {
+        account(host, stats, by_host.remove(host.as_str()).unwrap_or_default(), &mut parsed)?;
+    }
+    parsed.said = if recap.values().any(|stats| stats.changed > 0) || !parsed.resources.is_empty() {
+        Said::Changes
+    } else {
+        Said::NoChanges
+    };
+    parsed.scopes = scopes(&recap, &unreachable);
+    if claim(input) == Claim::Failed {
+        parsed.failure = failure(input);
+    }
+    Ok(parsed)
+}
+
+/// The last recap. An earlier one that it doesn't contain belongs to another run.
+fn cumulative(recaps: Vec<Recap>) -> Result<Option<Recap>, ParseError> {
+    let mut last: Option<Recap> = None;
+    for recap in recaps {
+        if let Some(before) = last {
+            let shrunk = before.iter().find(|(host, stats)| {
+                !recap.get(*host).is_some_and(|now| {
+                    (now.ok >= stats.ok)
+                        && (now.changed >= stats.changed)
+                        && (now.failed >= stats.failed)
+                        && (now.unreachable >= stats.unreachable)
+                })
+            });
+            if let Some((host, stats)) = shrunk {
+                let error = ParseError::contradiction(format!(
+                    "a later recap counts less for host {host:?}: the output holds several runs"
+                ))
+                .hint("make each run of ansible-playbook a check of its own");
+                return Err(stats.line.map_or(error.clone(), |line| error.at(line)));
+            }
+        }
+        last = Some(recap);
+    }
+    Ok(last)
+}
+
+/// A host that was unreachable once is unread even where that was ignored: nobody knows what the task would have said, and a
+/// later `ok` may come from a task that runs on the controller.
+fn scopes(recap: &Recap, unreachable: &BTreeSet<String>) -> Scopes {
+    let mut scopes = Scopes::default();
+    for (host, stats) in recap {
+        let reason = if stats.unreachable > 0 || unreachable.contains(host) {
+            Some(UnreadReason::Unreachable)
+        } else if stats.failed > 0 {
+            Some(UnreadReason::Failed)
+        } else {
+            None
+        };
+        match reason {
+            Some(reason) => scopes.unread.push(Unread { scope: host.clone(), reason }),
+            None => scopes.read.push(host.clone()),
+        }
+    }
+    scopes
+}
+
+/// Lists the changes of one host so that they explain its count, and says so where they don't.
+fn account(
+    host: &str,
+    counts: &Stats,
+    findings: Vec<Finding>,
+    parsed: &mut Parsed,
+) -> Result<(), ParseError> {
+    let counted = usize::try_from(counts.changed).unwrap_or(usize::MAX);
+    let (failed, mut changed): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.failed);
+    merge_split_loops(&mut changed, counted);
+    let missing = counted.saturating_sub(changed.len());
+    let ignored = failed.iter().filter(|finding| finding.ignored).count();
+    let take_all = missing > 0 && ignored != missing;
+    let mut warn = |summary: String| {
+        let line = counts.line;
+        parsed.diagnostics.push(Diagnostic { line, ..Diagnostic::warning(summary) });
+    };
+
+    let taken = |finding: &Finding| missing > 0 && (take_all || finding.ignored);
+    let explained = failed.iter().filter(|finding| taken(finding)).count();
+    if explained > missing {
+        warn(format!(
+            "{host}: {explained} failed tasks report changes and {missing} of them count as changed; all are listed"
+        ));
+    }
+    // A loop that failed after some of its items had changed something counts as failed or rescued, not as changed.
+    let uncounted = failed.iter().filter(|finding| !taken(finding) && finding.shown).count();
+    let excused = counts.failed > 0 || counts.unreachable > 0 || counts.rescued != Some(0);
+    let excess = changed.len().saturating_sub(counted).saturating_add(if excused { 0 } else { uncounted });
+    if excess > 0 && counted == 0 {
+        let error = ParseError::contradiction(format!(
+            "host {host:?} has {excess} changed tasks, its recap counts none"
+        ));
+        let first = changed.iter().chain(&failed).filter_map(|finding| finding.span).min();
+        return Err(first.map_or(error.clone(), |Span(line, _)| error.at(line)));
+    }
+    if excess > 0 {
+        let shown = counted.saturating_add(excess);
+        warn(format!("{host}: {shown} changed tasks are shown, the recap counts {counted}"));
+    }
+    let hidden = missing.saturating_sub(explained);
+    if hidden > 0 {
+        let shown = counted.saturating_sub(hidden);
+        warn(format!("{host}: {shown} changed tasks are shown, the recap counts {counted}"));
+        let name = format!("({hidden} changes not shown)");
+        parsed.resources.push(Resource::new(Source::Plan, host, "", name, Action::Change));
+    }
+    let listed = changed.into_iter().chain(failed.into_iter().filter(|f| f.shown || taken(f)));
+    parsed.resources.extend(listed.map(|finding| Resource {
+        span: finding.span,
+        ..Resource::new(Source::Plan, finding.host, finding.kind, finding.name, Action::Change)
+    }));
+    Ok(())
+}
+
+/// Merges looped tasks of the same name and play while there are more than `counted`.
+fn merge_split_loops(findings: &mut Vec<Finding>, counted: usize) {
+    while findings.len() > counted {
+        let twin = findings.iter().enumerate().rev().find_map(|(at, finding)| {
+            finding.play?;
+            let first = findings.iter().position(|f| f.play == finding.play && f.name == finding.name)?;
+            (first < at).then_some((first, at))
+        });
+        let Some((first, at)) = twin else { break };
+        findings.remove(at);
+        if let Some(first) = findings.get_mut(first) {
+            first.span = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &str) -> Option<CommandLine> {
+        command_line(&words.split(' ').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_command_line_tells_check_mode_and_playbooks() {
+        let check = |playbooks| Some(CommandLine { check: true, lists: false, playbooks });
+        assert_eq!(line("ansible-playbook -i hosts -vDC site.yml two.yml"), check(2));
+        assert_eq!(line("timeout 60 ansible-playbook --check -e a=b -l web site.yml"), check(1));
+        assert_eq!(line("ansible-playbook --che --limit=web --forks 5 -- a.yml"), check(1));
+        assert_eq!(line("ansible-playbook -iC -tCD site.yml -CD"), check(1));
+        assert_eq!(
+            line("ansible-playbook -iC -t C --connection local site.yml"),
+            Some(CommandLine { check: false, lists: false, playbooks: 1 })
+        );
+        assert_eq!(line("ansible -m ping all"), None);
+        assert!(!runs(&["ansible-playbook", "--syntax-check", "site.yml"]));
+        assert!(!runs(&["ansible-playbook", "--list-tasks", "site.yml"]));
+        assert!(runs(&["sudo", "/usr/bin/ansible-playbook", "site.yml", "--check"]));
+    }
+
+    #[test]
+    fn words_of_tasks_are_no_failure_of_the_run() {
+        assert_eq!(error_words(b"[ERROR]: Task failed: Action failed: x"), None);
+        assert_eq!(error_words(b"fatal: [h]: FAILED! => {}"), None);
+        assert_eq!(error_words(b"ERROR! the playbook: x could not be found").unwrap().len(), 34);
+    }
+
+    #[test]
+    fn the_version_stands_in_the_first_line_of_a_verbose_run() {
+        assert_eq!(version(b"ansible-playbook [core 2.20.10]\n x").unwrap(), "2.20.10");
+        assert_eq!(version(b"ansible-playbook 2.9.27\n").unwrap(), "2.9.27");
+        assert_eq!(version(b"\nPLAY [x] ***\n"), None);
+    }
+}
