@@ -56,18 +56,13 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
 /// Where the first line begins that begins a document: `{` and then one of its keys.
 fn document(stdout: &[u8]) -> Option<usize> {
     const KEYS: [&[u8]; 4] = [b"\"custom_stats\"", b"\"global_custom_stats\"", b"\"plays\"", b"\"stats\""];
-    let mut from = 0_usize;
-    for line in stdout.split_inclusive(|b| *b == b'\n') {
-        if line.first() == Some(&b'{') {
-            let rest = stdout.get(from..)?.get(1..)?.trim_ascii_start();
-            // A document that is cut within its first key is still one.
-            if KEYS.iter().any(|key| rest.starts_with(key) || key.starts_with(rest)) {
-                return Some(from);
-            }
-        }
-        from = from.saturating_add(line.len());
-    }
-    None
+    let first = stdout.starts_with(b"{").then_some(0);
+    let rest = memmem::find_iter(stdout, b"\n{").map(|at| at.saturating_add(1));
+    first.into_iter().chain(rest).find(|at| {
+        let inner = stdout.get(at.saturating_add(1)..).unwrap_or_default().trim_ascii_start();
+        // A document that is cut within its first key is still one.
+        KEYS.iter().any(|key| inner.starts_with(key) || key.starts_with(inner))
+    })
 }
 
 fn read(stdout: &[u8]) -> Result<Run, ParseError> {

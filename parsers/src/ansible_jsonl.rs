@@ -14,6 +14,7 @@ use crate::ansible_json::{JsonStats, Outcome, TaskInfo, recap};
 use crate::ansible_playbook::{self as playbook, Run};
 use crate::report::{Parsed, Span};
 use crate::{Input, ParseError, Parser, error, text};
+use memchr::memmem;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -35,20 +36,17 @@ pub static PARSER: Parser = Parser {
 const BEGINNING: &[u8] = b"{\"_event\":";
 
 fn recognise(input: &Input<'_>) -> Option<&'static str> {
-    let mut lines = text::lines(input.stdout.bytes());
-    while let Some(line) = lines.next() {
-        let bytes = line.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.bytes);
-        if bytes.starts_with(BEGINNING) {
-            return Some("lines of JSON with _event");
-        }
-        if bytes == b"{" {
-            let indented = lines.clone().next();
-            if indented.is_some_and(|next| next.bytes.trim_ascii_start().starts_with(b"\"_event\":")) {
-                return Some("indented JSON with _event");
-            }
-        }
+    let stdout = input.stdout.bytes();
+    let stdout = stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout);
+    let begins_line = |at: usize| at.checked_sub(1).is_none_or(|before| stdout.get(before) == Some(&b'\n'));
+    if memmem::find_iter(stdout, BEGINNING).any(begins_line) {
+        return Some("lines of JSON with _event");
     }
-    None
+    let indented = memmem::find_iter(stdout, b"\"_event\":").any(|at| {
+        let before = stdout.get(..at).unwrap_or_default().trim_ascii_end();
+        before.strip_suffix(b"{").is_some_and(|before| begins_line(before.len()))
+    });
+    indented.then_some("indented JSON with _event")
 }
 
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {

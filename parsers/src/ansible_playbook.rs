@@ -11,7 +11,8 @@ use crate::report::{
     Action, Diagnostic, Parsed, Resource, Said, Scopes, Source, Span, Tool, Unread, UnreadReason,
 };
 use crate::{Claim, text};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The only action: a task says that it changed something, never how.
 pub(crate) const ACTIONS: &[Action] = &[Action::Change];
@@ -74,7 +75,8 @@ fn command_line(argv: &[&str]) -> Option<CommandLine> {
             line.lists |= arg.starts_with("--list-")
                 || arg.starts_with("--sy") && "--syntax-check".starts_with(arg)
                 || matches!(arg, "--version" | "--help");
-            if VALUED.contains(&arg) {
+            // `--become` is a flag and the beginning of three others.
+            if arg != "--become" && VALUED.iter().any(|option| option.starts_with(arg)) {
                 rest.next();
             }
         } else if let Some(letters) = arg.strip_prefix('-').filter(|letters| !letters.is_empty()) {
@@ -234,8 +236,11 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         return failed_or(input, ParseError::cut("no recap"));
     };
     if recap.is_empty() {
-        let error = ParseError::no_scopes("no host was looked at: the recap is empty")
-            .hint("check inventory, limit and the hosts of the plays");
+        let hint = warnings(input).into_iter().next().map_or_else(
+            || "check inventory, limit and the hosts of the plays".to_owned(),
+            |warning| format!("ansible warns: {}", warning.summary),
+        );
+        let error = ParseError::no_scopes("no host was looked at: the recap is empty").hint(hint);
         return failed_or(input, error);
     }
     let playbooks = line.as_ref().map_or(0, |line| line.playbooks);
@@ -384,20 +389,32 @@ fn account(
     Ok(())
 }
 
-/// Merges looped tasks of the same name and play while there are more than `counted`.
+/// Merges looped tasks of the same name and play, the last ones first, while there are more than `counted`.
 fn merge_split_loops(findings: &mut Vec<Finding>, counted: usize) {
-    while findings.len() > counted {
-        let twin = findings.iter().enumerate().rev().find_map(|(at, finding)| {
-            finding.play?;
-            let first = findings.iter().position(|f| f.play == finding.play && f.name == finding.name)?;
-            (first < at).then_some((first, at))
-        });
-        let Some((first, at)) = twin else { break };
-        findings.remove(at);
-        if let Some(first) = findings.get_mut(first) {
+    let excess = findings.len().saturating_sub(counted);
+    if excess == 0 {
+        return;
+    }
+    let mut first_of: HashMap<(u32, &str), usize> = HashMap::new();
+    let mut twins: Vec<(usize, usize)> = Vec::new();
+    for (at, finding) in findings.iter().enumerate() {
+        let Some(play) = finding.play else { continue };
+        match first_of.entry((play, &finding.name)) {
+            Entry::Occupied(first) => twins.push((at, *first.get())),
+            Entry::Vacant(free) => {
+                free.insert(at);
+            }
+        }
+    }
+    let keep = twins.len().saturating_sub(excess);
+    let merged: BTreeMap<usize, usize> = twins.into_iter().skip(keep).collect();
+    for first in merged.values() {
+        if let Some(first) = findings.get_mut(*first) {
             first.span = None;
         }
     }
+    let mut at = 0_usize..;
+    findings.retain(|_| !at.next().is_some_and(|at| merged.contains_key(&at)));
 }
 
 #[cfg(test)]
@@ -415,6 +432,7 @@ mod tests {
         assert_eq!(line("timeout 60 ansible-playbook --check -e a=b -l web site.yml"), check(1));
         assert_eq!(line("ansible-playbook --che --limit=web --forks 5 -- a.yml"), check(1));
         assert_eq!(line("ansible-playbook -iC -tCD site.yml -CD"), check(1));
+        assert_eq!(line("ansible-playbook --inv hosts --become --diff --check site.yml"), check(1));
         assert_eq!(
             line("ansible-playbook -iC -t C --connection local site.yml"),
             Some(CommandLine { check: false, lists: false, playbooks: 1 })
