@@ -24,8 +24,10 @@ mod ansible_jsonl;
 mod ansible_playbook;
 pub mod error;
 pub mod input;
+mod kubectl;
 pub mod report;
 pub mod text;
+pub mod udiff;
 
 mod terraform;
 mod terraform_address;
@@ -44,7 +46,15 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Every parser, in the order in which output is offered to them: the most certain evidence first.
-pub static ALL: &[&Parser] = &[&terraform_json::PARSER, &terraform_show::PARSER, &ansible_jsonl::PARSER, &ansible_json::PARSER, &terraform::PARSER, &ansible::PARSER];
+pub static ALL: &[&Parser] = &[
+    &terraform_json::PARSER,
+    &terraform_show::PARSER,
+    &ansible_jsonl::PARSER,
+    &ansible_json::PARSER,
+    &terraform::PARSER,
+    &ansible::PARSER,
+    &kubectl::PARSER,
+];
 
 /// One tool's output format.
 pub struct Parser {

@@ -78,6 +78,18 @@ pub fn strip_ansi(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// `bytes` without the ANSI escape sequences it begins with: shows the first character that is printed without copying.
+#[inline]
+pub fn skip_ansi(mut bytes: &[u8]) -> &[u8] {
+    while let [0x1b, ..] = bytes {
+        match sequence(bytes) {
+            Some(rest) => bytes = rest,
+            None => break,
+        }
+    }
+    bytes
+}
+
 /// What follows the escape sequence that `bytes` begins with.
 fn sequence(bytes: &[u8]) -> Option<&[u8]> {
     match bytes {
@@ -134,5 +146,7 @@ mod tests {
         assert_eq!(&*strip_ansi(b"\x1b[38;5;9mx\x1b]8;;http://e\x1b\\y\x1b[K"), b"xy");
         assert_eq!(&*strip_ansi(b"a\x1bZ\x1b["), b"a\x1bZ\x1b[");
         assert!(matches!(strip_ansi(b"plain"), Cow::Borrowed(_)));
+        assert_eq!(skip_ansi(b"\x1b[32m\x1b[1m+a\x1b[m"), b"+a\x1b[m");
+        assert_eq!(skip_ansi(b"\x1b[0"), b"\x1b[0");
     }
 }

@@ -2,8 +2,9 @@
 //! is read against what is known of each file. Prints how many were read exactly, refused, or wrong. Skips with a line when the
 //! corpus is not there; with `DRIFTRUN_CORPUS` set it must be.
 
-mod terraform;
 mod ansible;
+mod kubernetes;
+mod terraform;
 
 use driftrun_parsers::{DriftReport, Input, Reading, Stream, Verdict};
 use std::collections::BTreeMap;
@@ -125,4 +126,9 @@ fn one_form_of_a_plan_is_never_read_as_another() {
 #[test]
 fn ansible_is_read_exactly_or_refused() {
     walk("ansible", ansible::cases);
+}
+
+#[test]
+fn kubernetes_outputs_read_as_they_are_known() {
+    walk("kubernetes", kubernetes::cases);
 }

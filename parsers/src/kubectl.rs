@@ -1,0 +1,458 @@
+//! Reads `kubectl diff` with a unified differ: the default `diff -u -N`, any context width, colours, colordiff, busybox, git.
+//!
+//! ```text
+//! diff -u -N /tmp/LIVE-2148/apps.v1.Deployment.shop.web /tmp/MERGED-9183/apps.v1.Deployment.shop.web
+//! --- /tmp/LIVE-2148/apps.v1.Deployment.shop.web  2026-11-23 00:53:09.561415209 +0000
+//! +++ /tmp/MERGED-9183/apps.v1.Deployment.shop.web  2026-11-23 00:53:09.565415209 +0000
+//! @@ -14,7 +14,7 @@
+//!  spec:
+//!    progressDeadlineSeconds: 600
+//! -  replicas: 3
+//! +  replicas: 5
+//! ```
+//!
+//! An object's identity is its file's name; hunks rarely hold one. Nothing that differs prints nothing, so an empty output is
+//! clean with exit code 0 and by nothing else. What it can't tell: how many objects were compared.
+
+mod object;
+mod stderr;
+
+use crate::error::ParseError;
+use crate::input::{Input, arguments_of};
+use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source};
+use crate::text;
+use crate::udiff::{Body, Event, Hunk, Reader, Side, Sign, unquote};
+use crate::{Claim, Parser};
+use memchr::{memchr, memmem, memrchr};
+use object::Evidence;
+use std::borrow::Cow;
+use stderr::Notes;
+
+/// `kubectl diff`.
+pub static PARSER: Parser = Parser {
+    name: "kubectl",
+    about: "kubectl diff with a unified differ",
+    recommended: "kubectl diff -R -f DIR",
+    actions: &[Action::Delete, Action::Create, Action::Update],
+    drift_codes: &[1],
+    runs,
+    recognise,
+    claim,
+    parse,
+};
+
+const HINT: &str = "set KUBECTL_EXTERNAL_DIFF=\"diff -u -N\"";
+const FULL: &str = "KUBECTL_EXTERNAL_DIFF=\"diff -u -N -U 9999\" shows it";
+
+/// Global flags of kubectl whose value is the next argument.
+const VALUE_FLAGS: &[&str] = &[
+    "--as",
+    "--as-group",
+    "--as-uid",
+    "--cache-dir",
+    "--certificate-authority",
+    "--client-certificate",
+    "--client-key",
+    "--cluster",
+    "--context",
+    "--kubeconfig",
+    "--kuberc",
+    "--log-flush-frequency",
+    "--namespace",
+    "--password",
+    "--profile",
+    "--profile-output",
+    "--request-timeout",
+    "--server",
+    "--tls-server-name",
+    "--token",
+    "--user",
+    "--username",
+    "--v",
+    "--vmodule",
+    "-n",
+    "-s",
+    "-v",
+];
+
+fn runs(argv: &[&str]) -> bool {
+    arguments(argv).is_some()
+}
+
+/// The arguments after `kubectl … diff`.
+fn arguments<'a>(argv: &'a [&'a str]) -> Option<&'a [&'a str]> {
+    // Installations keep several side by side: `kubectl.1.32`, `kubectl-1.36`.
+    let program = argv.iter().map(|arg| arg.rsplit('/').next().unwrap_or(arg)).find(|base| {
+        *base == "oc"
+            || base.strip_prefix("kubectl").is_some_and(|rest| {
+                rest.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | 'v'))
+            })
+    })?;
+    let mut rest = arguments_of(argv, &[program])?.iter();
+    while let Some(arg) = rest.next() {
+        if VALUE_FLAGS.contains(arg) {
+            rest.next();
+        } else if !arg.starts_with('-') {
+            return (*arg == "diff").then_some(rest.as_slice());
+        }
+    }
+    None
+}
+
+/// Whether the objects come from standard input.
+fn reads_stdin(argv: &[&str]) -> bool {
+    let Some(flags) = arguments(argv) else { return false };
+    let from = |name: &&str| matches!(*name, "-f" | "--filename");
+    flags.iter().zip(flags.iter().skip(1)).any(|(flag, value)| from(flag) && *value == "-")
+        || flags.iter().any(|arg| matches!(*arg, "-f-" | "-f=-" | "--filename=-"))
+}
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    const HEADERS: [&[u8]; 5] = [b"diff ", b"--- ", b"+++ ", b"Only in ", b"Files "];
+    let out = input.stdout.bytes();
+    let head = out.get(..1 << 20).unwrap_or(out);
+    let found = memmem::find_iter(head, "LIVE-").chain(memmem::find_iter(head, "MERGED-"));
+    for at in found.take(64) {
+        let start = memrchr(b'\n', head.get(..at)?).map_or(0, |at| at.saturating_add(1));
+        let line = text::lines(head.get(start..)?).next()?.plain();
+        let named = [&b"LIVE-"[..], b"MERGED-"].map(|side| folder(&line, side).is_some());
+        let header = HEADERS.iter().any(|word| line.starts_with(word));
+        if named == [true, true] || (header && named != [false, false]) {
+            return Some("paths in kubectl's LIVE- and MERGED- folders");
+        }
+    }
+    None
+}
+
+fn claim(input: &Input<'_>) -> Claim {
+    match input.exit {
+        Some(0) => Claim::Clean,
+        Some(1) => Claim::Drifted,
+        None => Claim::Silent,
+        Some(_) => Claim::Failed,
+    }
+}
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let out = input.stdout.bytes();
+    let mut notes = Notes::read(input.stderr.bytes());
+    let warnings = std::mem::take(&mut notes.warnings);
+    let mut parsed = Parsed::new("kubectl");
+    if let (Some(0), Some(error)) = (input.exit, &notes.error) {
+        return Err(ParseError::contradiction(format!(
+            "exit code 0, but standard error says: {}",
+            error.summary
+        ))
+        .hint("let the command's own exit code through"));
+    }
+    if out.iter().all(u8::is_ascii_whitespace) {
+        match input.exit {
+            Some(0) if notes.pruning.is_some() => parsed.failure = notes.pruning,
+            Some(0) if reads_stdin(input.argv) => {
+                return Err(ParseError::no_scopes(
+                    "`-f -` reads standard input, where there was nothing to compare",
+                )
+                .hint("name files, or pipe them within `shell`"));
+            }
+            // kubectl's clean is empty: nothing differed, or nothing was compared.
+            Some(0) => parsed.said = Said::NoChanges,
+            Some(code) => parsed.failure = Some(notes.failure(code)),
+            None if notes.error.is_some() => parsed.failure = notes.error,
+            None => {
+                return Err(ParseError::format("no output, and no exit code to say that nothing differs")
+                    .hint("tell the exit code: --exit-code"));
+            }
+        }
+    } else {
+        match objects(out) {
+            Ok((resources, remarks)) => {
+                parsed.said = Said::Changes;
+                parsed.resources = resources;
+                parsed.diagnostics = remarks;
+                parsed.failure = notes.error;
+            }
+            Err(error) if notes.error.is_none() => return Err(error),
+            Err(_) => parsed.failure = notes.error,
+        }
+    }
+    parsed.diagnostics.extend(warnings);
+    Ok(parsed)
+}
+
+/// Every object of a unified diff.
+fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
+    let out = out.strip_prefix(b"\xef\xbb\xbf").unwrap_or(out);
+    if memchr(0, out).is_some() {
+        return Err(ParseError::format("binary output, or text in UTF-16").hint("write UTF-8"));
+    }
+    let (mut found, mut remarks) = (Vec::new(), Vec::new());
+    let mut command: Option<(u32, Cow<'_, [u8]>)> = None;
+    let mut block: Option<Block> = None;
+    for event in Reader::new(out) {
+        // A line of a hunk or the next hunk belongs to the block; whatever else comes ends it.
+        match event? {
+            Event::Body(body) => {
+                if let Some(block) = &mut block {
+                    block.body(body);
+                }
+                continue;
+            }
+            Event::Hunk(line, hunk) => {
+                block.as_mut().ok_or_else(|| stray(line))?.hunk(line, hunk)?;
+                continue;
+            }
+            Event::NoNewline(line) => {
+                block.as_mut().filter(|block| block.hunks > 0).ok_or_else(|| stray(line))?.last = line;
+                continue;
+            }
+            // git's remarks stand between the command and the paths.
+            Event::Remark(line) => {
+                command.as_ref().ok_or_else(|| stray(line))?;
+                continue;
+            }
+            Event::Paths(line, old, new) => {
+                finish(&mut block, &mut found, &mut remarks)?;
+                block = Some(Block::new(command.take(), line, &old, &new)?);
+                continue;
+            }
+            Event::Command(line, text) => {
+                only_command(command.as_ref())?;
+                command = Some((line, text));
+            }
+            Event::OnlyIn(line, text) => {
+                only_command(command.as_ref())?;
+                found.push(only_in(line, &text)?);
+            }
+            Event::Blank(line) => {
+                if command.is_some() {
+                    return Err(stray(line));
+                }
+            }
+            Event::Other(line) => return Err(stray(line.number)),
+        }
+        finish(&mut block, &mut found, &mut remarks)?;
+    }
+    finish(&mut block, &mut found, &mut remarks)?;
+    if let Some((line, _)) = command {
+        return Err(ParseError::cut("the output ends after a `diff` line").at(line).hint(HINT));
+    }
+    if out.last() != Some(&b'\n') {
+        return Err(ParseError::cut("the last line has no end").at(text::count_lines(out)));
+    }
+    Ok((found, remarks))
+}
+
+fn stray(line: u32) -> ParseError {
+    ParseError::format("a line that belongs to no unified diff").at(line).hint(HINT)
+}
+
+fn only_command(command: Option<&(u32, Cow<'_, [u8]>)>) -> Result<(), ParseError> {
+    match command {
+        Some((line, _)) => Err(ParseError::format("a `diff` line without the `---` line of a unified diff")
+            .at(*line)
+            .hint(HINT)),
+        None => Ok(()),
+    }
+}
+
+fn finish(
+    block: &mut Option<Block>,
+    found: &mut Vec<Resource>,
+    remarks: &mut Vec<Diagnostic>,
+) -> Result<(), ParseError> {
+    let Some(block) = block.take() else { return Ok(()) };
+    let action = block.action()?;
+    found.push(resource(&block.file, &block.evidence, action, block.first, block.last, remarks)?);
+    Ok(())
+}
+
+/// The object that a file of kubectl's stands for.
+fn resource(
+    file: &[u8],
+    evidence: &Evidence,
+    action: Action,
+    first: u32,
+    last: u32,
+    remarks: &mut Vec<Diagnostic>,
+) -> Result<Resource, ParseError> {
+    let file = std::str::from_utf8(file)
+        .map_err(|_| ParseError::format("a file name that isn't UTF-8").at(first))?;
+    let object = object::decode(file, evidence).map_err(|error| error.at(first))?;
+    let (scope, kind, name) = object.unwrap_or_else(|| {
+        remarks.push(Diagnostic {
+            severity: Severity::Warning,
+            summary: format!("the name of the file doesn't tell kind and namespace of {file}; {FULL}"),
+            line: Some(first),
+        });
+        (String::new(), String::new(), file.to_owned())
+    });
+    Ok(Resource::new(Source::Plan, scope, kind, name, action).with_span(first, last))
+}
+
+/// `Only in /tmp/LIVE-1234: v1.ConfigMap.shop.web`: what a differ without `-N` says of a pruned object.
+fn only_in(number: u32, line: &[u8]) -> Result<Resource, ParseError> {
+    let (action, rest) = match (folder(line, b"LIVE-"), folder(line, b"MERGED-")) {
+        (Some(rest), None) => (Action::Delete, rest),
+        (None, Some(rest)) => (Action::Create, rest),
+        _ => return Err(stray(number)),
+    };
+    let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
+    let name = rest.strip_prefix(b": ").ok_or_else(|| stray(number))?;
+    let file = if name.starts_with(b"\"") {
+        Cow::Owned(unquote(name).ok_or_else(|| stray(number))?)
+    } else {
+        Cow::Borrowed(name)
+    };
+    resource(&file, &Evidence::default(), action, number, number, &mut Vec::new())
+}
+
+/// What follows kubectl's temporary folder in `text`: `LIVE-` or `MERGED-` and a random number.
+fn folder<'a>(text: &'a [u8], side: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = text;
+    loop {
+        let at = memmem::find(rest, side)?;
+        let before = at.checked_sub(1).and_then(|at| rest.get(at));
+        let tail = rest.get(at.checked_add(side.len())?..)?;
+        let digits = tail.iter().take_while(|b| b.is_ascii_digit()).count();
+        let (number, after) = tail.split_at_checked(digits)?;
+        if !number.is_empty()
+            && matches!(before, None | Some(b'/' | b'\\'))
+            && matches!(after.first(), Some(b'/' | b':' | b'"' | b'\\'))
+        {
+            return Some(after);
+        }
+        rest = tail;
+    }
+}
+
+/// The file that a side names in kubectl's folder; `None` for `/dev/null`.
+fn file_in(side: &Side<'_>, name: &[u8], line: u32) -> Result<Option<Vec<u8>>, ParseError> {
+    if side.is_null() {
+        return Ok(None);
+    }
+    let file = || {
+        let at = memrchr(b'/', &side.path)?;
+        let (folders, file) = side.path.split_at_checked(at)?;
+        let file = file.split_first()?.1;
+        let last = folders.rsplit(|b| *b == b'/').next()?;
+        let digits = last.strip_prefix(name)?;
+        (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then(|| file.to_vec())
+    };
+    let expected = || {
+        let name = text::string(name);
+        ParseError::format(format!("expected a file in kubectl's {name} folder")).at(line)
+    };
+    file().map(Some).ok_or_else(expected)
+}
+
+/// The part of the output that compares one file.
+struct Block {
+    first: u32,
+    last: u32,
+    file: Vec<u8>,
+    /// A header says that the old or the new file isn't there.
+    absent: (bool, bool),
+    hunks: u32,
+    hunk: Hunk,
+    /// First lines after the last hunk.
+    next: (u64, u64),
+    /// `null` stands on that side: how kubectl masks a Secret that isn't there.
+    null: (bool, bool),
+    evidence: Evidence,
+}
+
+impl Block {
+    fn new(
+        command: Option<(u32, Cow<'_, [u8]>)>,
+        line: u32,
+        old: &Side<'_>,
+        new: &Side<'_>,
+    ) -> Result<Self, ParseError> {
+        let first = command.as_ref().map_or(line, |(line, _)| *line);
+        let below = line.saturating_add(1);
+        let file = match (file_in(old, b"LIVE-", line)?, file_in(new, b"MERGED-", below)?) {
+            (Some(before), Some(after)) if before == after => before,
+            (Some(file), None) | (None, Some(file)) => file,
+            (Some(_), Some(_)) => {
+                return Err(ParseError::contradiction("two files of different names are compared").at(line));
+            }
+            (None, None) => {
+                return Err(ParseError::contradiction("nothing is compared with nothing").at(line));
+            }
+        };
+        if let Some((at, command)) = command {
+            let named = if old.is_null() { &new.raw } else { &old.raw };
+            if memmem::find(&command, named).is_none() {
+                return Err(ParseError::contradiction(
+                    "the `diff` line names other files than the paths below it",
+                )
+                .at(at));
+            }
+        }
+        Ok(Self {
+            first,
+            last: line,
+            absent: (old.is_null() || old.epoch, new.is_null() || new.epoch),
+            hunks: 0,
+            hunk: Hunk { old: (0, 0), new: (0, 0) },
+            next: (0, 0),
+            null: (false, false),
+            evidence: Evidence::of(&file),
+            file,
+        })
+    }
+
+    fn hunk(&mut self, line: u32, hunk: Hunk) -> Result<(), ParseError> {
+        if self.hunks > 0 && (hunk.old.0 < self.next.0 || hunk.new.0 < self.next.1) {
+            return Err(ParseError::contradiction("hunks of one file overlap").at(line));
+        }
+        let end = |(start, count): (u64, u64)| start.saturating_add(count);
+        (self.next, self.hunk, self.last) = ((end(hunk.old), end(hunk.new)), hunk, line);
+        self.hunks = self.hunks.saturating_add(1);
+        Ok(())
+    }
+
+    #[inline]
+    fn body(&mut self, body: Body<'_>) {
+        self.last = body.number;
+        if let [b'n' | 0x1b, ..] = body.text
+            && *text::strip_ansi(body.text) == *b"null"
+        {
+            match body.sign {
+                Sign::Removed => self.null.0 = true,
+                Sign::Added => self.null.1 = true,
+                Sign::Context => {}
+            }
+        }
+        self.evidence.line(body);
+    }
+
+    /// Added objects have an empty live file, pruned ones no merged file. A range alone doesn't say so: without context,
+    /// `-0,0` is also what stands above a line that is new at the top. Only a whole object holds its `apiVersion`.
+    fn action(&self) -> Result<Action, ParseError> {
+        if self.hunks == 0 {
+            return Err(ParseError::cut("paths without a hunk below them").at(self.last));
+        }
+        let Hunk { old, new } = self.hunk;
+        let whole = self.hunks == 1;
+        if (self.absent.0 && (!whole || old.1 != 0)) || (self.absent.1 && (!whole || new.1 != 0)) {
+            return Err(ParseError::contradiction("a file that isn't there has lines").at(self.first));
+        }
+        let (create, delete) = (
+            self.absent.0
+                || (whole && old == (0, 0) && self.evidence.has_version)
+                || (whole && old == (1, 1) && self.null.0 && self.evidence.has_version),
+            self.absent.1
+                || (whole && new == (0, 0) && self.evidence.has_version)
+                || (whole && new == (1, 1) && self.null.1 && self.evidence.has_version),
+        );
+        match (create, delete) {
+            (true, false) => Ok(Action::Create),
+            (false, true) => Ok(Action::Delete),
+            (false, false) => Ok(Action::Update),
+            (true, true) => {
+                Err(ParseError::contradiction("an object that is neither live nor wanted").at(self.first))
+            }
+        }
+    }
+}

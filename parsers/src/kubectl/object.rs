@@ -1,0 +1,205 @@
+//! Which object a file of kubectl's stands for.
+//!
+//! `[group.]version.Kind.namespace.name`, the core group without its dot, the namespace empty for cluster-scoped objects:
+//! `v1.ConfigMap.shop.web`, `rbac.authorization.k8s.io.v1.ClusterRole..system:node`. Only names may hold capitals, colons or
+//! further dots, so the first part with a capital is the kind. Kinds without any capital (rare, legal) need more evidence.
+
+use crate::error::ParseError;
+use crate::text;
+use crate::udiff::{Body, Sign};
+
+/// What the hunks of one file tell of its object.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// An `apiVersion:` at the top level is among the added or removed lines.
+    pub has_version: bool,
+    version: Option<Vec<u8>>,
+    kind: Option<Vec<u8>>,
+    /// The file's name doesn't tell everything: look closer.
+    closely: bool,
+    /// The line above announces the last applied object.
+    announced: bool,
+}
+
+impl Evidence {
+    /// Nothing known yet of `file`.
+    pub fn of(file: &[u8]) -> Self {
+        Self { closely: !file.iter().any(u8::is_ascii_uppercase), ..Self::default() }
+    }
+
+    /// Keys of the top level stand at the first column; what block scalars hold never does.
+    #[inline]
+    pub fn line(&mut self, body: Body<'_>) {
+        match body.text {
+            [b'a' | b'k' | 0x1b, ..] => self.top_level(body),
+            [b' ', ..] if self.closely => self.nested(&text::strip_ansi(body.text)),
+            _ => {}
+        }
+    }
+
+    fn top_level(&mut self, body: Body<'_>) {
+        let line = text::strip_ansi(body.text);
+        if let Some(value) = line.strip_prefix(b"apiVersion: ") {
+            self.has_version |= body.sign != Sign::Context;
+            self.version = Some(scalar(value));
+        } else if let Some(value) = line.strip_prefix(b"kind: ") {
+            self.kind = Some(scalar(value));
+        } else if self.closely {
+            self.nested(&line);
+        }
+    }
+
+    /// `kubectl.kubernetes.io/last-applied-configuration: |`, and below it the object as JSON, keys sorted. Only in the
+    /// object's own metadata: a template's annotations stand deeper.
+    fn nested(&mut self, line: &[u8]) {
+        if self.announced
+            && self.version.is_none()
+            && let Some(rest) = line.strip_prefix(b"      {\"apiVersion\":\"")
+            && let Some(value) = rest.split(|b| *b == b'"').next()
+        {
+            self.version = Some(value.to_vec());
+        }
+        self.announced = line == b"    kubectl.kubernetes.io/last-applied-configuration: |";
+    }
+}
+
+fn scalar(value: &[u8]) -> Vec<u8> {
+    let value = value.trim_ascii();
+    let inner = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
+    inner.unwrap_or(value).to_vec()
+}
+
+/// Namespace, `Kind.group` and name; `None` where the kind has no capital and nothing else tells where it stands.
+pub(super) fn decode(
+    file: &str,
+    evidence: &Evidence,
+) -> Result<Option<(String, String, String)>, ParseError> {
+    let parts: Vec<&str> = file.split('.').collect();
+    let Some(at) = parts.iter().position(|part| part.bytes().any(|b| b.is_ascii_uppercase())) else {
+        return Ok(lower_case(&parts, evidence));
+    };
+    let object = assemble(&parts, at).ok_or_else(|| {
+        ParseError::format("expected a file named [group.]version.Kind.namespace.name")
+            .hint("only kubectl diff is read here")
+    })?;
+    let named = parts.get(at).map(|kind| kind.as_bytes());
+    if evidence.kind.is_some() && evidence.kind.as_deref() != named {
+        return Err(ParseError::contradiction("the file's name and the object in it name different kinds"));
+    }
+    Ok(Some(object))
+}
+
+/// Every place where the kind may stand that nothing known speaks against; the place, if only one is left.
+fn lower_case(parts: &[&str], evidence: &Evidence) -> Option<(String, String, String)> {
+    let group = evidence.version.as_deref().and_then(|version| version.split(|b| *b == b'/').next());
+    // Groups of custom resources, the only ones with such kinds, have a dot at least: two parts, then the version.
+    let mut places = (3..parts.len()).filter_map(|at| {
+        let object = assemble(parts, at)?;
+        let kind = parts.get(at)?.as_bytes();
+        let of_group = object.1.split_once('.')?.1.as_bytes();
+        (evidence.kind.as_deref().is_none_or(|known| known == kind)
+            && group.is_none_or(|known| known == of_group))
+        .then_some(object)
+    });
+    places.next().filter(|_| places.next().is_none())
+}
+
+/// The object, if its kind is part number `at`.
+fn assemble(parts: &[&str], at: usize) -> Option<(String, String, String)> {
+    let (before, rest) = parts.split_at_checked(at)?;
+    let (version, group) = before.split_last()?;
+    let [kind, namespace, name @ ..] = rest else { return None };
+    let label = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    let kind_like = kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !kind.is_empty();
+    if !label(version) || !group.iter().all(label) || !kind_like {
+        return None;
+    }
+    if !(namespace.is_empty() || label(namespace)) {
+        return None;
+    }
+    let name = name.join(".");
+    // Only RBAC's names may have an empty part, and its kinds have capitals.
+    if name.is_empty()
+        || (kind.bytes().all(|b| !b.is_ascii_uppercase()) && name.split('.').any(str::is_empty))
+    {
+        return None;
+    }
+    let kind = if group.is_empty() { (*kind).to_owned() } else { format!("{kind}.{}", group.join(".")) };
+    Some(((*namespace).to_owned(), kind, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Object = (String, String, String);
+
+    fn plain(file: &str) -> Option<Object> {
+        decode(file, &Evidence::of(file.as_bytes())).unwrap()
+    }
+
+    fn object(scope: &str, kind: &str, name: &str) -> Object {
+        (scope.to_owned(), kind.to_owned(), name.to_owned())
+    }
+
+    #[test]
+    fn the_first_part_with_a_capital_is_the_kind() {
+        assert_eq!(plain("v1.ConfigMap.shop.web"), Some(object("shop", "ConfigMap", "web")));
+        assert_eq!(plain("v1.Namespace..shop"), Some(object("", "Namespace", "shop")));
+        assert_eq!(plain("apps.v1.Deployment.shop.a.b"), Some(object("shop", "Deployment.apps", "a.b")));
+        let rbac = "ClusterRole.rbac.authorization.k8s.io";
+        for name in ["system:node", "v1.Kind.x.Y", "new\nline", " lead", "trail ", "a..b", ".", "č🚀"] {
+            let file = format!("rbac.authorization.k8s.io.v1.ClusterRole..{name}");
+            assert_eq!(plain(&file), Some(object("", rbac, name)));
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        for file in [
+            "Web",
+            "v1.ConfigMap",
+            "v1.ConfigMap.shop",
+            "v1.ConfigMap.shop.",
+            "c-Deployment-web",
+            "V1.x.y.z",
+            "a b.Kind.n.x",
+        ] {
+            assert!(decode(file, &Evidence::of(file.as_bytes())).is_err(), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_kind_without_capitals_is_told_where_it_is_certain_and_never_guessed() {
+        let low = object("shop", "low.example.com", "x");
+        assert_eq!(plain("example.com.v1.low.shop.x"), Some(low));
+        assert_eq!(plain("a.example.com.v1.low..x.y"), Some(object("", "low.a.example.com", "x.y")));
+        let file = "acme.example.com.stable.lowerkind.shop.low.v1.name";
+        assert_eq!(plain(file), None);
+        let object = Some(object("shop", "lowerkind.acme.example.com", "low.v1.name"));
+        let line = |text: &'static str| Body { number: 1, sign: Sign::Context, text: text.as_bytes() };
+        let seen = |lines: &[&'static str]| {
+            let mut evidence = Evidence::of(file.as_bytes());
+            for text in lines {
+                evidence.line(line(text));
+            }
+            decode(file, &evidence).unwrap()
+        };
+        let announce = "    kubectl.kubernetes.io/last-applied-configuration: |";
+        let applied = "      {\"apiVersion\":\"acme.example.com/stable\",\"kind\":\"lowerkind\"}";
+        assert_eq!(seen(&["kind: lowerkind"]), object);
+        assert_eq!(seen(&["apiVersion: acme.example.com/stable"]), object);
+        assert_eq!(seen(&[announce, applied]), object);
+        assert_eq!(seen(&[applied]), None);
+        assert_eq!(seen(&["  kind: lowerkind"]), None);
+    }
+
+    #[test]
+    fn an_object_of_another_kind_than_its_file_s_name_is_refused() {
+        let mut evidence = Evidence::of(b"v1.ConfigMap.shop.web");
+        evidence.line(Body { number: 1, sign: Sign::Added, text: b"kind: Secret" });
+        assert!(decode("v1.ConfigMap.shop.web", &evidence).is_err());
+    }
+}
