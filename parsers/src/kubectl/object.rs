@@ -69,19 +69,23 @@ fn scalar(value: &[u8]) -> Vec<u8> {
     inner.unwrap_or(value).to_vec()
 }
 
-/// Namespace, `Kind.group` and name; `None` where the kind has no capital and nothing else tells where it stands.
-pub(super) fn decode(
-    file: &str,
-    evidence: &Evidence,
-) -> Result<Option<(String, String, String)>, ParseError> {
+/// Namespace, `Kind.group` and name.
+pub(super) type Object = (String, String, String);
+
+/// The object that `file` stands for; `None` where the kind has no capital and nothing else tells where it stands.
+pub(super) fn decode(file: &str, evidence: &Evidence) -> Result<Option<Object>, ParseError> {
     let parts: Vec<&str> = file.split('.').collect();
-    let Some(at) = parts.iter().position(|part| part.bytes().any(|b| b.is_ascii_uppercase())) else {
-        return Ok(lower_case(&parts, evidence));
-    };
-    let object = assemble(&parts, at).ok_or_else(|| {
+    let other = || {
         ParseError::format("expected a file named [group.]version.Kind.namespace.name")
             .hint("only kubectl diff is read here")
-    })?;
+    };
+    let Some(at) = parts.iter().position(|part| part.bytes().any(|b| b.is_ascii_uppercase())) else {
+        // Groups of custom resources, the only ones with such kinds, have a dot at least: two parts, then the version.
+        let places = (3..parts.len()).filter_map(|at| Some((*parts.get(at)?, assemble(&parts, at)?)));
+        let places: Vec<_> = places.collect();
+        return if places.is_empty() { Err(other()) } else { Ok(lower_case(places, evidence)) };
+    };
+    let object = assemble(&parts, at).ok_or_else(other)?;
     let named = parts.get(at).map(|kind| kind.as_bytes());
     if evidence.kind.is_some() && evidence.kind.as_deref() != named {
         return Err(ParseError::contradiction("the file's name and the object in it name different kinds"));
@@ -89,23 +93,19 @@ pub(super) fn decode(
     Ok(Some(object))
 }
 
-/// Every place where the kind may stand that nothing known speaks against; the place, if only one is left.
-fn lower_case(parts: &[&str], evidence: &Evidence) -> Option<(String, String, String)> {
+/// The object at the one place of its kind that nothing known speaks against; `None` if there are several.
+fn lower_case(places: Vec<(&str, Object)>, evidence: &Evidence) -> Option<Object> {
     let group = evidence.version.as_deref().and_then(|version| version.split(|b| *b == b'/').next());
-    // Groups of custom resources, the only ones with such kinds, have a dot at least: two parts, then the version.
-    let mut places = (3..parts.len()).filter_map(|at| {
-        let object = assemble(parts, at)?;
-        let kind = parts.get(at)?.as_bytes();
-        let of_group = object.1.split_once('.')?.1.as_bytes();
-        (evidence.kind.as_deref().is_none_or(|known| known == kind)
-            && group.is_none_or(|known| known == of_group))
-        .then_some(object)
+    let mut left = places.into_iter().filter(|(kind, (_, of_group, _))| {
+        let of_group = of_group.split_once('.').map(|(_, group)| group.as_bytes());
+        evidence.kind.as_deref().is_none_or(|known| known == kind.as_bytes())
+            && (group.is_none() || group == of_group)
     });
-    places.next().filter(|_| places.next().is_none())
+    left.next().filter(|_| left.next().is_none()).map(|(_, object)| object)
 }
 
 /// The object, if its kind is part number `at`.
-fn assemble(parts: &[&str], at: usize) -> Option<(String, String, String)> {
+fn assemble(parts: &[&str], at: usize) -> Option<Object> {
     let (before, rest) = parts.split_at_checked(at)?;
     let (version, group) = before.split_last()?;
     let [kind, namespace, name @ ..] = rest else { return None };
@@ -133,8 +133,6 @@ fn assemble(parts: &[&str], at: usize) -> Option<(String, String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    type Object = (String, String, String);
 
     fn plain(file: &str) -> Option<Object> {
         decode(file, &Evidence::of(file.as_bytes())).unwrap()
