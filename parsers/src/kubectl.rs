@@ -14,6 +14,7 @@
 //! An object's identity is its file's name; hunks rarely hold one. Nothing that differs prints nothing, so an empty output is
 //! clean with exit code 0 and by nothing else. What it can't tell: how many objects were compared.
 
+mod attributes;
 mod object;
 mod stderr;
 
@@ -23,6 +24,7 @@ use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source
 use crate::text;
 use crate::udiff::{Body, Event, Hunk, Reader, Side, Sign, unquote};
 use crate::{Claim, Parser};
+use attributes::Attributes;
 use memchr::{memchr, memmem, memrchr};
 use object::Evidence;
 use std::borrow::Cow;
@@ -187,7 +189,7 @@ fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
     }
     let (mut found, mut remarks) = (Vec::new(), Vec::new());
     let mut command: Option<(u32, Cow<'_, [u8]>)> = None;
-    let mut block: Option<Block> = None;
+    let mut block: Option<Block<'_>> = None;
     for event in Reader::new(out) {
         // A line of a hunk or the next hunk belongs to the block; whatever else comes ends it.
         match event? {
@@ -256,13 +258,17 @@ fn only_command(command: Option<&(u32, Cow<'_, [u8]>)>) -> Result<(), ParseError
 }
 
 fn finish(
-    block: &mut Option<Block>,
+    block: &mut Option<Block<'_>>,
     found: &mut Vec<Resource>,
     remarks: &mut Vec<Diagnostic>,
 ) -> Result<(), ParseError> {
     let Some(block) = block.take() else { return Ok(()) };
     let action = block.action()?;
-    found.push(resource(&block.file, &block.evidence, action, block.first, block.last, remarks)?);
+    let mut object = resource(&block.file, &block.evidence, action, block.first, block.last, remarks)?;
+    if action == Action::Update {
+        object.attributes = block.attributes.and_then(Attributes::paths);
+    }
+    found.push(object);
     Ok(())
 }
 
@@ -306,6 +312,21 @@ fn only_in(number: u32, line: &[u8]) -> Result<Resource, ParseError> {
     resource(&file, &Evidence::default(), action, number, number, &mut Vec::new())
 }
 
+/// Whether a differ called like this hides nothing: `-w`, `-B`, `-I` and the like pass changed lines off as context.
+fn hides_nothing(command: &[u8]) -> bool {
+    const LONG: [&[u8]; 6] = [b"--color", b"--git", b"--new-file", b"--recursive", b"--text", b"--unified"];
+    let mut options = command.split(|b| *b == b' ').skip(1).take_while(|word| memchr(b'/', word).is_none());
+    options.all(|word| {
+        let word = word.strip_prefix(b"'").unwrap_or(word);
+        let short = |b: &u8| b"uUNrap".contains(b) || b.is_ascii_digit();
+        if word.starts_with(b"--") {
+            LONG.iter().any(|known| word.starts_with(known))
+        } else {
+            word.strip_prefix(b"-").unwrap_or(word).iter().all(short)
+        }
+    })
+}
+
 /// What follows kubectl's temporary folder in `text`: `LIVE-` or `MERGED-` and a random number.
 fn folder<'a>(text: &'a [u8], side: &[u8]) -> Option<&'a [u8]> {
     let mut rest = text;
@@ -346,7 +367,7 @@ fn file_in(side: &Side<'_>, name: &[u8], line: u32) -> Result<Option<Vec<u8>>, P
 }
 
 /// The part of the output that compares one file.
-struct Block {
+struct Block<'a> {
     first: u32,
     last: u32,
     file: Vec<u8>,
@@ -359,9 +380,13 @@ struct Block {
     /// `null` stands on that side: how kubectl masks a Secret that isn't there.
     null: (bool, bool),
     evidence: Evidence,
+    /// Context lines are equal on both sides.
+    exact: bool,
+    /// While everything above the lines at hand was shown.
+    attributes: Option<Attributes<'a>>,
 }
 
-impl Block {
+impl<'a> Block<'a> {
     fn new(
         command: Option<(u32, Cow<'_, [u8]>)>,
         line: u32,
@@ -380,6 +405,7 @@ impl Block {
                 return Err(ParseError::contradiction("nothing is compared with nothing").at(line));
             }
         };
+        let exact = command.as_ref().is_none_or(|(_, command)| hides_nothing(command));
         if let Some((at, command)) = command {
             let named = if old.is_null() { &new.raw } else { &old.raw };
             if memmem::find(&command, named).is_none() {
@@ -398,6 +424,8 @@ impl Block {
             next: (0, 0),
             null: (false, false),
             evidence: Evidence::of(&file),
+            exact,
+            attributes: None,
             file,
         })
     }
@@ -408,12 +436,16 @@ impl Block {
         }
         let end = |(start, count): (u64, u64)| start.saturating_add(count);
         (self.next, self.hunk, self.last) = ((end(hunk.old), end(hunk.new)), hunk, line);
+        // An object on one side only has no changed fields.
+        let both = hunk.old.1 > 1 && hunk.new.1 > 1;
+        let all = self.exact && self.hunks == 0 && both && (hunk.old.0, hunk.new.0) == (1, 1);
+        self.attributes = all.then(Attributes::default);
         self.hunks = self.hunks.saturating_add(1);
         Ok(())
     }
 
     #[inline]
-    fn body(&mut self, body: Body<'_>) {
+    fn body(&mut self, body: Body<'a>) {
         self.last = body.number;
         if let [b'n' | 0x1b, ..] = body.text
             && *text::strip_ansi(body.text) == *b"null"
@@ -425,6 +457,9 @@ impl Block {
             }
         }
         self.evidence.line(body);
+        if let Some(attributes) = &mut self.attributes {
+            attributes.line(body);
+        }
     }
 
     /// Added objects have an empty live file, pruned ones no merged file. A range alone doesn't say so: without context,
@@ -574,6 +609,26 @@ mod tests {
         let gone = good.replace("+++ /tmp/MERGED-2/v1.ConfigMap.shop.web", "+++ /dev/null");
         assert_eq!(class(&gone), (UnreadableContradiction, Some(1)));
         assert_eq!(class("a\0b\n"), (UnreadableFormat, None));
+    }
+
+    #[test]
+    fn fields_are_told_only_where_the_diff_shows_every_change() {
+        let attributes = |text: &str| {
+            let reading = run(&[], Some(1), text, "");
+            reading.report().unwrap().resources().first().unwrap().attributes.clone()
+        };
+        let text = part("v1.ConfigMap.shop.web", "@@ -1,3 +1,3 @@\n data:\n-  a: 1\n+  a: 2\n   b: 1\n");
+        let paths = "/tmp/LIVE-1/v1.ConfigMap.shop.web /tmp/MERGED-2/v1.ConfigMap.shop.web";
+        let told = Some(vec!["data.a".to_owned()]);
+        assert_eq!(attributes(&text), told);
+        for options in ["-u -N", "-uN", "-u -N -U 9999", "-N -u '--color=always'", "-U9999 -N"] {
+            assert_eq!(attributes(&format!("diff {options} {paths}\n{text}")), told, "{options}");
+        }
+        for options in ["-u -N -w", "-u -N -B", "-uNb", "-u -N --ignore-all-space", "-u -I generation"] {
+            assert_eq!(attributes(&format!("diff {options} {paths}\n{text}")), None, "{options}");
+        }
+        assert_eq!(attributes(&text.replace("@@ -1,3 +1,3 @@", "@@ -2,3 +2,3 @@")), None);
+        assert_eq!(attributes(&format!("{text}@@ -9 +9 @@\n-  c: 1\n+  c: 2\n")), None);
     }
 
     #[test]

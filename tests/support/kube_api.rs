@@ -1,7 +1,8 @@
 //! A Kubernetes API server small enough to start in every test: real kubectl talks to it over plain HTTP on the loopback.
 //!
 //! Knows what `kubectl diff` asks: discovery, objects, lists by label, patches and new objects as a dry run. Objects are kept as
-//! they are given: no defaults, no validation, no field ownership, no `OpenAPI` (kubectl then merges by the types built into it).
+//! they are given: no defaults, no validation, no field ownership, no `OpenAPI` (kubectl from 1.29 on then
+//! merges by the types built into it; older ones want it).
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
