@@ -56,7 +56,7 @@ fn what_cannot_start_is_an_outcome() {
     let interpreter = folder.write("bad-interpreter", "#!/nowhere/sh\n");
     let plain = folder.write("not-executable", "hello");
     let chmod = |mode: &str, path: &std::path::Path| {
-        assert!(Command::new("chmod").arg(mode).arg(path).status().unwrap().success())
+        assert!(Command::new("chmod").arg(mode).arg(path).status().unwrap().success());
     };
     chmod("755", &interpreter);
     chmod("644", &plain);

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// Nothing here takes that long: whoever waits longer hangs.
-pub const HANG: Duration = Duration::from_secs(120);
+pub const HANG: Duration = Duration::from_mins(2);
 
 /// The binary under test.
 pub fn driftrun() -> Command {
@@ -89,7 +89,7 @@ impl Server {
         let mut server = Self { child, lines, seen: Vec::new(), address: String::new() };
         let line = server.wait_for("msg=listening");
         let address = line.split("address=").nth(1).unwrap();
-        server.address = address.split(' ').next().unwrap().to_owned();
+        address.split(' ').next().unwrap().clone_into(&mut server.address);
         server
     }
 
