@@ -171,7 +171,8 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
                 parsed.said = Said::Changes;
                 parsed.resources = resources;
                 parsed.diagnostics = remarks;
-                parsed.failure = notes.error;
+                // Objects that should be gone may be missing from the list: it must not replace one that had them.
+                parsed.failure = notes.error.or(notes.pruning);
             }
             Err(error) if notes.error.is_none() => return Err(error),
             Err(_) => parsed.failure = notes.error,
@@ -567,6 +568,8 @@ mod tests {
         );
         let prune = "W1123 01:17:59.599585   23631 diff.go:760] pruning failed and could not be evaluated err: secrets is forbidden: User \"x\"\n";
         assert_eq!(verdict(Some(0), "", prune), (Failed, Some(Class::Forbidden)));
+        let text = part("v1.ConfigMap.shop.web", "@@ -1 +1 @@\n-a\n+b\n");
+        assert_eq!(verdict(Some(1), &text, prune), (Failed, Some(Class::Forbidden)));
         for argv in [&["kubectl", "diff", "-f", "-"][..], &["kubectl", "diff", "-f-"]] {
             assert_eq!(run(argv, Some(0), "", "").class(), Some(Class::NoScopes));
         }

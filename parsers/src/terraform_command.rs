@@ -49,9 +49,18 @@ pub(crate) fn call<'a>(line: &'a [&'a str]) -> Option<Call<'a>> {
     Some(Call { subcommand, args })
 }
 
-/// Whether the command line asks for a refresh-only plan; `None` when it isn't known what was run.
+/// Whether the command line asks for a refresh-only plan; `None` when it isn't known what was run. Of a shell's line the words
+/// are enough; a script shows nothing.
 pub(crate) fn refresh_only(argv: &[&str]) -> Option<bool> {
-    call(argv).filter(|call| call.subcommand == "plan").map(|call| call.flag("refresh-only"))
+    if let Some(call) = call(argv) {
+        return (call.subcommand == "plan").then(|| call.flag("refresh-only"));
+    }
+    let says = |words: &str| argv.iter().any(|arg| arg.contains(words));
+    if says("-refresh-only") {
+        Some(true)
+    } else {
+        PROGRAMS.iter().any(|program| says(&format!("{program} plan"))).then_some(false)
+    }
 }
 
 /// The tool as far as the command line tells.
@@ -266,6 +275,9 @@ mod tests {
         assert_eq!(refresh_only(&["terraform", "plan"]), Some(false));
         assert_eq!(refresh_only(&["terraform", "show", "-json", "p"]), None);
         assert_eq!(refresh_only(&["make", "plan"]), None);
+        assert_eq!(refresh_only(&["sh", "-c", "cd x && terraform plan -refresh-only -json"]), Some(true));
+        assert_eq!(refresh_only(&["sh", "-c", "cd x && tofu plan -json"]), Some(false));
+        assert_eq!(refresh_only(&["sh", "-c", "./terraform-plan.sh"]), None);
     }
 
     #[test]

@@ -173,11 +173,13 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     // Only a refresh-only plan moves things in its drift; only there can drift alone be why something differs. Where the command
     // line isn't known and outputs change beside the drift it could be either: then the drift counts.
     let asked = command::refresh_only(input.argv);
-    if asked.is_none() && input.exit.is_none() && drift && !planned {
+    // A script's 0 may be that of any plan; who hands in a recorded 0 without a command line is taken to mean -detailed-exitcode.
+    let untold = input.exit.is_none() || (claim == Claim::Silent && !input.argv.is_empty());
+    if asked.is_none() && untold && drift && !planned {
         return Err(ParseError::format(
             "changes from outside and no planned ones: refresh-only or ordinary plan?",
         )
-        .hint("give the exit code or the command line with the output"));
+        .hint("run it with -detailed-exitcode, and give the exit code or the command line with the output"));
     }
     let moved = parsed.resources.iter().any(|r| r.source == Source::Refresh && r.action == Action::Move);
     let unexplained = claim == Claim::Drifted && drift && !planned && (asked.is_none() || !outputs);
@@ -583,6 +585,13 @@ mod tests {
         assert_eq!(verdict(DETAILED, Some(0), &alone), Verdict::Clean);
         assert_eq!(verdict(&[], Some(0), &alone), Verdict::Clean);
         assert_eq!(verdict(&[], None, &alone), Verdict::Unreadable);
+        // A shell's line shows what was asked for, a script's name doesn't.
+        assert_eq!(verdict(&["sh", "-c", "cd x; terraform plan -json"], Some(0), &alone), Verdict::Clean);
+        assert_eq!(
+            verdict(&["sh", "-c", "terraform plan -refresh-only -json"], Some(0), &alone),
+            Verdict::Drifted
+        );
+        assert_eq!(verdict(&["./plan.sh"], Some(0), &alone), Verdict::Unreadable);
         let output = output("update");
         let with_output = [VERSION, &*drift, &*end, &*output];
         assert_eq!(verdict(DETAILED, Some(2), &with_output), Verdict::Clean);
