@@ -210,6 +210,7 @@ impl Decoder<'_> {
             );
             return Vec::new();
         }
+        let before = self.problems.len();
         let mut items = match each.get("list") {
             Some(list) => self.list(list, lists),
             None => vec![Item { variables: Variables::new(), set: None, origin: String::new() }],
@@ -234,7 +235,7 @@ impl Decoder<'_> {
             items = matched;
         }
         let allow_empty = each.get("allow_empty").is_some_and(|node| self.boolean(node).unwrap_or(false));
-        if items.is_empty() && !allow_empty {
+        if items.is_empty() && !allow_empty && self.problems.len() == before {
             let place = each.get("glob").or_else(|| each.get("list")).map_or(each.place, |node| node.place);
             self.problem(place, "matches nothing, so the check would never run; correct it, or write `allow_empty: true` beside it");
         }

@@ -1,0 +1,186 @@
+//! The mistakes a person makes: every one at once, each with its place and what to write instead; exit 1, nothing started.
+
+mod support;
+
+use support::{Folder, ended};
+
+#[test]
+fn every_mistake_of_a_configuration_is_reported_at_once() {
+    let folder = Folder::new("config");
+    folder.write("file", "");
+    let file = folder.write(
+        "driftrun.yaml",
+        "\
+defaults: { interval: 5, timeot: 1m }
+lists:
+  envs: [{ env: dev }, { env: prod, set: { intervall: 1m } }]
+checks:
+  - name: one
+    command: terraform plan
+  - name: two
+    command: [true]
+    parser: terraform-jsn
+    workdir: nowhere
+    labels: { job: x, layer: \"${DRIFTRUN_TEST_UNSET}\" }
+  - name: same
+    command: [\"true\"]
+  - { name: same, command: [\"true\"] }
+  - name: \"bad name\"
+    shell: echo
+    command: [echo]
+    workdir: file
+    max_output: 10
+    max_output: 64M
+  - name: all
+    for_each: { list: envz }
+    command: [\"true\"]
+  - name: clash
+    for_each: { list: envs }
+    command: [\"true\"]
+  - name: \"glob-{x}\"
+    for_each: { glob: \"k8s/{x}/\" }
+    command: [\"true\"]
+    ignore: [{ reason: all }, { until: soon, name: \"re:(\" }]
+    exit_codes: { clean: [300] }
+  - command: []
+max_concurent: 3
+",
+    );
+    let file = file.to_str().unwrap();
+    let shown = folder.path().display();
+    let want = [
+        "1:23: \"5\" is no duration; write it like 30s, 10m or 1h30m".to_owned(),
+        "1:26: unknown key \"timeot\" in defaults; did you mean \"timeout\"?".to_owned(),
+        "3:44: unknown key \"intervall\" in set; did you mean \"interval\"?".to_owned(),
+        "6:14: a command must be a list such as [terraform, plan], not a value; a shell's line goes under `shell:`".to_owned(),
+        "9:13: unknown parser \"terraform-jsn\"; did you mean \"terraform-json\"? known: terraform-json, terraform-show, ansible-jsonl, ansible-json, terraform, ansible, kubectl, auto, none".to_owned(),
+        format!("10:14: folder {shown}/nowhere: No such file or directory (os error 2); relative paths are relative to the configuration file"),
+        "11:15: label name \"job\" is used by driftrun or Prometheus itself; choose another".to_owned(),
+        "11:30: environment variable \"DRIFTRUN_TEST_UNSET\" is not set; set it, write ${DRIFTRUN_TEST_UNSET:-default}, or $$ for a dollar sign".to_owned(),
+        "15:11: check name \"bad name\": use 1 to 128 letters, digits, '_', '.', '-', and begin with a letter or digit".to_owned(),
+        "16:12: both `command` and `shell`; keep one".to_owned(),
+        format!("18:14: {shown}/file is no folder"),
+        "20:5: key \"max_output\" stands twice; first at line 19".to_owned(),
+        "22:23: no list \"envz\"; `lists:` defines envs".to_owned(),
+        "28:23: matches nothing, so the check would never run; correct it, or write `allow_empty: true` beside it".to_owned(),
+        "32:5: a check without `name`".to_owned(),
+        "32:14: a command without a program".to_owned(),
+        "33:1: unknown key \"max_concurent\" in the configuration; did you mean \"max_concurrent\"?".to_owned(),
+    ];
+    let want: String = want.iter().map(|line| format!("{file}:{line}\n")).collect();
+    for arguments in [
+        vec!["config", "check", file],
+        vec!["serve", "--config.file", file],
+        vec!["once", "--config.file", file],
+    ] {
+        let (stdout, stderr, code) = ended(&arguments);
+        assert_eq!((stdout.as_str(), code), ("", Some(1)), "{arguments:?}");
+        assert_eq!(stderr, format!("driftrun: {want}"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn mistakes_that_need_a_whole_check_to_be_seen() {
+    let folder = Folder::new("whole");
+    folder.write("k8s/web/x", "");
+    let check = |text: &str| {
+        let file = folder.write("c.yaml", text);
+        let (stdout, stderr, code) = ended(&["config", "check", file.to_str().unwrap()]);
+        (stdout + &stderr.replace(&format!("{}:", file.display()), ""), code)
+    };
+    for (text, says) in [
+        ("", "is empty; it needs a list of checks under `checks:`"),
+        ("checks: []", "1:9: `checks` is empty; list at least one"),
+        ("checks: {a: b}", "1:9: `checks` must be a list, not a mapping"),
+        ("a: [", "not valid YAML"),
+        (
+            "checks:\n- name: a\n  command: [x]\n  ignore: [{ reason: r }]",
+            "4:12: an ignore rule that names no resource would ignore everything",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  ignore: [{ name: \"re:(\" }]",
+            "4:20: \"re:(\" is no regular expression",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  ignore: [{ name: a, until: soon }]",
+            "4:30: \"soon\" is no date; write it like 2027-06-30",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  exit_codes: { clean: [300] }",
+            "4:25: an exit code is a number from 0 to 255",
+        ),
+        ("checks:\n- name: a\n  command: [x]\n  interval: 0s", "4:13: \"0s\" is no time at all"),
+        (
+            "checks:\n- name: a\n  command: [x]\n- name: a\n  command: [x]",
+            "4:9: check name \"a\" is given twice: by line 2 and by line 4",
+        ),
+        (
+            "checks:\n- name: \"a-{app}\"\n  command: [x]\n  for_each: { list: [{app: web}, {app: web}] }",
+            "2:9: check name \"a-web\" is given twice: by line 2 with app=web and by line 2 with app=web; put a variable into the name",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  for_each: { glob: \"k8s/**/x\" }",
+            "4:21: \"**\" in \"**\" is not supported",
+        ),
+    ] {
+        let (got, code) = check(text);
+        assert!(got.contains(says) && code == Some(1), "{text:?} gives {got:?}, not {says:?}");
+    }
+    let good =
+        "checks:\n- name: \"a-{app}\"\n  command: [terraform, plan]\n  for_each: { glob: \"k8s/{app}/\" }";
+    let (got, code) = check(good);
+    assert_eq!(
+        (got.trim_end(), code),
+        (format!("{} is good: 1 check", folder.path().join("c.yaml").display()).as_str(), Some(0))
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_line() {
+    let (_, stderr, code) = ended(&["serve", "--config.file", "/nowhere/driftrun.yaml"]);
+    assert_eq!(
+        stderr,
+        "driftrun: /nowhere/driftrun.yaml: can't read it: No such file or directory (os error 2)\n"
+    );
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_usage_error_is_1_and_help_is_0() {
+    for arguments in [
+        &["once"][..],
+        &["watch"],
+        &["serve"],
+        &["nonsense"],
+        &[],
+        &["watch", "--interval", "5", "--", "true"],
+        &["watch", "--nonsense", "--", "true"],
+        &["watch", "--label", "job=x", "--", "true"],
+        &["watch", "--parser", "x", "--", "true"],
+        &["watch", "--workdir", "/nowhere", "--", "true"],
+        &["watch", "--name", "a b", "--", "true"],
+        &["once", "--config.file", "x", "--", "true"],
+        &["parse", "--parser", "x", "/dev/null"],
+        &["parse", "/nowhere"],
+        &["parsers", "x"],
+    ] {
+        let (stdout, stderr, code) = ended(arguments);
+        assert_eq!((stdout.as_str(), code), ("", Some(1)), "{arguments:?}: {stderr}");
+        assert!(!stderr.is_empty(), "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["watch", "--help"], &["--version"]] {
+        let (stdout, stderr, code) = ended(arguments);
+        assert!(!stdout.is_empty() && stderr.is_empty() && code == Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (_, stderr, code) = ended(&["watch", "--web.listen-address", &address, "--", "true"]);
+    let want = format!(
+        "driftrun: can't listen on {address}: the port is in use; stop whoever has it, or choose another with --web.listen-address\n"
+    );
+    assert_eq!((stderr, code), (want, Some(1)));
+}
