@@ -101,6 +101,8 @@ struct Host {
     /// First line with a result that isn't `skipping`.
     answered: Option<u32>,
     unreachable: bool,
+    /// The last play in which it has a result.
+    play: u32,
     /// Its finding in the current task.
     current: Option<usize>,
 }
@@ -139,6 +141,8 @@ struct Reader<'a> {
     stdout: &'a [u8],
     hosts: Vec<Host>,
     by_name: HashMap<Vec<u8>, usize>,
+    /// The host that follows the last one in `hosts`.
+    guess: usize,
     tasks: Vec<Task>,
     plays: u32,
     /// The only host of the current play, and whether there are several; one entry a play.
@@ -172,6 +176,7 @@ impl<'a> Reader<'a> {
             stdout,
             hosts: Vec::new(),
             by_name: HashMap::new(),
+            guess: 0,
             tasks: Vec::new(),
             plays: 0,
             play_hosts: vec![(None, false)],
@@ -293,7 +298,7 @@ impl<'a> Reader<'a> {
         if let Some(found) = banner(&plain) {
             return self.banner(line.number, found);
         }
-        if !memchr_iter(b'[', &plain).any(|_| true) {
+        if !plain.contains(&b'[') {
             self.text(line.number, body);
             return Ok(());
         }
@@ -329,6 +334,7 @@ impl<'a> Reader<'a> {
                 self.goes_on(line);
                 self.tasks.push(Task { name: text::string(&name), play: self.plays });
                 self.last_host = None;
+                self.guess = 0;
             }
             Banner::Recap => {
                 let recap = self.recap()?;
@@ -443,6 +449,7 @@ impl<'a> Reader<'a> {
             *only = Some(host);
         }
         let Some(entry) = self.hosts.get_mut(host) else { return Ok(()) };
+        entry.play = self.plays;
         if status != Status::Skipping && entry.answered.is_none() {
             entry.answered = Some(lines.0);
         }
@@ -506,15 +513,24 @@ impl<'a> Reader<'a> {
     }
 
     fn host(&mut self, written: &[u8]) -> usize {
-        if let Some(at) = self.by_name.get(written) {
-            return *at;
+        // Hosts mostly come in the same order under each task.
+        let next = self.guess;
+        self.guess = next.saturating_add(1);
+        if self.hosts.get(next).is_some_and(|host| host.written == written) {
+            return next;
         }
-        let at = self.hosts.len();
+        let known = self.by_name.get(written).copied();
+        let at = known.unwrap_or(self.hosts.len());
+        self.guess = at.saturating_add(1);
+        if known.is_some() {
+            return at;
+        }
         self.by_name.insert(written.to_vec(), at);
         self.hosts.push(Host {
             written: written.to_vec(),
             answered: None,
             unreachable: false,
+            play: 0,
             current: None,
         });
         at
@@ -556,7 +572,7 @@ impl<'a> Reader<'a> {
     // ---- the end ----
 
     fn run(self) -> Result<Run, ParseError> {
-        let Self { hosts, tasks, play_hosts, found, recaps, diagnostics, .. } = self;
+        let Self { hosts, tasks, plays, play_hosts, found, recaps, diagnostics, .. } = self;
         let empty = Recap::new();
         let last = recaps.last().unwrap_or(&empty);
         let names: Vec<String> = hosts.iter().map(|host| inventory_name(&host.written, last)).collect();
@@ -568,7 +584,17 @@ impl<'a> Reader<'a> {
             if let Some(line) = host.answered {
                 run.answered.entry(name.clone()).or_insert(Some(line));
             }
+            if host.play == plays {
+                run.in_last_play.insert(name.clone());
+            }
         }
+        let of_last_task = found.iter().rev().take_while(|found| found.task.saturating_add(1) == tasks.len());
+        for found in
+            of_last_task.filter(|found| found.failed && tasks.last().is_some_and(|t| t.play == plays))
+        {
+            run.failed_last.extend(names.get(found.host).cloned());
+        }
+        let found = one_per_host(found, &names);
         for found in found.into_iter().filter(|found| found.shown || found.after_failure) {
             let (Some(host), Some(task)) = (names.get(found.host), tasks.get(found.task)) else { continue };
             let play = usize::try_from(task.play).ok().and_then(|play| play_hosts.get(play));
@@ -592,7 +618,40 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Merges what one task did on one host where the result lines name the host in several ways, with and without delegates.
+fn one_per_host(found: Vec<Found>, names: &[String]) -> Vec<Found> {
+    let mut first_of: HashMap<&str, usize> = HashMap::new();
+    for (at, name) in names.iter().enumerate() {
+        first_of.entry(name).or_insert(at);
+    }
+    let mut last_of: Vec<Option<usize>> = vec![None; names.len()];
+    let mut merged: Vec<Found> = Vec::with_capacity(found.len());
+    for mut one in found {
+        let Some(host) = names.get(one.host).and_then(|name| first_of.get(name.as_str())) else { continue };
+        one.host = *host;
+        let Some(last) = last_of.get_mut(one.host) else { continue };
+        let same = last.and_then(|at| merged.get_mut(at)).filter(|before| before.task == one.task);
+        if let Some(before) = same {
+            before.absorb(&one);
+        } else {
+            *last = Some(merged.len());
+            merged.push(one);
+        }
+    }
+    merged
+}
+
 impl Found {
+    fn absorb(&mut self, other: &Self) {
+        self.last = self.last.max(other.last);
+        self.mixed = true;
+        self.items |= other.items;
+        self.shown |= other.shown;
+        self.after_failure |= other.after_failure;
+        self.failed |= other.failed;
+        self.ignored |= other.ignored;
+    }
+
     fn span(&self, several_hosts: bool) -> Span {
         if self.items && several_hosts {
             Span(self.first.0, if self.mixed { self.first.1 } else { self.last })
@@ -721,7 +780,207 @@ fn inventory_name(written: &[u8], recap: &Recap) -> String {
     if recap.contains_key(&written) {
         return written;
     }
-    let mut names = written.match_indices(" -> ").filter_map(|(at, _)| written.get(..at));
-    let known = names.clone().find(|name| recap.contains_key(*name));
-    known.or_else(|| names.next()).unwrap_or(&written).to_owned()
+    let names = written.match_indices(" -> ").filter_map(|(at, _)| written.get(..at));
+    let known = names.clone().filter(|name| recap.contains_key(*name)).last();
+    known.or_else(|| names.clone().next()).unwrap_or(&written).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, DriftReport, Reading, Stream, Verdict};
+    use std::fmt::Write;
+
+    fn reading(stdout: &str, exit: Option<i32>) -> Reading {
+        let stdout = Stream::whole(stdout.as_bytes());
+        crate::read(&PARSER, None, &Input { argv: &[], exit, stdout, stderr: Stream::whole(b""), files: &[] })
+    }
+
+    /// A play on these lines with this recap: hosts with ok, changed, unreachable, failed, rescued.
+    fn play(lines: &str, recap: &[(&str, [u32; 5])]) -> String {
+        let mut out = format!("\nPLAY [p] ****\n\nTASK [t] ****\n{lines}\n\nPLAY RECAP ****\n");
+        for (host, [ok, changed, unreachable, failed, rescued]) in recap {
+            let _ = writeln!(
+                out,
+                "{host:<26} : ok={ok:<4} changed={changed:<4} unreachable={unreachable:<4} failed={failed:<4} \
+                 skipped=0    rescued={rescued:<4} ignored=0   "
+            );
+        }
+        out + "\n"
+    }
+
+    /// Scope, name, count and span of each resource.
+    fn seen(report: &DriftReport) -> Vec<(&str, &str, u32, Option<Span>)> {
+        report.resources().iter().map(|r| (r.scope.as_str(), r.name.as_str(), r.count, r.span)).collect()
+    }
+
+    fn refused(stdout: &str, exit: Option<i32>) -> (Class, Option<u32>) {
+        match reading(stdout, exit) {
+            Reading::Unreadable(error) => (error.class, error.line),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn line_ends_colours_and_a_byte_order_mark_change_nothing() {
+        let plain =
+            play("--- before\n+++ after\n@@ -1 +1 @@\n-a\n+b\n\nchanged: [h]", &[("h", [1, 1, 0, 0, 0])]);
+        let want = reading(&plain, Some(0));
+        assert_eq!(seen(want.report().unwrap()), [("h", "t", 1, Some(Span(5, 11)))]);
+        assert_eq!(reading(&plain.replace('\n', "\r\n"), Some(0)), want);
+        assert_eq!(reading(&format!("\u{feff}{plain}"), Some(0)), want);
+        let coloured = plain
+            .replace("changed: [h]", "\x1b[0;33mchanged: [h]\x1b[0m")
+            .replace("h                          :", "\x1b[0;33mh\x1b[0m                          :");
+        assert_ne!(coloured, plain);
+        assert_eq!(reading(&coloured, Some(0)), want);
+        let wide: String = plain.chars().flat_map(|c| [c, '\0']).collect();
+        assert_eq!(refused(&wide, Some(0)).0, Class::UnreadableFormat);
+    }
+
+    #[test]
+    fn changes_that_no_line_shows_are_a_resource() {
+        let report = reading(&play("ok: [h]", &[("h", [3, 2, 0, 0, 0])]), Some(0));
+        assert_eq!(report.verdict(), Verdict::Drifted);
+        assert_eq!(seen(report.report().unwrap()), [("h", "(2 changes not shown)", 1, None)]);
+        assert_eq!(report.report().unwrap().diagnostics().len(), 1);
+    }
+
+    #[test]
+    fn a_change_that_the_recap_does_not_count_is_a_contradiction() {
+        let clean = [("h", [1, 0, 0, 0, 0])];
+        assert_eq!(reading(&play("ok: [h]", &clean), Some(0)).verdict(), Verdict::Clean);
+        let shown = play("changed: [h]", &clean);
+        assert_eq!(refused(&shown, Some(0)), (Class::UnreadableContradiction, Some(5)));
+        // Loop and failure explain it: the loop ended badly, its first item had changed something.
+        let lines = "changed: [h] => (item=a)\nfailed: [h] (item=b) => {\"changed\": true, \"msg\": \"x\"}";
+        assert_eq!(refused(&play(lines, &clean), Some(0)).0, Class::UnreadableContradiction);
+        let rescued = reading(&play(lines, &[("h", [1, 0, 0, 0, 1])]), Some(0));
+        assert_eq!(seen(rescued.report().unwrap()), [("h", "t", 1, Some(Span(5, 6)))]);
+    }
+
+    #[test]
+    fn hosts_of_the_lines_are_hosts_of_the_recap() {
+        let other = play("changed: [i]", &[("h", [1, 1, 0, 0, 0])]);
+        assert_eq!(refused(&other, Some(0)), (Class::UnreadableContradiction, Some(5)));
+        // `meta: end_host` prints a skip and counts nothing.
+        assert_eq!(
+            reading(&play("skipping: [i]\nok: [h]", &[("h", [1, 0, 0, 0, 0])]), Some(0)).verdict(),
+            Verdict::Clean
+        );
+    }
+
+    #[test]
+    fn odd_host_names_and_delegates_keep_to_the_inventory() {
+        let lines = "changed: [fe80::1%eth0]\nchanged: [a -> b] => (item=1)\nchanged: [a -> b -> c(10.0.0.1)] => (item=2)\nchanged: [x] y]\nchanged: [with space -> d]";
+        let one = [1, 1, 0, 0, 0];
+        let hosts =
+            [("a", [0; 5]), ("a -> b", one), ("fe80::1%eth0", one), ("with space", one), ("x] y", one)];
+        let report = reading(&play(lines, &hosts), Some(0));
+        let report = report.report().unwrap();
+        let scopes: Vec<_> = seen(report).iter().map(|r| (r.0, r.2)).collect();
+        assert_eq!(scopes, [("a -> b", 1), ("fe80::1%eth0", 1), ("with space", 1), ("x] y", 1)]);
+        assert_eq!(report.diagnostics(), []);
+    }
+
+    #[test]
+    fn a_recap_in_a_task_s_text_is_no_recap() {
+        let spoof =
+            "Prepared text\n\nPLAY RECAP ****\nh : ok=9 changed=0 unreachable=0 failed=0\n\nchanged: [h]";
+        let report = reading(&play(spoof, &[("h", [2, 1, 0, 0, 0])]), Some(0));
+        assert_eq!(seen(report.report().unwrap()), [("h", "t", 1, Some(Span(10, 10)))]);
+        assert_eq!(report.report().unwrap().diagnostics().len(), 1);
+    }
+
+    #[test]
+    fn banners_within_the_text_of_a_task_start_none() {
+        // Ansible puts a blank line before each banner.
+        let lines = "raw\nTASK [forged] ****\nchanged: [h]";
+        let report = reading(&play(lines, &[("h", [1, 1, 0, 0, 0])]), Some(0));
+        assert_eq!(seen(report.report().unwrap()), [("h", "t", 1, Some(Span(5, 7)))]);
+    }
+
+    #[test]
+    fn several_runs_in_one_output_are_refused() {
+        let first = play("changed: [h]", &[("h", [4, 1, 0, 0, 0])]);
+        let second = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
+        assert_eq!(refused(&(first + &second), Some(0)).0, Class::UnreadableContradiction);
+    }
+
+    #[test]
+    fn an_exit_code_that_names_failures_needs_one() {
+        let clean = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
+        for exit in [2, 4] {
+            assert_eq!(refused(&clean, Some(exit)).0, Class::UnreadableContradiction);
+        }
+    }
+
+    #[test]
+    fn what_is_cut_is_refused() {
+        let whole = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
+        let trimmed = whole.trim_end_matches('\n').to_owned() + "\n";
+        assert_eq!(refused(&trimmed, Some(0)).0, Class::UnreadableCut);
+        // Pasted text may lack its last blank line, not its last line end.
+        assert_eq!(reading(&trimmed, None).verdict(), Verdict::Clean);
+        assert_eq!(refused(trimmed.trim_end(), None).0, Class::UnreadableCut);
+        let goes_on = whole.clone() + "\n\nPLAY [q] ****\n\nTASK [t] ****\n";
+        assert_eq!(refused(&goes_on, Some(0)).0, Class::UnreadableCut);
+        let empty = play("skipping: no hosts matched", &[]);
+        assert_eq!(refused(&empty, Some(0)).0, Class::NoScopes);
+    }
+
+    #[test]
+    fn a_play_that_ends_with_a_failure_says_nothing_of_its_other_hosts() {
+        let lines = "ok: [a]\nfatal: [b]: FAILED! => {\"changed\": false}";
+        let stdout = play(lines, &[("a", [1, 0, 0, 0, 0]), ("b", [0, 0, 0, 1, 0])]);
+        assert_eq!(reading(&stdout, Some(2)).verdict(), Verdict::Failed);
+        let more = stdout.replace("\n\nPLAY RECAP", "\n\nTASK [u] ****\nok: [a]\n\nPLAY RECAP");
+        assert_eq!(reading(&more, Some(2)).verdict(), Verdict::Partial);
+    }
+
+    #[test]
+    fn recap_lines_are_read_from_the_right() {
+        let read =
+            |line: &str| recap_line(line.as_bytes(), 1).map(|(host, stats)| (host, stats.ok, stats.rescued));
+        assert_eq!(
+            read(
+                "::1 : ok=3    changed=1    unreachable=0    failed=0    skipped=1    rescued=2    ignored=0   "
+            ),
+            Some(("::1".to_owned(), 3, Some(2)))
+        );
+        assert_eq!(
+            read("a : b : ok=3 changed=1 unreachable=0 failed=0"),
+            Some(("a : b".to_owned(), 3, None))
+        );
+        assert_eq!(read("a : ok=3 changed=1 unreachable=0"), None);
+        assert_eq!(read("a : ok=3 changed=1 unreachable=0 failed=0 skipped=0"), None);
+        assert_eq!(read("a : ok=3 changed=x unreachable=0 failed=0"), None);
+        assert_eq!(read("a : ok=3 changed=1 failed=0 unreachable=0"), None);
+    }
+
+    #[test]
+    fn banners_end_in_stars_and_may_hold_anything() {
+        let task = |line: &str| match banner(line.as_bytes()) {
+            Some(Banner::Task(name)) => Some(text::string(&name)),
+            _ => None,
+        };
+        assert_eq!(task("TASK [a] b] ***").unwrap(), "a] b");
+        assert_eq!(task("TASK [stars *** in ***] ***** 12:34:56").unwrap(), "stars *** in ***");
+        assert_eq!(task("RUNNING HANDLER [r : h] [CHECK MODE] ****").unwrap(), "r : h");
+        assert_eq!(task("TASK [a] **"), None);
+        assert_eq!(task("TASK [a"), None);
+        assert_eq!(banner(b"PLAY RECAP ***"), Some(Banner::Recap));
+        assert_eq!(banner(b"PLAY [RECAP] ***"), Some(Banner::Play(Cow::Borrowed(b"RECAP"))));
+    }
+
+    #[test]
+    fn only_the_result_of_a_failure_says_that_it_changed_something() {
+        let says = |tail: &str| failed_after_change(tail.as_bytes(), &mut text::lines(b""));
+        assert!(says(": FAILED! => {\"changed\": true, \"msg\": \"x\"}"));
+        assert!(!says(": FAILED! => {\"msg\": \"\\\"changed\\\": true\"}"));
+        assert!(!says(" (item={\"changed\": true}) => {\"changed\": false}"));
+        assert!(says(" (item=a => {b) => {\"changed\": true}"));
+        let mut next = text::lines(b"    \"assertion\": \"a\",\n    \"changed\": true,\n}\n");
+        assert!(failed_after_change(b": FAILED! => {", &mut next));
+    }
 }

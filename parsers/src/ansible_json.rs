@@ -94,7 +94,10 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
     }
     let mut run = Run::default();
     for play in std::mem::take(&mut last.plays) {
+        run.in_last_play.clear();
+        run.failed_last.clear();
         for task in play.tasks {
+            run.failed_last.clear();
             for (host, outcome) in task.hosts {
                 outcome.note(&host, &task.task.name, None, &mut run);
             }
@@ -191,10 +194,14 @@ pub(crate) struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// Adds what this result says to `run`.
+    /// Adds what this result says to `run`, in the order of the output.
     pub(crate) fn note(self, host: &str, task: &str, span: Option<Span>, run: &mut Run) {
+        run.in_last_play.insert(host.to_owned());
         if self.unreachable.0 {
             run.unreachable.insert(host.to_owned());
+        }
+        if self.unreachable.0 || self.failed.0 {
+            run.failed_last.insert(host.to_owned());
         }
         if self.skipped.0 {
             return;
@@ -254,5 +261,70 @@ impl<'de> Deserialize<'de> for Truth {
             Value::Array(list) => !list.is_empty(),
             Value::Object(map) => !map.is_empty(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, Reading, Stream, Verdict};
+
+    fn reading(stdout: &str) -> Reading {
+        let stdout = Stream::whole(stdout.as_bytes());
+        let input = Input { argv: &[], exit: Some(0), stdout, stderr: Stream::whole(b""), files: &[] };
+        crate::read(&PARSER, None, &input)
+    }
+
+    /// A document with one task whose result on `h` is this, and `changed` in its statistics.
+    fn document(result: &str, changed: u32) -> String {
+        format!(
+            r#"{{"plays":[{{"play":{{"id":"1"}},"tasks":[{{"task":{{"name":"t"}},"hosts":{{"h":{result}}}}}]}}],
+"stats":{{"h":{{"ok":1,"changed":{changed},"failures":0,"unreachable":0,"skipped":0,"rescued":0,"ignored":0}}}}}}
+"#
+        )
+    }
+
+    #[test]
+    fn flags_are_taken_as_python_takes_them() {
+        for changed in ["true", "1", "\"yes\"", "[0]"] {
+            let stdout = document(&format!(r#"{{"changed":{changed},"action":"copy"}}"#), 1);
+            let reading = reading(&stdout);
+            let names: Vec<_> =
+                reading.report().unwrap().resources().iter().map(|r| r.name.clone()).collect();
+            assert_eq!(names, ["t"], "{changed}");
+        }
+        for changed in ["false", "0", "null", "\"\"", "{}"] {
+            let stdout = document(&format!(r#"{{"changed":{changed}}}"#), 0);
+            assert_eq!(reading(&stdout).verdict(), Verdict::Clean, "{changed}");
+        }
+    }
+
+    #[test]
+    fn results_and_statistics_must_agree() {
+        let Reading::Unreadable(error) = reading(&document(r#"{"changed":true}"#, 0)) else { panic!() };
+        assert_eq!(error.class, Class::UnreadableContradiction);
+        let hidden = reading(&document(r#"{"changed":false}"#, 1));
+        assert_eq!(hidden.report().unwrap().resources().first().unwrap().name, "(1 changes not shown)");
+    }
+
+    #[test]
+    fn results_of_modules_are_no_items() {
+        let raw = |text: &str| an_item_changed(&RawValue::from_string(text.to_owned()).unwrap());
+        assert!(raw(r#"["installed", {"item": "a", "changed": true}]"#));
+        assert!(!raw(r#"["installed: changed"]"#));
+        assert!(!raw(r#"[{"changed": true, "failed": true}]"#));
+        assert!(!raw(r#"{"changed": true}"#));
+    }
+
+    #[test]
+    fn lines_around_documents_are_passed_over_and_runs_are_not_mixed() {
+        let clean = document(r#"{"changed":false}"#, 0);
+        assert_eq!(
+            reading(&format!("Using x\n{{junk}}\n{clean}[WARNING]: x\n{clean}")).verdict(),
+            Verdict::Clean
+        );
+        let other = clean.replace(r#""id":"1""#, r#""id":"2""#);
+        let Reading::Unreadable(error) = reading(&(clean + &other)) else { panic!() };
+        assert_eq!(error.class, Class::UnreadableContradiction);
     }
 }

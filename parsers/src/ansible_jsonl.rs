@@ -93,10 +93,13 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
         ended = false;
         let incomplete = || ParseError::format(format!("event {} lacks a part", event.name)).at(line.number);
         match &*event.name {
-            "v2_playbook_on_play_start"
-            | "v2_playbook_on_task_start"
-            | "v2_playbook_on_handler_task_start"
-            | "v2_runner_on_start" => {}
+            "v2_playbook_on_play_start" => {
+                run.in_last_play.clear();
+                run.failed_last.clear();
+            }
+            "v2_playbook_on_task_start" | "v2_playbook_on_handler_task_start" | "v2_runner_on_start" => {
+                run.failed_last.clear();
+            }
             "v2_runner_on_ok"
             | "v2_runner_on_failed"
             | "v2_runner_on_skipped"
@@ -126,4 +129,56 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
             .hint("the run was stopped before its end"));
     }
     Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, Reading, Stream, Verdict};
+
+    const START: &str = r#"{"_event":"v2_playbook_on_play_start","play":{"id":"1"},"tasks":[]}"#;
+    const OK: &str =
+        r#"{"_event":"v2_runner_on_ok","hosts":{"h":{"action":"copy","changed":false}},"task":{"name":"t"}}"#;
+    const STATS: &str = r#"{"_event":"v2_playbook_on_stats","stats":{"h":{"ok":1,"changed":0,"failures":0,"unreachable":0}}}"#;
+
+    fn reading(lines: &[&str]) -> Reading {
+        let stdout = lines.join("\n") + "\n";
+        let stdout = Stream::whole(stdout.as_bytes());
+        let input = Input { argv: &[], exit: Some(0), stdout, stderr: Stream::whole(b""), files: &[] };
+        crate::read(&PARSER, None, &input)
+    }
+
+    fn refused(lines: &[&str]) -> (Class, Option<u32>) {
+        match reading(lines) {
+            Reading::Unreadable(error) => (error.class, error.line),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_statistics_are_the_end() {
+        assert_eq!(reading(&["Using x", START, OK, STATS, ""]).verdict(), Verdict::Clean);
+        assert_eq!(refused(&[START, OK]).0, Class::UnreadableCut);
+        assert_eq!(refused(&[START, OK, STATS, START]).0, Class::UnreadableCut);
+        assert_eq!(refused(&[START, OK, STATS, OK]), (Class::UnreadableContradiction, Some(4)));
+    }
+
+    #[test]
+    fn nothing_that_may_be_an_event_is_passed_over() {
+        let unknown = OK.replace("on_ok", "on_new");
+        assert_eq!(refused(&[START, &unknown, STATS]), (Class::UnreadableFormat, Some(2)));
+        assert_eq!(refused(&[START, "{\"x\":1}", STATS]), (Class::UnreadableFormat, Some(2)));
+        assert_eq!(refused(&[START, &OK[..40], STATS]), (Class::UnreadableCut, Some(2)));
+        assert_eq!(
+            refused(&[START, &OK.replace("hosts", "host"), STATS]),
+            (Class::UnreadableFormat, Some(2))
+        );
+    }
+
+    #[test]
+    fn an_unreachable_host_is_unread_even_where_that_is_ignored() {
+        let down = OK.replace("on_ok", "on_unreachable").replace("false", "false,\"unreachable\":true");
+        let reading = reading(&[START, &down, STATS]);
+        assert_eq!((reading.verdict(), reading.class()), (Verdict::Failed, Some(Class::Unreachable)));
+    }
 }

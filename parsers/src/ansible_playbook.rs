@@ -119,6 +119,13 @@ pub(crate) struct Stats {
     pub(crate) line: Option<u32>,
 }
 
+impl Stats {
+    /// The host failed or was unreachable, so that its tasks were not run to the end.
+    fn is_lost(&self) -> bool {
+        self.failed > 0 || self.unreachable > 0
+    }
+}
+
 /// The statistics at the end of one playbook.
 pub(crate) type Recap = BTreeMap<String, Stats>;
 
@@ -148,6 +155,10 @@ pub(crate) struct Run {
     pub(crate) answered: BTreeMap<String, Option<u32>>,
     /// Hosts that could not be reached at least once.
     pub(crate) unreachable: BTreeSet<String>,
+    /// Hosts on which the last task of all failed.
+    pub(crate) failed_last: BTreeSet<String>,
+    /// Hosts with any result in the last play.
+    pub(crate) in_last_play: BTreeSet<String>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -229,7 +240,7 @@ fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
 
 /// Holds the results against the last recap, the exit code and the command line.
 pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> {
-    let Run { recaps, findings, answered, unreachable, diagnostics } = run;
+    let Run { recaps, findings, answered, unreachable, failed_last, in_last_play, diagnostics } = run;
     let line = command_line(input.argv);
     let count = recaps.len();
     let Some(recap) = cumulative(recaps)? else {
@@ -244,14 +255,14 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         return failed_or(input, error);
     }
     let playbooks = line.as_ref().map_or(0, |line| line.playbooks);
-    if input.exit == Some(0) && count < playbooks {
+    if matches!(input.exit, None | Some(0)) && count < playbooks {
         return Err(ParseError::cut(format!("{count} recaps for {playbooks} playbooks")));
     }
     if let Some((host, at)) = answered.iter().find(|(host, _)| !recap.contains_key(*host)) {
         let error = ParseError::contradiction(format!("host {host:?} has results and is not in the recap"));
         return Err(at.map_or(error.clone(), |at| error.at(at)));
     }
-    if matches!(input.exit, Some(2..=4)) && !recap.values().any(|s| s.failed > 0 || s.unreachable > 0) {
+    if matches!(input.exit, Some(2..=4)) && !recap.values().any(Stats::is_lost) {
         let code = input.exit.unwrap_or_default();
         return failed_or(
             input,
@@ -282,6 +293,13 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         Said::NoChanges
     };
     parsed.scopes = scopes(&recap, &unreachable);
+    // Exit code 0 with a failed host: the failure was cleared, and the run went on.
+    if input.exit != Some(0) {
+        let last = failed_last.iter().find(|host| recap.get(*host).is_some_and(Stats::is_lost));
+        if let Some(failed) = last {
+            stopped(failed, &in_last_play, &mut parsed);
+        }
+    }
     if claim(input) == Claim::Failed {
         parsed.failure = failure(input);
     }
@@ -332,6 +350,23 @@ fn scopes(recap: &Recap, unreachable: &BTreeSet<String>) -> Scopes {
         }
     }
     scopes
+}
+
+/// `any_errors_fatal` and `max_fail_percentage` end a play for every host, and the recap shows the others as fine. The only
+/// trace of it is that nothing follows the failure: then the other hosts of that play are unread as well.
+fn stopped(failed: &str, in_last_play: &BTreeSet<String>, parsed: &mut Parsed) {
+    let (ended, read): (Vec<_>, Vec<_>) =
+        parsed.scopes.read.iter().cloned().partition(|host| in_last_play.contains(host));
+    if ended.is_empty() {
+        return;
+    }
+    parsed.diagnostics.push(Diagnostic::warning(format!(
+        "the last task failed on {failed}: nothing tells whether its play would have gone on for {}",
+        ended.join(", ")
+    )));
+    parsed.scopes.read = read;
+    let unread = ended.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed });
+    parsed.scopes.unread.extend(unread);
 }
 
 /// Lists the changes of one host so that they explain its count, and says so where they don't.

@@ -132,3 +132,10 @@ fn ansible_is_read_exactly_or_refused() {
 fn kubernetes_outputs_read_as_they_are_known() {
     walk("kubernetes", kubernetes::cases);
 }
+
+#[test]
+fn no_beginning_of_ansible_s_output_reads_as_clean() {
+    if let Some(root) = root() {
+        ansible::no_beginning_reads_as_clean(&root);
+    }
+}
