@@ -21,6 +21,7 @@
 mod ansible;
 mod ansible_json;
 mod ansible_jsonl;
+mod ansible_lines;
 mod ansible_playbook;
 pub mod error;
 pub mod input;
