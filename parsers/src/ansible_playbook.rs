@@ -416,8 +416,11 @@ fn account(
         let name = format!("({hidden} changes not shown)");
         parsed.resources.push(Resource::new(Source::Plan, host, "", name, Action::Change));
     }
-    let listed = changed.into_iter().chain(failed.into_iter().filter(|f| f.shown || taken(f)));
-    parsed.resources.extend(listed.map(|finding| Resource {
+    let mut listed = changed;
+    listed.extend(failed.into_iter().filter(|finding| finding.shown || taken(finding)));
+    // Host by host and sorted: the report, which sorts all of them, has next to nothing left to compare.
+    listed.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
+    parsed.resources.extend(listed.into_iter().map(|finding| Resource {
         span: finding.span,
         ..Resource::new(Source::Plan, finding.host, finding.kind, finding.name, Action::Change)
     }));
