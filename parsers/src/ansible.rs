@@ -144,6 +144,8 @@ struct Reader<'a> {
     recaps: Vec<Recap>,
     /// A recap was the last thing.
     ended: bool,
+    /// The current play was ended for every host.
+    no_more_hosts: bool,
     /// Where text that can belong to the next result line begins.
     pending: Option<u32>,
     /// Within the `[ERROR]: …` that 2.19 and newer print before a failure.
@@ -176,6 +178,7 @@ impl<'a> Reader<'a> {
             found: Vec::new(),
             recaps: Vec::new(),
             ended: false,
+            no_more_hosts: false,
             pending: None,
             in_error: false,
             blank: false,
@@ -319,6 +322,7 @@ impl<'a> Reader<'a> {
         match banner {
             Banner::Play(name) => {
                 self.ended = false;
+                self.no_more_hosts = false;
                 self.plays = self.plays.saturating_add(1);
                 self.play_hosts.push((None, false));
                 self.play = text::string(&name);
@@ -334,6 +338,7 @@ impl<'a> Reader<'a> {
                 self.recaps.push(recap);
                 self.ended = true;
             }
+            Banner::NoMoreHosts => self.no_more_hosts = true,
             Banner::Other => {}
         }
         Ok(())
@@ -565,11 +570,11 @@ impl<'a> Reader<'a> {
     // ---- the end ----
 
     fn run(self) -> Result<Run, ParseError> {
-        let Self { hosts, tasks, plays, play_hosts, found, recaps, diagnostics, .. } = self;
+        let Self { hosts, tasks, plays, play_hosts, found, recaps, no_more_hosts, diagnostics, .. } = self;
         let empty = Recap::new();
         let last = recaps.last().unwrap_or(&empty);
         let names: Vec<String> = hosts.iter().map(|host| inventory_name(&host.written, last)).collect();
-        let mut run = Run { diagnostics, ..Run::default() };
+        let mut run = Run { diagnostics, no_more_hosts, ..Run::default() };
         for (host, name) in hosts.iter().zip(&names) {
             if host.unreachable {
                 run.unreachable.insert(name.clone());
@@ -799,11 +804,25 @@ mod tests {
     }
 
     #[test]
-    fn a_play_that_ends_with_a_failure_says_nothing_of_its_other_hosts() {
-        let lines = "ok: [a]\nfatal: [b]: FAILED! => {\"changed\": false}";
-        let stdout = play(lines, &[("a", [1, 0, 0, 0, 0]), ("b", [0, 0, 0, 1, 0])]);
-        assert_eq!(reading(&stdout, Some(2)).verdict(), Verdict::Failed);
+    fn a_play_that_ends_early_says_nothing_of_its_other_hosts() {
+        let scopes = |stdout: &str| match reading(stdout, Some(2)) {
+            Reading::Read(report) => report.scopes().clone(),
+            Reading::Failed { partial: Some(report), .. } => report.scopes().clone(),
+            other => panic!("{other:?}"),
+        };
+        let unread =
+            |stdout: &str| scopes(stdout).unread.into_iter().map(|unread| unread.scope).collect::<Vec<_>>();
+        let lines = "ok: [a]\nskipping: [c]\nfatal: [b]: FAILED! => {\"changed\": false}";
+        let hosts = [("a", [1, 0, 0, 0, 0]), ("b", [0, 0, 0, 1, 0]), ("c", [0, 0, 0, 0, 1])];
+        let stdout = play(lines, &hosts);
+        // Nothing but the failure: one host may just have been last, but who only skipped was not looked at.
+        assert_eq!(unread(&stdout), ["b", "c"]);
         let more = stdout.replace("\n\nPLAY RECAP", "\n\nTASK [u] ****\nok: [a]\n\nPLAY RECAP");
-        assert_eq!(reading(&more, Some(2)).verdict(), Verdict::Partial);
+        let more = more.replace("a                          : ok=1", "a                          : ok=2");
+        assert_eq!(unread(&more), ["b"]);
+        // ansible-core before 2.19 says that it stopped.
+        let said = stdout.replace("\n\nPLAY RECAP", "\n\nNO MORE HOSTS LEFT ****\n\nPLAY RECAP");
+        assert_eq!(unread(&said), ["a", "b", "c"]);
+        assert_eq!(reading(&said, Some(2)).verdict(), Verdict::Failed);
     }
 }

@@ -13,6 +13,8 @@ pub(crate) enum Banner<'a> {
     Play(Cow<'a, [u8]>),
     Task(Cow<'a, [u8]>),
     Recap,
+    /// A play ended early, for every host.
+    NoMoreHosts,
     Other,
 }
 
@@ -52,7 +54,8 @@ pub(crate) fn banner(line: &[u8]) -> Option<Banner<'_>> {
         b"PLAY RECAP" => Some(Banner::Recap),
         b"PLAY" => Some(Banner::Play(Cow::Borrowed(b""))),
         b"GATHERING FACTS" => Some(Banner::Task(Cow::Borrowed(message))),
-        b"NO MORE HOSTS LEFT" | b"DRY RUN" => Some(Banner::Other),
+        b"NO MORE HOSTS LEFT" => Some(Banner::NoMoreHosts),
+        b"DRY RUN" => Some(Banner::Other),
         _ if message.starts_with(b"CUSTOM STATS: ") => Some(Banner::Other),
         _ => None,
     }

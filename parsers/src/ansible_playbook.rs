@@ -159,6 +159,8 @@ pub(crate) struct Run {
     pub(crate) failed_last: BTreeSet<String>,
     /// Hosts with any result in the last play.
     pub(crate) in_last_play: BTreeSet<String>,
+    /// The output says that the last play ended early, for every host.
+    pub(crate) no_more_hosts: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -240,7 +242,16 @@ fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
 
 /// Holds the results against the last recap, the exit code and the command line.
 pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> {
-    let Run { recaps, findings, answered, unreachable, failed_last, in_last_play, diagnostics } = run;
+    let Run {
+        recaps,
+        findings,
+        answered,
+        unreachable,
+        failed_last,
+        in_last_play,
+        no_more_hosts,
+        diagnostics,
+    } = run;
     let line = command_line(input.argv);
     let count = recaps.len();
     let Some(recap) = cumulative(recaps)? else {
@@ -295,9 +306,19 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     parsed.scopes = scopes(&recap, &unreachable);
     // Exit code 0 with a failed host: the failure was cleared, and the run went on.
     if input.exit != Some(0) {
-        let last = failed_last.iter().find(|host| recap.get(*host).is_some_and(Stats::is_lost));
-        if let Some(failed) = last {
-            stopped(failed, &in_last_play, &mut parsed);
+        if no_more_hosts {
+            stopped(&mut parsed, |host| in_last_play.contains(host));
+        } else if let Some(failed) =
+            failed_last.iter().find(|host| recap.get(*host).is_some_and(Stats::is_lost))
+        {
+            // `any_errors_fatal` from ansible-core 2.19 on leaves no other trace than this, and so does any failure of a last task.
+            parsed.diagnostics.push(Diagnostic::warning(format!(
+                "the last task failed on {failed}: if its play has any_errors_fatal, the tasks after it were skipped on every host"
+            )));
+            // A host that did nothing but skip was not looked at even then.
+            stopped(&mut parsed, |host| {
+                in_last_play.contains(host) && recap.get(host).is_some_and(|stats| stats.ok == 0)
+            });
         }
     }
     if claim(input) == Claim::Failed {
@@ -352,18 +373,10 @@ fn scopes(recap: &Recap, unreachable: &BTreeSet<String>) -> Scopes {
     scopes
 }
 
-/// `any_errors_fatal` and `max_fail_percentage` end a play for every host, and the recap shows the others as fine. The only
-/// trace of it is that nothing follows the failure: then the other hosts of that play are unread as well.
-fn stopped(failed: &str, in_last_play: &BTreeSet<String>, parsed: &mut Parsed) {
-    let (ended, read): (Vec<_>, Vec<_>) =
-        parsed.scopes.read.iter().cloned().partition(|host| in_last_play.contains(host));
-    if ended.is_empty() {
-        return;
-    }
-    parsed.diagnostics.push(Diagnostic::warning(format!(
-        "the last task failed on {failed}: nothing tells whether its play would have gone on for {}",
-        ended.join(", ")
-    )));
+/// `any_errors_fatal` and `max_fail_percentage` end a play for every host, and the recap shows the others as fine: they are
+/// unread as well.
+fn stopped(parsed: &mut Parsed, ended: impl Fn(&str) -> bool) {
+    let (ended, read): (Vec<_>, Vec<_>) = parsed.scopes.read.iter().cloned().partition(|host| ended(host));
     parsed.scopes.read = read;
     let unread = ended.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed });
     parsed.scopes.unread.extend(unread);
