@@ -67,7 +67,7 @@ max_concurent: 3
         "32:14: a command without a program".to_owned(),
         "33:1: unknown key \"max_concurent\" in the configuration; did you mean \"max_concurrent\"?".to_owned(),
     ];
-    let want: String = want.iter().map(|line| format!("{file}:{line}\n")).collect();
+    let want = want.map(|line| format!("{file}:{line}\n")).concat();
     for arguments in [
         vec!["config", "check", file],
         vec!["serve", "--config.file", file],

@@ -574,7 +574,7 @@ impl<'a> Reader<'a> {
         let empty = Recap::new();
         let last = recaps.last().unwrap_or(&empty);
         let names: Vec<String> = hosts.iter().map(|host| inventory_name(&host.written, last)).collect();
-        let mut run = Run { diagnostics, no_more_hosts, ..Run::default() };
+        let mut run = Run { no_more_hosts, diagnostics, ..Run::default() };
         for (host, name) in hosts.iter().zip(&names) {
             if host.unreachable {
                 run.unreachable.insert(name.clone());

@@ -1,0 +1,331 @@
+//! From outcomes to samples, over every recorded output: the invariants that alerts rest on.
+
+#![allow(clippy::format_push_string, reason = "a test's text is short")]
+
+use driftrun::board::Board;
+use driftrun::check::{Check, ReaderChoice};
+use driftrun::metrics;
+use driftrun::outcome::{Captured, End, Outcome, Stage};
+use driftrun::reader::judge;
+use driftrun_parsers::{Parser, Verdict};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+fn captured(bytes: &[u8]) -> Captured {
+    Captured { bytes: bytes.to_vec(), tail: Vec::new(), total: bytes.len() as u64 }
+}
+
+fn outcome(code: i32, stdout: &[u8], stderr: &[u8]) -> Outcome {
+    Outcome {
+        end: End::Exited(code),
+        stdout: captured(stdout),
+        stderr: captured(stderr),
+        duration: std::time::Duration::from_millis(1500),
+        ..Outcome::recorded(at(0))
+    }
+}
+
+/// A check read by `parser`, named `c`.
+fn check(parser: &'static Parser) -> Check {
+    Check { reader: ReaderChoice::Parser(parser), ..Check::recorded("c") }
+}
+
+fn run(board: &Board, outcome: Outcome, second: i64) -> Verdict {
+    let check = &board.checks()[0];
+    let judgement = judge(check, board.pinned(0), &outcome, at(second));
+    let verdict = judgement.verdict;
+    board.apply(0, outcome, judgement, at(second));
+    verdict
+}
+
+/// Series → value; panics on a series that stands twice.
+fn samples(text: &str) -> BTreeMap<String, f64> {
+    let mut found = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(found.insert(series.to_owned(), value.parse().unwrap()).is_none(), "twice: {series}");
+    }
+    found
+}
+
+fn sum(samples: &BTreeMap<String, f64>, name: &str) -> Option<f64> {
+    let values: Vec<f64> = samples
+        .iter()
+        .filter(|(series, _)| series.starts_with(&format!("{name}{{")))
+        .map(|(_, v)| *v)
+        .collect();
+    (!values.is_empty()).then(|| values.iter().sum())
+}
+
+/// Parser and folder of every fixture.
+fn fixtures() -> Vec<(&'static Parser, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut found = Vec::new();
+    for parser in driftrun_parsers::ALL {
+        for entry in fs::read_dir(root.join(parser.name)).unwrap() {
+            found.push((*parser, entry.unwrap().path()));
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+fn recorded(dir: &Path) -> Outcome {
+    let bytes = |name: &str| fs::read(dir.join(name)).unwrap();
+    let code = String::from_utf8(bytes("exit")).unwrap().trim().parse().unwrap();
+    outcome(code, &bytes("stdout"), &bytes("stderr"))
+}
+
+#[test]
+fn drifted_is_exactly_a_sum_above_zero_and_a_clean_check_costs_at_most_40_series() {
+    let mut verdicts: BTreeMap<Verdict, usize> = BTreeMap::new();
+    for (parser, dir) in fixtures() {
+        let mut check = check(parser);
+        // The command line whose exit code counts, as `command` has it.
+        let command = fs::read_to_string(dir.join("command")).unwrap();
+        let line = command.lines().find(|line| !line.starts_with('#') && !line.is_empty()).unwrap();
+        check.command = line.split(' ').map(|word| word.replace('\'', "")).collect();
+        let board = Board::new(vec![check], at(0));
+        let verdict = run(&board, recorded(&dir), 10);
+        *verdicts.entry(verdict).or_default() += 1;
+        let text = metrics::render(&board.snapshot());
+        let samples = samples(&text);
+        let drifted = sum(&samples, "driftrun_drift_resources");
+        let listed = samples.keys().filter(|series| series.starts_with("driftrun_resource_drift{")).count();
+        let name = dir.display();
+        match verdict {
+            Verdict::Drifted => assert!(drifted > Some(0.0), "{name}"),
+            Verdict::Clean => assert_eq!(drifted, Some(0.0), "{name}"),
+            Verdict::Partial => assert!(drifted.is_some(), "{name}"),
+            Verdict::Failed | Verdict::Timeout | Verdict::Unreadable => assert_eq!(drifted, None, "{name}"),
+        }
+        assert_eq!(drifted.unwrap_or_default().to_string(), listed.to_string(), "{name}");
+        // What is reported and no drift (reads, outputs) comes on top, a series for each action.
+        if verdict == Verdict::Clean && !text.contains("driftrun_drift_informational_resources{") {
+            let series = samples.keys().filter(|series| series.contains("{check=\"c\"")).count();
+            assert!(series <= 40, "{name}: {series} series\n{text}");
+        }
+    }
+    for verdict in [Verdict::Clean, Verdict::Drifted, Verdict::Partial, Verdict::Failed, Verdict::Unreadable]
+    {
+        assert!(verdicts.contains_key(&verdict), "no fixture is {verdict:?}");
+    }
+}
+
+#[test]
+fn what_has_not_happened_is_absent() {
+    let board = Board::new(vec![check(driftrun_parsers::by_name("terraform").unwrap())], at(0));
+    let text = metrics::render(&board.snapshot());
+    let series: Vec<String> = samples(&text)
+        .into_keys()
+        .filter(|series| series.contains("check="))
+        .map(|s| s.replace("check=\"c\"", ""))
+        .collect();
+    assert_eq!(
+        series,
+        [
+            "driftrun_check_cpu_seconds_total{,mode=\"system\"}",
+            "driftrun_check_cpu_seconds_total{,mode=\"user\"}",
+            "driftrun_check_exits_total{,code=\"0\"}",
+            "driftrun_check_exits_total{,code=\"2\"}",
+            "driftrun_check_info{}",
+            "driftrun_check_interval_seconds{}",
+            "driftrun_check_loaded_timestamp_seconds{}",
+            "driftrun_check_run_duration_seconds_count{}",
+            "driftrun_check_run_duration_seconds_sum{}",
+            "driftrun_check_running{}",
+            "driftrun_check_runs_total{,verdict=\"clean\"}",
+            "driftrun_check_runs_total{,verdict=\"failed\"}",
+            "driftrun_check_skipped_runs_total{,reason=\"overrun\"}",
+            "driftrun_check_timeout_seconds{}",
+        ]
+    );
+}
+
+/// `ansible` text of one play: a changed task or none on each host, and hosts that are down.
+fn ansible(hosts: &[(&str, &[&str])], down: &[&str]) -> Outcome {
+    let mut tasks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (host, changed) in hosts {
+        for task in *changed {
+            tasks.entry(task).or_default().push(host);
+        }
+    }
+    let mut text = "\nPLAY [all] ****\n\nTASK [Gathering Facts] ****\n".to_owned();
+    for (host, _) in hosts {
+        text += &format!("ok: [{host}]\n");
+    }
+    for host in down {
+        text += &format!("fatal: [{host}]: UNREACHABLE! => {{\"changed\": false, \"unreachable\": true}}\n");
+    }
+    for (task, on) in tasks {
+        text += &format!("\nTASK [{task}] ****\n");
+        for (host, _) in hosts {
+            text += &format!("{}: [{host}]\n", if on.contains(host) { "changed" } else { "ok" });
+        }
+    }
+    let tasks =
+        hosts.iter().flat_map(|(_, changed)| changed.iter()).collect::<std::collections::BTreeSet<_>>().len();
+    text += "\nPLAY RECAP ****\n";
+    for (host, changed) in hosts {
+        text += &format!(
+            "{host:<26} : ok={} changed={} unreachable=0 failed=0 skipped=0 rescued=0 ignored=0\n",
+            tasks + 1,
+            changed.len()
+        );
+    }
+    for host in down {
+        text +=
+            &format!("{host:<26} : ok=0 changed=0 unreachable=1 failed=0 skipped=0 rescued=0 ignored=0\n");
+    }
+    outcome(if down.is_empty() { 0 } else { 4 }, (text + "\n").as_bytes(), b"")
+}
+
+/// Host, task and second of its first sight, of every drifting resource.
+fn drift(board: &Board) -> Vec<(String, String, i64)> {
+    let snapshot = board.snapshot();
+    let drift = snapshot.views[0].state.drift.as_ref();
+    let seen = drift.iter().flat_map(|drift| drift.resources.iter()).filter(|seen| seen.counts());
+    seen.map(|seen| {
+        (
+            seen.resource.scope.clone(),
+            seen.resource.name.clone(),
+            seen.first_seen.as_second() - at(0).as_second(),
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn a_host_that_is_down_keeps_its_drift_and_the_others_are_replaced() {
+    let row = |host: &str, task: &str, second| (host.to_owned(), task.to_owned(), second);
+    let board = Board::new(vec![check(driftrun_parsers::by_name("ansible").unwrap())], at(0));
+    assert_eq!(run(&board, ansible(&[("a", &["motd"]), ("b", &["motd", "ntp"])], &[]), 1), Verdict::Drifted);
+    assert_eq!(drift(&board), [row("a", "motd", 1), row("b", "motd", 1), row("b", "ntp", 1)]);
+    // b is down; on a something else has drifted.
+    assert_eq!(run(&board, ansible(&[("a", &["ssh"])], &["b"]), 2), Verdict::Partial);
+    assert_eq!(drift(&board), [row("a", "ssh", 2), row("b", "motd", 1), row("b", "ntp", 1)]);
+    let text = samples(&metrics::render(&board.snapshot()));
+    assert_eq!(text.get("driftrun_scope_unread{check=\"c\",scope=\"b\",reason=\"unreachable\"}"), Some(&1.0));
+    assert_eq!(text.get("driftrun_check_success{check=\"c\"}"), Some(&0.0));
+    // A failed run changes nothing but the facts of the run.
+    assert_eq!(run(&board, outcome(250, b"", b"ERROR! Unexpected Exception"), 3), Verdict::Failed);
+    assert_eq!(drift(&board), [row("a", "ssh", 2), row("b", "motd", 1), row("b", "ntp", 1)]);
+    assert_eq!(
+        run(&board, Outcome { end: End::TimedOut, ..ansible(&[("a", &[])], &[]) }, 4),
+        Verdict::Timeout
+    );
+    // Back again: what still drifts has been drifting all the time.
+    assert_eq!(run(&board, ansible(&[("a", &["ssh"]), ("b", &["ntp"])], &[]), 5), Verdict::Drifted);
+    assert_eq!(drift(&board), [row("a", "ssh", 2), row("b", "ntp", 1)]);
+    assert_eq!(run(&board, ansible(&[("a", &[]), ("b", &[])], &[]), 6), Verdict::Clean);
+    assert_eq!(drift(&board), []);
+    // Gone and come back: first seen anew.
+    assert_eq!(run(&board, ansible(&[("a", &["ssh"]), ("b", &[])], &[]), 7), Verdict::Drifted);
+    assert_eq!(drift(&board), [row("a", "ssh", 7)]);
+    // A host that left the inventory takes its drift along.
+    assert_eq!(run(&board, ansible(&[("b", &[])], &[]), 8), Verdict::Clean);
+}
+
+#[test]
+fn label_values_are_escaped_as_the_format_wants() {
+    let address = "module.m[\"a b\"].x.y[\"q\\\"z\\\\é\"]";
+    let stream = [
+        r#"{"@level":"info","@module":"terraform.ui","type":"version","terraform":"1.11.4","ui":"1.2"}"#.to_owned(),
+        serde_json::json!({"@level":"info","@module":"terraform.ui","type":"planned_change","change":{"action":"update","resource":{
+            "addr": address, "module": "module.m[\"a b\"]", "resource_type": "x"}}})
+        .to_string(),
+        r#"{"@level":"info","@module":"terraform.ui","type":"change_summary","changes":{"add":0,"change":1,"remove":0,"import":0,"operation":"plan"}}"#.to_owned(),
+    ]
+    .join("\n")
+        + "\n";
+    let mut check = check(driftrun_parsers::by_name("terraform-json").unwrap());
+    check.labels.insert("team".to_owned(), "a\\b\n\"c\"".to_owned());
+    let board = Board::new(vec![check], at(0));
+    assert_eq!(run(&board, outcome(2, stream.as_bytes(), b""), 1), Verdict::Drifted);
+    let text = metrics::render(&board.snapshot());
+    let line = text.lines().find(|line| line.starts_with("driftrun_resource_drift{")).unwrap();
+    assert_eq!(
+        line,
+        r#"driftrun_resource_drift{check="c",team="a\\b\n\"c\"",scope="module.m[\"a b\"]",kind="x",name="module.m[\"a b\"].x.y[\"q\\\"z\\\\é\"]",action="update",outside="false"} 1"#
+    );
+}
+
+#[test]
+fn the_text_is_what_the_prometheus_crate_writes_for_the_same_values() {
+    use prometheus::{Encoder as _, GaugeVec, Opts, Registry, TextEncoder};
+    let board = Board::new(vec![check(driftrun_parsers::by_name("kubectl").unwrap())], at(0));
+    run(
+        &board,
+        recorded(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/kubectl/odd-names-without-context")),
+        1,
+    );
+    let text = metrics::render(&board.snapshot());
+    let ours: Vec<&str> = text.lines().filter(|line| line.starts_with("driftrun_resource_drift{")).collect();
+    assert!(ours.len() > 2, "{ours:?}");
+    let registry = Registry::new();
+    let names = ["check", "scope", "kind", "name", "action", "outside"];
+    let gauges = GaugeVec::new(Opts::new("driftrun_resource_drift", "h"), &names).unwrap();
+    registry.register(Box::new(gauges.clone())).unwrap();
+    for seen in board.snapshot().views[0].state.drift.as_ref().unwrap().resources.iter() {
+        let r = &seen.resource;
+        gauges.with_label_values(&["c", &r.scope, &r.kind, &r.name, r.action.as_str(), "false"]).set(1.0);
+    }
+    let mut theirs = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut theirs).unwrap();
+    // The crate sorts labels by name; ours keep theirs.
+    let sorted = |line: &str| {
+        let (head, labels) = line.split_once('{').unwrap();
+        let (labels, value) = labels.rsplit_once('}').unwrap();
+        let mut labels: Vec<&str> = labels.split("\",").collect();
+        let last = labels.pop().unwrap().strip_suffix('"').unwrap();
+        labels.push(last);
+        labels.sort_unstable();
+        format!("{head} {labels:?} {value}")
+    };
+    let mut ours: Vec<String> = ours.into_iter().map(sorted).collect();
+    let theirs = String::from_utf8(theirs).unwrap();
+    let mut theirs: Vec<String> = theirs.lines().filter(|line| !line.starts_with('#')).map(sorted).collect();
+    ours.sort();
+    theirs.sort();
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn a_setup_that_fails_has_no_exit_code() {
+    let board = Board::new(vec![check(driftrun_parsers::by_name("terraform").unwrap())], at(0));
+    let outcome = Outcome { stage: Stage::Setup(0), ..outcome(1, b"", b"no network\n") };
+    assert_eq!(run(&board, outcome, 1), Verdict::Failed);
+    let samples = samples(&metrics::render(&board.snapshot()));
+    assert!(!samples.contains_key("driftrun_check_last_exit_code{check=\"c\"}"));
+    assert_eq!(samples.get("driftrun_check_failure_info{check=\"c\",class=\"setup\"}"), Some(&1.0));
+}
+
+/// `docs/metrics.md` lists exactly the families of the tables; `UPDATE_DOCS=1` rewrites it.
+#[test]
+fn the_reference_is_the_table() {
+    let mut want = "# Metrics\n\nWritten from the tables in `src/metrics.rs`. Every sample of a check has the label `check` and the check's own labels.\nWhat has not happened yet is absent, never 0. Counters start at 0 when the configuration is loaded and live as long as the process;\nthose with a label that depends on what happens begin when it happens, except for `verdict=\"clean\"`, `verdict=\"failed\"`, `reason=\"overrun\"`, exit code 0 and the codes\nthat say \"differences\".\n\n| metric | type | meaning |\n|---|---|---|\n".to_owned();
+    for family in metrics::LIVE.iter().chain(&metrics::RUN) {
+        want += &format!(
+            "| `{}` | {} | {} |\n",
+            family.name,
+            format!("{:?}", family.kind).to_lowercase(),
+            family.help
+        );
+    }
+    want += "| `driftrun_build_info` | gauge | What driftrun was built from; always 1. |\n| `driftrun_config_last_reload_successful` | gauge | Whether the configuration was loaded. |\n| `driftrun_config_last_reload_success_timestamp_seconds` | gauge | When the configuration was loaded. |\n| `process_*` | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run: the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &want).unwrap();
+    }
+    assert_eq!(
+        fs::read_to_string(&path).unwrap_or_default(),
+        want,
+        "run UPDATE_DOCS=1 cargo test --test metrics"
+    );
+}
