@@ -1,0 +1,202 @@
+//! Answers to requests: what is escaped, what is shown to whom, what is refused.
+
+mod support;
+
+use support::{Folder, Server, ended};
+
+const EVIL: &str = "<script>alert(1)</script>&\"'";
+
+#[test]
+fn whatever_a_command_prints_is_escaped() {
+    let server = {
+        let mut server = Server::watch(
+            &["--name=evil", "--interval=1h", "--label=note=<b>&\"x\""],
+            &[
+                "sh",
+                "-c",
+                &format!(
+                    "printf '%s\\n\\033[31mred\\033[0m\\n' '{}'; echo '<i>' >&2; exit 1",
+                    EVIL.replace('\'', "'\\''")
+                ),
+            ],
+        );
+        server.wait_for_run("evil");
+        server
+    };
+    for path in ["/", "/checks/evil"] {
+        let (head, body) = server.get(path);
+        assert!(
+            head.starts_with("HTTP/1.1 200") && head.contains("content-type: text/html; charset=utf-8"),
+            "{head}"
+        );
+        assert!(head.contains("content-security-policy: default-src 'none';"), "{head}");
+        for raw in ["<script>", "<b>", "<i>", "\u{1b}"] {
+            assert!(!body.contains(raw), "{raw:?} in {path}");
+        }
+    }
+    let (_, body) = server.get("/checks/evil");
+    assert!(body.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;'\nred\n"), "{body}");
+    assert!(body.contains("exit: </strong>command exited with code 1: &lt;i&gt;"), "{body}");
+}
+
+#[test]
+fn an_output_is_shown_on_loopback_addresses_only_unless_told_otherwise() {
+    for (flags, shown) in [
+        (&[][..], true),
+        (&["--web.output=never"], false),
+        (&["--web.listen-address=0.0.0.0:0"], false),
+        (&["--web.listen-address=0.0.0.0:0", "--web.output=always"], true),
+    ] {
+        let mut all = vec!["--name=t", "--interval=1h"];
+        all.extend(flags);
+        let mut server = Server::watch(&all, &["echo", "s3cret"]);
+        server.wait_for_run("t");
+        // The first address is the one that the flags name, if they do.
+        let port = server.seen[0]
+            .rsplit("address=")
+            .next()
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .rsplit(':')
+            .next()
+            .unwrap();
+        server.address = format!("127.0.0.1:{port}");
+        let (_, body) = server.get("/checks/t");
+        assert_eq!(body.contains("s3cret\n</pre>"), shown, "{flags:?}");
+        assert_eq!(body.contains("--web.output=always"), !shown, "{flags:?}");
+    }
+}
+
+#[test]
+fn paths_and_methods() {
+    let mut server = Server::watch(&["--name=t", "--interval=1h", "--web.telemetry-path=/m"], &["true"]);
+    server.wait_for_run("t");
+    let status = |request: &str| server.request(request).0.lines().next().unwrap().to_owned();
+    let get = |path: &str| status(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    for path in ["/", "/checks/t", "/m", "/-/healthy", "/-/ready", "/assets/style.css", "/?x=y"] {
+        assert_eq!(get(path), "HTTP/1.1 200 OK", "{path}");
+    }
+    for path in [
+        "/metrics",
+        "/checks/",
+        "/checks/u",
+        "/checks/t/",
+        "/../etc/passwd",
+        "/checks/%2e%2e",
+        "//",
+        "/assets/../x",
+    ] {
+        assert_eq!(get(path), "HTTP/1.1 404 Not Found", "{path}");
+    }
+    let (head, body) =
+        server.request("POST /m HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert!(
+        head.starts_with("HTTP/1.1 405") && head.contains("allow: GET, HEAD") && !body.is_empty(),
+        "{head}"
+    );
+    let (head, body) = server.request("HEAD /m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200") && body.is_empty(), "{head}");
+    let (head, body) = server.get("/m");
+    assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
+    assert!(body.contains("\nprocess_resident_memory_bytes "), "{body}");
+    assert!(status("nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
+}
+
+#[test]
+fn the_demo_shows_every_check_within_ten_seconds_of_its_own_clock() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let mut server = Server::serve(&std::path::Path::new(root).join("examples/demo/driftrun.yaml"));
+    let verdicts = [
+        ("ansiblediff-dev", "clean"),
+        ("ansiblediff-prod", "partial"),
+        ("backup-age", "clean"),
+        ("kubediff-dev", "clean"),
+        ("kubediff-prod", "drifted"),
+        ("terradiff-dev", "clean"),
+        ("terradiff-prod", "drifted"),
+        ("terradiff-staging", "failed"),
+    ];
+    // Runs of different checks end in any order.
+    while !verdicts
+        .iter()
+        .all(|(check, _)| server.seen.iter().any(|line| line.contains(&format!("msg=run check={check} "))))
+    {
+        server.wait_for("msg=run ");
+    }
+    let scrape = server.scrape();
+    for (check, verdict) in verdicts {
+        let (_, page) = server.get(&format!("/checks/{check}"));
+        assert!(page.contains(&format!("</span> {verdict}</span>")), "{check}");
+        assert!(scrape.0.contains(&format!("driftrun_check_verdict{{check=\"{check}\",")), "{check}");
+        let line = server.seen.iter().find(|line| line.contains(&format!("msg=run check={check} "))).unwrap();
+        assert!(line.contains(&format!("verdict={verdict} ")), "{line}");
+    }
+    assert_eq!(server.stop(), Some(0));
+    // The intervals are 5 s, so that the splay is at most that.
+    let config =
+        std::fs::read_to_string(std::path::Path::new(root).join("examples/demo/driftrun.yaml")).unwrap();
+    assert!(config.contains("defaults: { interval: 5s"));
+}
+
+#[test]
+fn once_and_parse_say_it_in_their_exit_codes() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let fixture = |name: &str| format!("{root}/fixtures/{name}/stdout");
+    let (stdout, stderr, code) = ended(&["parse", &fixture("terraform/drift_and_plan")]);
+    assert!(
+        stdout.starts_with("drifted: ") && stderr.contains("detected terraform because of "),
+        "{stdout}{stderr}"
+    );
+    assert_eq!(code, Some(2));
+    let (stdout, _, code) =
+        ended(&["parse", "--parser", "terraform", "--exit-code", "0", &fixture("terraform/clean")]);
+    assert_eq!((stdout.as_str(), code), ("clean\n", Some(0)));
+    let (stdout, _, code) =
+        ended(&["parse", "--exit-code", "4", "--format", "json", &fixture("ansible/unreachable-partial")]);
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (report["verdict"].as_str(), report["scopes"]["unread"][0]["scope"].as_str(), code),
+        (Some("partial"), Some("db1"), Some(1))
+    );
+    let (stdout, _, code) =
+        ended(&["parse", "--format", "prometheus", "--exit-code", "1", &fixture("kubectl/changed")]);
+    assert!(
+        stdout.contains("\ndriftrun_resource_drift{check=\"parse\",") && !stdout.contains("_total"),
+        "{stdout}"
+    );
+    assert_eq!(code, Some(2));
+    let folder = Folder::new("parse");
+    let nothing = folder.write("nothing", "hello\n");
+    let (stdout, _, code) = ended(&["parse", nothing.to_str().unwrap()]);
+    assert!(
+        stdout.starts_with("unreadable: no parser recognises this output; name one with --parser"),
+        "{stdout}"
+    );
+    assert_eq!(code, Some(1));
+    let (stdout, _, code) = ended(&["once", "--name=t", "--", "true"]);
+    assert_eq!((stdout.as_str(), code), ("t  clean\n", Some(0)));
+    let (stdout, _, code) = ended(&["once", "--name=t", "--format=prometheus", "--", "false"]);
+    assert!(stdout.contains("driftrun_check_last_exit_code{check=\"t\"} 1\n"), "{stdout}");
+    for absent in ["_total", "first_seen", "running", "next_run", "_sum"] {
+        assert!(!stdout.contains(absent), "{absent} in {stdout}");
+    }
+    assert_eq!(code, Some(1));
+    let (stdout, _, code) =
+        ended(&["once", "--config.file", &format!("{root}/examples/demo/driftrun.yaml"), "--format=json"]);
+    let reports: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(reports["kubediff-prod"]["totals"]["plan"]["delete"], 2);
+    assert_eq!((reports.as_object().unwrap().len(), code), (8, Some(1)));
+}
+
+#[test]
+fn parsers_are_listed_with_their_command_lines() {
+    let (stdout, _, code) = ended(&["parsers"]);
+    assert_eq!(code, Some(0));
+    for parser in driftrun_parsers::ALL {
+        assert!(stdout.contains(parser.name) && stdout.contains(parser.recommended), "{}", parser.name);
+        let (one, _, code) = ended(&["parsers", parser.name]);
+        assert!(one.contains(parser.about) && code == Some(0), "{one}");
+    }
+}
