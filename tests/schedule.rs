@@ -60,7 +60,7 @@ fn done() -> Outcome {
 }
 
 /// Runs one check until `until` seconds; its runs take what `takes` says, in turn. Start seconds, and skipped slots.
-async fn starts(takes: &'static [u64], until: u64, step: Option<(u64, i64)>) -> (Vec<u64>, u64) {
+async fn starts(takes: &'static [u64], until: u64, jump: Option<(u64, i64)>) -> (Vec<u64>, u64) {
     let (board, places) = place(1, 1);
     let began = Instant::now();
     let started: Arc<Mutex<Vec<u64>>> = Arc::default();
@@ -86,7 +86,7 @@ async fn starts(takes: &'static [u64], until: u64, step: Option<(u64, i64)>) -> 
     };
     let life = supervise(check, schedule, places.into_iter().next().unwrap(), stop.clone(), run);
     let clock = async {
-        if let Some((at, by)) = step {
+        if let Some((at, by)) = jump {
             sleep(Duration::from_secs(at)).await;
             STEPPED.set(by);
             sleep(Duration::from_secs(until - at)).await;
