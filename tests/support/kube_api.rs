@@ -4,6 +4,8 @@
 //! they are given: no defaults, no validation, no field ownership, no `OpenAPI` (kubectl from 1.29 on then
 //! merges by the types built into it; older ones want it).
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -99,6 +101,11 @@ impl KubeApi {
     /// Answers requests with `method` for the kind called `plural` with "forbidden" from now on.
     pub fn deny(&self, method: &'static str, plural: &'static str) {
         lock(&self.state).denied.push((method, plural));
+    }
+
+    /// Answers everything again.
+    pub fn allow_all(&self) {
+        lock(&self.state).denied.clear();
     }
 
     /// Method and path of every request so far.

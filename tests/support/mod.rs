@@ -137,6 +137,19 @@ impl Server {
         self.wait_for_run(check)
     }
 
+    /// Waits until each of `checks` has ended a run that began after now.
+    pub fn wait_for_fresh_runs(&mut self, checks: &[&str]) {
+        while self.lines.try_recv().is_ok() {}
+        let mut missing: BTreeMap<&str, u32> = checks.iter().map(|check| (*check, 2)).collect();
+        while !missing.is_empty() {
+            let line = self.wait_for("msg=run check=");
+            missing.retain(|check, runs| {
+                *runs -= u32::from(line.contains(&format!("msg=run check={check} ")));
+                *runs > 0
+            });
+        }
+    }
+
     /// Status line, headers and body of a request.
     pub fn request(&self, request: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
@@ -207,6 +220,16 @@ impl Scrape {
         let samples = self.samples("driftrun_check_verdict", check);
         let (labels, _) = samples.into_iter().find(|(_, value)| (*value - 1.0).abs() < f64::EPSILON)?;
         Some(labels.split("verdict=\"").nth(1)?.trim_end_matches('"').to_owned())
+    }
+
+    /// The verdict after a run that read everything, and the drifting resources. Holds the verdict against the counts of resources: both
+    /// say drift, or neither does.
+    pub fn good(&self, check: &str) -> (String, Vec<String>) {
+        let verdict = self.verdict(check).unwrap_or_default();
+        let counted: f64 = self.samples("driftrun_drift_resources", check).values().sum();
+        assert!(matches!(verdict.as_str(), "clean" | "drifted"), "{verdict}:\n{}", self.0);
+        assert_eq!(verdict == "drifted", counted > 0.0, "{verdict} with {counted} resources:\n{}", self.0);
+        (verdict, self.drift(check))
     }
 
     /// The drifting resources: labels as written after the check's own.

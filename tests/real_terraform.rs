@@ -1,0 +1,227 @@
+//! Real terraform with a provider of the tests' own (`tests/provider/`), whose resources are files: somebody edits one behind
+//! terraform's back, and a scrape of driftrun names it.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::{Folder, Server, driftrun, tool};
+
+const MAIN: &str = r#"
+terraform {
+  required_providers {
+    disk = { source = "example.com/test/disk" }
+  }
+}
+
+resource "disk_file" "motd" {
+  path    = "motd"
+  content = "welcome\n"
+  tags    = { env = "dev", team = "core" }
+}
+
+resource "disk_file" "each" {
+  for_each = { plain = "plain", "a \"b\"" = "odd" }
+  path     = each.value
+  content  = "this is ${each.key}\n"
+}
+
+module "inner" {
+  source = "./inner"
+}
+"#;
+
+const INNER: &str = r#"
+terraform {
+  required_providers {
+    disk = { source = "example.com/test/disk" }
+  }
+}
+
+resource "disk_file" "conf" {
+  path    = "conf"
+  content = "x = 1\n"
+}
+"#;
+
+/// A root module with its state, applied; the provider's files are in `files/`.
+struct Infra {
+    folder: Folder,
+    terraform: PathBuf,
+}
+
+impl Infra {
+    /// `None` where a tool is missing.
+    fn applied(name: &str) -> Option<Self> {
+        let (terraform, provider) = (tool("terraform")?, tool("terraform-provider-disk")?);
+        let folder = Folder::new(name);
+        let overrides = json!(provider.parent().unwrap());
+        folder.write(
+            "terraform.rc",
+            &format!("provider_installation {{\n  dev_overrides {{ \"example.com/test/disk\" = {overrides} }}\n  direct {{}}\n}}\n"),
+        );
+        folder.write("main.tf", MAIN);
+        folder.write("inner/main.tf", INNER);
+        std::fs::create_dir(folder.path().join("files")).unwrap();
+        let infra = Self { folder, terraform };
+        infra.terraform(&["get"]);
+        infra.apply();
+        Some(infra)
+    }
+
+    fn environment(&self) -> [(&'static str, PathBuf); 4] {
+        let below = |name: &str| self.folder.path().join(name);
+        [
+            ("CHECKPOINT_DISABLE", "1".into()),
+            ("DISK_FOLDER", below("files")),
+            // The provider keeps its certificate there.
+            ("HOME", below("")),
+            ("TF_CLI_CONFIG_FILE", below("terraform.rc")),
+        ]
+    }
+
+    fn terraform(&self, arguments: &[&str]) {
+        let output = Command::new(&self.terraform)
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .envs(self.environment())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
+    fn apply(&self) {
+        self.terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("files").join(name)
+    }
+
+    /// Writes a configuration with these checks; each runs in the root module with its environment.
+    fn config(&self, checks: &[Value]) -> PathBuf {
+        let environment: serde_json::Map<String, Value> =
+            self.environment().iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let defaults = json!({"workdir": ".", "interval": "1s", "env": environment});
+        let config = json!({"defaults": defaults, "max_concurrent": checks.len(), "checks": checks});
+        self.folder.write("driftrun.yaml", &config.to_string())
+    }
+
+    /// `terraform plan FLAGS`
+    fn plan(&self, flags: &[&str]) -> Value {
+        let mut argv = vec![self.terraform.to_str().unwrap()];
+        argv.extend(["plan", "-input=false", "-lock=false", "-no-color", "-detailed-exitcode"]);
+        argv.extend(flags);
+        json!(argv)
+    }
+
+    /// A check that parses what `terraform show -json` says of the plan.
+    fn shown(&self, name: &str, ignore: &Value) -> Value {
+        let show = json!([self.terraform, "show", "-json", "{tmp}/plan"]);
+        json!({"name": name, "command": self.plan(&["-out={tmp}/plan"]), "report": show, "ignore": ignore})
+    }
+}
+
+/// The exit code and the documents of `driftrun once`.
+fn once(config: &Path) -> (Option<i32>, Value) {
+    let output = driftrun().args(["once", "--format", "json", "--config.file"]).arg(config).output().unwrap();
+    let documents = serde_json::from_slice(&output.stdout);
+    (output.status.code(), documents.unwrap_or_else(|error| panic!("{error}: {output:?}")))
+}
+
+#[test]
+fn a_file_edited_by_hand_and_one_removed_are_the_drift_until_somebody_applies() {
+    let Some(infra) = Infra::applied("tamper") else { return };
+    let checks = ["json", "text", "shown"];
+    let config = infra.config(&[
+        json!({"name": "json", "command": infra.plan(&["-json"])}),
+        json!({"name": "text", "command": infra.plan(&[])}),
+        infra.shown("shown", &json!([])),
+    ]);
+    let mut server = Server::serve(&config);
+    server.wait_for_fresh_runs(&checks);
+    for check in checks {
+        assert_eq!(server.scrape().good(check), ("clean".to_owned(), vec![]), "{check}");
+    }
+
+    std::fs::write(infra.file("odd"), "this is something else\n").unwrap();
+    std::fs::remove_file(infra.file("conf")).unwrap();
+    server.wait_for_fresh_runs(&checks);
+    let drift = [
+        r#"scope="",kind="disk_file",name="disk_file.each[\"a \\\"b\\\"\"]",action="update",outside="true""#,
+        r#"scope="module.inner",kind="disk_file",name="module.inner.disk_file.conf",action="create",outside="true""#,
+    ]
+    .map(str::to_owned);
+    // The text for people doesn't list what changed outside unless another resource's change depends on it.
+    let drift_in_text = drift.clone().map(|labels| labels.replace("outside=\"true\"", "outside=\"false\""));
+    let drift = |check: &str| if check == "text" { drift_in_text.to_vec() } else { drift.to_vec() };
+    for check in checks {
+        assert_eq!(server.scrape().good(check), ("drifted".to_owned(), drift(check)), "{check}");
+    }
+
+    // A failure says nothing about drift: the last good report's series stay.
+    infra.folder.write("broken.tf", "resource \"disk_file\" {\n");
+    server.wait_for_fresh_runs(&checks);
+    let scrape = server.scrape();
+    for check in checks {
+        assert_eq!((scrape.verdict(check).as_deref(), scrape.drift(check)), (Some("failed"), drift(check)));
+        let success = scrape.value("driftrun_check_success", check);
+        assert_eq!(success, Some(0.0), "{check}");
+    }
+
+    std::fs::remove_file(infra.folder.path().join("broken.tf")).unwrap();
+    infra.apply();
+    server.wait_for_fresh_runs(&checks);
+    for check in checks {
+        assert_eq!(server.scrape().good(check), ("clean".to_owned(), vec![]), "{check}");
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_rule_ignores_the_attributes_that_it_names_and_no_others() {
+    let Some(infra) = Infra::applied("ignore") else { return };
+    std::fs::write(infra.file("motd.tags"), "env=prod\nteam=core\n").unwrap();
+    std::fs::write(infra.file("plain"), "edited\n").unwrap();
+    let config = infra.config(&[
+        infra.shown("all", &json!([])),
+        infra.shown("but-env", &json!([{"kind": "disk_file", "attribute": "tags.env"}])),
+        infra.shown("but-team", &json!([{"kind": "disk_file", "attribute": "tags.team"}])),
+        infra.shown("but-files", &json!([{"kind": "disk_file", "action": "update"}])),
+    ]);
+    let (code, documents) = once(&config);
+    let (motd, plain) = ("disk_file.motd", "disk_file.each[\"plain\"]");
+    let findings = |check: &str| -> Vec<Value> {
+        let resources = documents[check]["resources"].as_array().unwrap().iter();
+        let planned = resources.filter(|resource| resource["source"] == "plan");
+        planned
+            .map(|r| json!([r["name"], r["action"], r["attributes"], r["outside"], r["ignored"]]))
+            .collect()
+    };
+    let expected = |ignores_plain: bool, ignores_motd: bool| {
+        vec![
+            json!([plain, "update", ["content"], true, ignores_plain]),
+            json!([motd, "update", ["tags.env"], true, ignores_motd]),
+        ]
+    };
+    assert_eq!(findings("all"), expected(false, false));
+    assert_eq!(findings("but-env"), expected(false, true));
+    assert_eq!(findings("but-team"), expected(false, false));
+    assert_eq!(findings("but-files"), expected(true, true));
+    let verdicts =
+        ["all", "but-env", "but-team", "but-files"].map(|check| documents[check]["verdict"].clone());
+    assert_eq!(verdicts, ["drifted", "drifted", "drifted", "clean"]);
+    assert_eq!(code, Some(2));
+
+    // What nobody applied yet is drift, too, but it didn't come from outside.
+    infra.apply();
+    infra.folder.write("main.tf", &MAIN.replace("welcome", "good evening"));
+    let (code, documents) = once(&infra.config(&[infra.shown("all", &json!([]))]));
+    let resource = &documents["all"]["resources"][0];
+    assert_eq!(
+        (&resource["name"], &resource["attributes"], &resource["outside"]),
+        (&json!(motd), &json!(["content"]), &json!(false))
+    );
+    assert_eq!((documents["all"]["resources"].as_array().unwrap().len(), code), (1, Some(2)));
+}
