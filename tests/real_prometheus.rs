@@ -1,0 +1,202 @@
+//! Real Prometheus scrapes driftrun: every label arrives as the tool printed it, and promtool finds nothing to say.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Folder, HANG, Server, driftrun, exchange, tool};
+
+/// Labels and what isn't a name in YAML, in one.
+const ODD: &str = "a \"b\"\\c\nd é\t{}";
+
+const CHECKS: [&str; 7] = ["broken", "clean", "gone", "hosts", "plan", "slow", "unreadable"];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name).join("stdout")
+}
+
+/// A driftrun with checks of every verdict, all of which have run.
+fn server(folder: &Folder) -> Server {
+    let print = |name: &str, code: u8| json!(["sh", "-c", format!("cat \"$0\"; exit {code}"), fixture(name)]);
+    let config = json!({
+        "defaults": {"interval": "1s"},
+        "checks": [
+            {"name": "broken", "command": ["sh", "-c", "echo no >&2; exit 3"], "parser": "terraform"},
+            {"name": "clean", "command": ["true"], "parser": "kubectl"},
+            {"name": "gone", "command": ["no-such-program-anywhere"], "parser": "none"},
+            {"name": "hosts", "command": print("ansible/unreachable-partial", 4), "parser": "ansible"},
+            {
+                "name": "plan", "command": print("terraform-show/odd_keys", 0), "parser": "terraform-show",
+                "labels": {"note": ODD, "layer": "infrastructure"}, "ignore": [{"name": "*no such*"}],
+            },
+            {"name": "slow", "command": ["sleep", "60"], "timeout": "100ms", "parser": "none"},
+            {"name": "unreadable", "command": ["echo", "hello"], "parser": "terraform-json"},
+        ],
+    });
+    let mut server = Server::serve(&folder.write("driftrun.yaml", &config.to_string()));
+    server.wait_for_fresh_runs(&CHECKS);
+    server
+}
+
+fn verdicts() -> BTreeMap<String, String> {
+    let verdicts = ["failed", "clean", "failed", "partial", "drifted", "timeout", "unreadable"];
+    CHECKS.into_iter().zip(verdicts).map(|(check, verdict)| (check.to_owned(), verdict.to_owned())).collect()
+}
+
+/// A Prometheus on a port of its own.
+struct Prometheus {
+    child: Child,
+    address: String,
+}
+
+impl Prometheus {
+    /// Scrapes `target` once a second.
+    fn start(program: &Path, folder: &Folder, target: &str) -> Self {
+        let jobs = json!([{"job_name": "driftrun", "static_configs": [{"targets": [target]}]}]);
+        let config = json!({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs});
+        let config = folder.write("prometheus.yml", &config.to_string());
+        let mut child = Command::new(program)
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()))
+            .arg("--web.listen-address=127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let address = lines.find_map(|line| {
+            let (_, address) = line.split_once("msg=\"Listening on\" address=")?;
+            Some(address.to_owned())
+        });
+        // Nobody reads the rest, but the pipe must not fill up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address: address.expect("Prometheus listens") }
+    }
+
+    /// The samples that `query` (percent-encoded) gives: labels and value.
+    fn query(&self, query: &str) -> Vec<(BTreeMap<String, String>, String)> {
+        let path = format!("/api/v1/query?query={query}");
+        let (head, body) = exchange(&self.address, &format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n"));
+        assert!(head.contains(" 200 "), "{head}\n{body}");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let samples = answer["data"]["result"].as_array().unwrap().iter();
+        samples
+            .map(|sample| {
+                let labels = serde_json::from_value(sample["metric"].clone()).unwrap();
+                (labels, sample["value"][1].as_str().unwrap().to_owned())
+            })
+            .collect()
+    }
+
+    /// Waits until it answers, and has taken a whole scrape.
+    fn wait_for_scrape(&self) {
+        let ready =
+            || exchange(&self.address, "GET /-/ready HTTP/1.0\r\nHost: x\r\n\r\n").0.contains(" 200 ");
+        poll(ready);
+        poll(|| !self.query("up==1").is_empty());
+    }
+}
+
+/// Asks again until it is so.
+fn poll(so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < HANG, "it never is");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What `driftrun parse` says drifts: scope, kind, name, action, outside.
+fn parsed(parser: &str, name: &str, code: u8) -> BTreeSet<[String; 5]> {
+    let output = driftrun()
+        .args(["parse", "--format=json", "--parser", parser, "--exit-code", &code.to_string()])
+        .arg(fixture(name))
+        .output()
+        .unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let resources = document["resources"].as_array().unwrap().iter().filter(|r| r["drift"] == true);
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    resources.map(|r| ["scope", "kind", "name", "action", "outside"].map(|key| text(&r[key]))).collect()
+}
+
+#[test]
+fn prometheus_has_every_resource_with_the_labels_that_were_printed() {
+    let Some(program) = tool("prometheus") else { return };
+    let folder = Folder::new("prometheus");
+    let server = server(&folder);
+    let prometheus = Prometheus::start(&program, &folder, &server.address);
+    prometheus.wait_for_scrape();
+
+    let mut drift: BTreeMap<String, BTreeSet<[String; 5]>> = BTreeMap::new();
+    for (mut labels, value) in prometheus.query("driftrun_resource_drift") {
+        let mut take = |name: &str| labels.remove(name).unwrap_or_default();
+        assert_eq!((take("__name__"), value), ("driftrun_resource_drift".to_owned(), "1".to_owned()));
+        assert_eq!((take("job"), take("instance")), ("driftrun".to_owned(), server.address.clone()));
+        let check = take("check");
+        let resource = ["scope", "kind", "name", "action", "outside"].map(&mut take);
+        let own: Vec<(String, String)> = labels.into_iter().collect();
+        let expected: &[(&str, &str)] =
+            if check == "plan" { &[("layer", "infrastructure"), ("note", ODD)] } else { &[] };
+        let expected: Vec<(String, String)> =
+            expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(own, expected, "{check}");
+        assert!(drift.entry(check).or_default().insert(resource), "twice the same");
+    }
+    let expected = [
+        ("hosts", parsed("ansible", "ansible/unreachable-partial", 4)),
+        ("plan", parsed("terraform-show", "terraform-show/odd_keys", 0)),
+    ];
+    assert_eq!(drift, expected.map(|(check, resources)| (check.to_owned(), resources)).into());
+
+    let by_check = |query: &str, label: &str| -> BTreeMap<String, String> {
+        let samples = prometheus.query(query);
+        samples
+            .into_iter()
+            .map(|(labels, value)| {
+                let told = if label.is_empty() { value } else { labels[label].clone() };
+                (labels["check"].clone(), told)
+            })
+            .collect()
+    };
+    assert_eq!(by_check("driftrun_check_verdict==1", "verdict"), verdicts());
+    let counts = by_check("sum+by(check)(driftrun_drift_resources)", "");
+    let expected = [("clean", 0), ("hosts", drift["hosts"].len()), ("plan", drift["plan"].len())];
+    assert_eq!(counts, expected.map(|(check, count)| (check.to_owned(), count.to_string())).into());
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let Some(program) = tool("promtool") else { return };
+    let folder = Folder::new("promtool");
+    let server = server(&folder);
+    let scrape = server.scrape();
+    let seen = CHECKS.map(|check| (check.to_owned(), scrape.verdict(check).unwrap_or_default()));
+    assert_eq!(BTreeMap::from(seen), verdicts());
+    let mut child = Command::new(program)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(scrape.0.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(
+        (text(&output.stdout), text(&output.stderr), output.status.code()),
+        (String::new(), String::new(), Some(0))
+    );
+}
