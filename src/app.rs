@@ -99,7 +99,10 @@ fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
         None => None,
     };
     let reader = match flags.parser.as_str() {
-        "auto" => ReaderChoice::auto(command),
+        "auto" => match driftrun_parsers::unread_tool(command) {
+            Some(tool) => return Err(Error(format!("--parser: {}", check::no_parser(tool)))),
+            None => ReaderChoice::auto(command),
+        },
         "none" => ReaderChoice::ExitCode,
         name => ReaderChoice::Parser(parser_named(name)?),
     };
@@ -223,16 +226,19 @@ async fn end_strays(runner: Arc<Runner>) {
     }
 }
 
-/// The first TERM or INT asks for an end, the second one for an end at once.
+/// The first TERM, INT or HUP asks for an end, the second one for an end at once.
 fn stop_on_signals() -> Result<Stop> {
     let stop = Stop::default();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // A terminal that is closed.
+    let mut hangup = signal(SignalKind::hangup())?;
     let stopping = stop.clone();
     tokio::spawn(async move {
         for token in [&stopping.soft, &stopping.hard] {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
+                _ = hangup.recv() => {}
             }
             token.cancel();
         }

@@ -262,7 +262,8 @@ fn keep(mut captured: Captured) -> Captured {
 /// The state of all checks, and the snapshot that readers see.
 #[derive(Debug)]
 pub struct Board {
-    entries: Mutex<Vec<Entry>>,
+    /// A lock each: rendering one check's lines must not hold up the others.
+    entries: Vec<Mutex<Entry>>,
     snapshot: RwLock<Arc<Snapshot>>,
 }
 
@@ -288,7 +289,10 @@ impl Board {
             .collect();
         let snapshot =
             Snapshot { loaded, views: entries.iter().map(|entry| Arc::clone(&entry.view)).collect() };
-        Self { entries: Mutex::new(entries), snapshot: RwLock::new(Arc::new(snapshot)) }
+        Self {
+            entries: entries.into_iter().map(Mutex::new).collect(),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+        }
     }
 
     /// A board with one check of which nothing is known but a reading.
@@ -312,11 +316,8 @@ impl Board {
 
     /// The parser that an earlier run of the check recognised.
     pub fn pinned(&self, position: usize) -> Option<&'static Parser> {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(position)
-            .and_then(|entry| entry.state.parser)
+        let entry = self.entries.get(position)?;
+        entry.lock().unwrap_or_else(PoisonError::into_inner).state.parser
     }
 
     /// The check's next run is due at `slot`; `skipped` slots went by before it.
@@ -338,8 +339,8 @@ impl Board {
     }
 
     fn change(&self, position: usize, what: Change, act: impl FnOnce(&mut CheckState)) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entries.get_mut(position) else { return };
+        let Some(entry) = self.entries.get(position) else { return };
+        let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
         act(&mut entry.state);
         let run = match what {
             Change::Live => Arc::clone(&entry.view.run),

@@ -122,6 +122,13 @@ impl ReaderChoice {
     }
 }
 
+/// What to say of a tool that shows drift and that no parser reads: its exit code may be 0 either way.
+pub fn no_parser(tool: &str) -> String {
+    format!(
+        "no parser reads {tool}; write `none` to judge it by its exit code alone, or the name of a parser if its output is in that form"
+    )
+}
+
 /// Label names that driftrun or Prometheus uses itself: a check's own labels can't be called so.
 pub const RESERVED_LABELS: &[&str] = &[
     "action",

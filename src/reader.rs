@@ -95,7 +95,8 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         (_, Some(pinned)) => (Some(pinned), None),
         (ReaderChoice::OneOf(parsers), None) => match recognise(parsers, &input) {
             Some((parser, evidence)) => (Some(parser), Some(evidence)),
-            None => (parsers.first().copied(), None),
+            // The form for people comes last: its advice is the one that helps.
+            None => (parsers.last().copied(), None),
         },
         (ReaderChoice::Any, None) => match recognise(driftrun_parsers::ALL, &input) {
             Some((parser, evidence)) => (Some(parser), Some(evidence)),

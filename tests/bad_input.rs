@@ -109,6 +109,10 @@ fn mistakes_that_need_a_whole_check_to_be_seen() {
             "checks:\n- name: a\n  command: [x]\n  exit_codes: { clean: [300] }",
             "4:25: an exit code is a number from 0 to 255",
         ),
+        (
+            "checks:\n- name: a\n  command: [helm, diff, upgrade]",
+            "2:3: `parser`: no parser reads helm; write `none` to judge it by its exit code alone",
+        ),
         ("checks:\n- name: a\n  command: [x]\n  interval: 0s", "4:13: \"0s\" is no time at all"),
         (
             "checks:\n- name: a\n  command: [x]\n- name: a\n  command: [x]",
@@ -157,6 +161,7 @@ fn a_usage_error_is_1_and_help_is_0() {
         &["watch", "--nonsense", "--", "true"],
         &["watch", "--label", "job=x", "--", "true"],
         &["watch", "--parser", "x", "--", "true"],
+        &["once", "--", "helm", "diff", "upgrade"],
         &["watch", "--workdir", "/nowhere", "--", "true"],
         &["watch", "--name", "a b", "--", "true"],
         &["once", "--config.file", "x", "--", "true"],

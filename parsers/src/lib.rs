@@ -238,6 +238,25 @@ pub fn by_command(argv: &[&str]) -> Vec<&'static Parser> {
     ALL.iter().filter(|parser| (parser.runs)(argv)).copied().collect()
 }
 
+/// The tool that this command line runs, when it shows drift and no parser reads it. Its exit code may be 0 either way
+/// (`helm diff`, salt), so judging it by that alone must be somebody's decision.
+pub fn unread_tool<S: AsRef<str>>(argv: &[S]) -> Option<&'static str> {
+    const TOOLS: [&str; 10] = [
+        "ansible",
+        "argocd",
+        "chef-client",
+        "flux",
+        "helm",
+        "kubediff",
+        "pulumi",
+        "puppet",
+        "salt-call",
+        "terragrunt",
+    ];
+    let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
+    TOOLS.into_iter().find(|tool| input::arguments_of(&argv, &[tool]).is_some())
+}
+
 /// The first of `among` that finds its format in the output, with its evidence.
 pub fn recognise(among: &[&'static Parser], input: &Input<'_>) -> Option<(&'static Parser, &'static str)> {
     among.iter().find_map(|parser| (parser.recognise)(input).map(|evidence| (*parser, evidence)))
@@ -393,6 +412,13 @@ mod tests {
         assert_eq!((some.verdict(), some.class()), (Verdict::Partial, Some(Class::Unreachable)));
         let none = agree(Claim::Silent, Some(4), parsed(&[])).unwrap();
         assert_eq!((none.verdict(), none.class()), (Verdict::Failed, Some(Class::Unreachable)));
+    }
+
+    #[test]
+    fn tools_that_nobody_reads_are_known_by_name() {
+        assert_eq!(unread_tool(&["env", "A=b", "/usr/bin/helm", "diff", "upgrade"]), Some("helm"));
+        assert_eq!(unread_tool(&["terraform", "plan"]), None);
+        assert_eq!(unread_tool(&["sh", "-c", "helm diff"]), None);
     }
 
     #[test]

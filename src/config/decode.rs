@@ -340,7 +340,7 @@ impl Decoder<'_> {
         let count_refresh = merged.get("count_refresh").and_then(|node| self.boolean(node)).unwrap_or(false);
         let exit_codes = merged.get("exit_codes").map(|node| self.exit_codes(node));
         let printed = report.as_ref().unwrap_or(&command).clone();
-        let reader = self.reader(merged.get("parser"), printed.as_deref().unwrap_or_default());
+        let reader = self.reader(merged.get("parser"), own, printed.as_deref().unwrap_or_default());
         let (name, command, reader) = (name?, command?, reader?);
         if self.problems.len() > before {
             return None;
@@ -438,10 +438,20 @@ impl Decoder<'_> {
         Some(argv)
     }
 
-    fn reader(&mut self, node: Option<&Node>, printed: &[String]) -> Option<ReaderChoice> {
-        let Some(node) = node else { return Some(ReaderChoice::auto(printed)) };
-        match self.text(node)?.as_str() {
-            "auto" => Some(ReaderChoice::auto(printed)),
+    fn reader(&mut self, node: Option<&Node>, own: &Node, printed: &[String]) -> Option<ReaderChoice> {
+        let name = match node {
+            Some(node) => self.text(node)?,
+            None => "auto".to_owned(),
+        };
+        let place = node.map_or(own.place, |node| node.place);
+        match name.as_str() {
+            "auto" => match driftrun_parsers::unread_tool(printed) {
+                Some(tool) => {
+                    self.problem(place, format!("`parser`: {}", check::no_parser(tool)));
+                    None
+                }
+                None => Some(ReaderChoice::auto(printed)),
+            },
             "none" => Some(ReaderChoice::ExitCode),
             name => {
                 if let Some(parser) = driftrun_parsers::by_name(name) {
@@ -451,10 +461,7 @@ impl Decoder<'_> {
                 known.extend(["auto", "none"]);
                 let hint =
                     nearest(name, &known).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
-                self.problem(
-                    node.place,
-                    format!("unknown parser {name:?}; {hint}known: {}", known.join(", ")),
-                );
+                self.problem(place, format!("unknown parser {name:?}; {hint}known: {}", known.join(", ")));
                 None
             }
         }
