@@ -129,7 +129,7 @@ fn a_child_that_holds_the_pipe_does_not_hold_the_run() {
 fn a_daemon_in_its_own_session_is_found_and_ended() {
     let (scrape, took) = run(
         &["--timeout=1h"],
-        "setsid sh -c 'setsid sleep 7004 & exec setsid sleep 7004' & sleep 0.3; exit 0",
+        "setsid sh -c 'setsid sleep 7004 & : > $TMPDIR/up; exec setsid sleep 7004' & until test -e $TMPDIR/up; do :; done",
     );
     assert_eq!(scrape.verdict("t").as_deref(), Some("clean"));
     assert_eq!(
@@ -142,7 +142,10 @@ fn a_daemon_in_its_own_session_is_found_and_ended() {
 
 #[test]
 fn an_escaped_process_that_dropped_its_cookie_costs_the_drain_time_and_no_more() {
-    let (scrape, took) = run(&["--timeout=1h"], "setsid env -i sleep 7005 & sleep 0.3; exit 0");
+    let (scrape, took) = run(
+        &["--timeout=1h"],
+        "setsid sh -c ': > $TMPDIR/up; exec env -i sleep 7005' & until test -e $TMPDIR/up; do :; done",
+    );
     assert_eq!(scrape.verdict("t").as_deref(), Some("clean"));
     assert!(took < Duration::from_secs(20), "it took {took:?}");
     // It belongs to no run; it is ended when driftrun stops, as no run is active then.
