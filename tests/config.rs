@@ -114,10 +114,10 @@ fn layers_merge_and_variables_are_filled_in_where_they_may() {
 fn the_command_line_names_the_reader_and_the_report_s_does_where_there_is_one() {
     let (_folder, config) = team();
     let reader = |name: &str| get(&config, name).reader.clone();
-    let named = |name: &str| ReaderChoice::Parser(driftrun_parsers::by_name(name).unwrap());
-    assert_eq!(reader("terradiff-dev"), named("terraform-show"));
-    assert_eq!(reader("kubediff-dev-db"), named("kubectl"));
-    assert_eq!(reader("script"), named("kubectl"));
+    let by_name = |name: &str| ReaderChoice::Parser(driftrun_parsers::by_name(name).unwrap());
+    assert_eq!(reader("terradiff-dev"), by_name("terraform-show"));
+    assert_eq!(reader("kubediff-dev-db"), by_name("kubectl"));
+    assert_eq!(reader("script"), by_name("kubectl"));
     assert_eq!(reader("backup"), ReaderChoice::ExitCode);
     let ReaderChoice::OneOf(parsers) = reader("site") else { panic!("{:?}", reader("site")) };
     let names: Vec<&str> = parsers.iter().map(|parser| parser.name).collect();
