@@ -180,29 +180,19 @@ fn serve(checks: Vec<Check>, max_concurrent: usize, flags: &WebFlags, at_once: b
         // The server outlives the runs: a last scrape can still see how they ended.
         let server_stop = tokio_util::sync::CancellationToken::new();
         let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
-        let permits = Arc::new(Semaphore::new(max_concurrent));
-        let mut lives = JoinSet::new();
-        for (position, check) in board.checks().into_iter().enumerate() {
+        let lives = each_check(&board, max_concurrent, |check, place| {
             let schedule = if at_once {
                 Schedule::at_once(now, check.interval)
             } else {
                 Schedule::splayed(now, check.interval, &check.name)
             };
-            let place = Place {
-                board: Arc::clone(&board),
-                position,
-                permits: Arc::clone(&permits),
-                clock: Clock::SYSTEM,
-            };
             let (runner, stop) = (Arc::clone(&runner), stop.clone());
-            lives.spawn(async move {
-                let run = |check: Arc<Check>, stop: Stop| {
-                    let runner = Arc::clone(&runner);
-                    async move { runner.run(&check, &stop).await }
-                };
-                supervise(check, schedule, place, stop, run).await;
-            });
-        }
+            let run = move |check: Arc<Check>, stop: Stop| {
+                let runner = Arc::clone(&runner);
+                async move { runner.run(&check, &stop).await }
+            };
+            supervise(check, schedule, place, stop, run)
+        });
         let strays = tokio::spawn(end_strays(Arc::clone(&runner)));
         stop.soft.cancelled().await;
         tracing::info!("stopping");
@@ -214,6 +204,24 @@ fn serve(checks: Vec<Check>, max_concurrent: usize, flags: &WebFlags, at_once: b
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// One task for every check of the board, as many runs at once as `max_concurrent`.
+fn each_check<L>(
+    board: &Arc<Board>,
+    max_concurrent: usize,
+    life: impl Fn(Arc<Check>, Place) -> L,
+) -> JoinSet<()>
+where
+    L: Future<Output = ()> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(max_concurrent));
+    let mut lives = JoinSet::new();
+    for (position, check) in board.checks().into_iter().enumerate() {
+        let (board, permits) = (Arc::clone(board), Arc::clone(&permits));
+        lives.spawn(life(check, Place { board, position, permits, clock: Clock::SYSTEM }));
+    }
+    lives
 }
 
 async fn end_strays(runner: Arc<Runner>) {
@@ -263,17 +271,9 @@ fn once(arguments: &Once) -> Result<ExitCode> {
         let stop = stop_on_signals()?;
         let runner = Arc::new(Runner::start()?);
         let board = Arc::new(Board::new(checks, Clock::SYSTEM.now()));
-        let permits = Arc::new(Semaphore::new(max_concurrent));
-        let mut lives = JoinSet::new();
-        for (position, check) in board.checks().into_iter().enumerate() {
-            let place = Place {
-                board: Arc::clone(&board),
-                position,
-                permits: Arc::clone(&permits),
-                clock: Clock::SYSTEM,
-            };
+        let lives = each_check(&board, max_concurrent, |check, place| {
             let (runner, stop) = (Arc::clone(&runner), stop.clone());
-            lives.spawn(async move {
+            async move {
                 let Ok(_permit) = place.permits.acquire().await else { return };
                 if stop.soft.is_cancelled() {
                     return;
@@ -282,8 +282,8 @@ fn once(arguments: &Once) -> Result<ExitCode> {
                 if outcome.end != crate::outcome::End::Cancelled {
                     record(check, &place, outcome).await;
                 }
-            });
-        }
+            }
+        });
         lives.join_all().await;
         runner.end_strays().await;
         let snapshot = board.snapshot();
