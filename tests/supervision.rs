@@ -129,7 +129,7 @@ fn a_child_that_holds_the_pipe_does_not_hold_the_run() {
 fn a_daemon_in_its_own_session_is_found_and_ended() {
     let (scrape, took) = run(
         &["--timeout=1h"],
-        "setsid sh -c 'setsid sleep 7004 & : > $TMPDIR/up; exec setsid sleep 7004' & until test -e $TMPDIR/up; do :; done",
+        "(setsid sh -c ': > $TMPDIR/a; exec sleep 7004' &); (setsid sh -c ': > $TMPDIR/b; exec sleep 7004' &); until test -e $TMPDIR/a && test -e $TMPDIR/b; do :; done",
     );
     assert_eq!(scrape.verdict("t").as_deref(), Some("clean"));
     assert_eq!(
