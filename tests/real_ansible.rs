@@ -15,8 +15,16 @@ const PLAYBOOK: &str = r#"
   tasks:
     - name: Motd
       ansible.builtin.template: { src: motd.j2, dest: "{{ folder }}/motd" }
+- name: Databases
+  hosts: db*
+  gather_facts: false
+  tasks:
     - name: Settings
       ansible.builtin.copy: { content: "a = 1\n", dest: "{{ folder }}/settings" }
+- name: Webservers
+  hosts: web*
+  gather_facts: false
+  tasks:
     - name: Logging is "on"
       ansible.builtin.lineinfile: { path: "{{ folder }}/logging", line: log=on, create: true, mode: "0644" }
 "#;
