@@ -106,7 +106,7 @@ fn walk(tool: &str, cases: fn(&Path) -> Vec<Case>) {
     }
     for (parser, [exact, refused, wrong]) in &table {
         println!(
-            "corpus: {parser}: {} outputs: {exact} exact, {refused} refused, {wrong} wrong",
+            "corpus: {tool}: {parser}: {} outputs: {exact} exact, {refused} refused, {wrong} wrong",
             exact + refused + wrong
         );
     }
