@@ -1,7 +1,8 @@
 //! What a run leaves behind: processes that outlive their leader. driftrun is their reaper (`PR_SET_CHILD_SUBREAPER`), so every orphan becomes
 //! its child; an orphan that no run waits for belongs to the run of its process group, else to the run whose cookie is in its environment.
 //!
-//! Found through `/proc/PID/stat`; works the same as PID 1 and everywhere else. Never `waitpid(-1)`: that would steal the status of a leader.
+//! Found in `/proc/self/task/TID/children`, and where the kernel has no such file, and for strays, through every `/proc/PID/stat`; works the same
+//! as PID 1 and everywhere else. Never `waitpid(-1)`: that would steal the status of a leader.
 
 use super::COOKIE;
 use super::spawn::Leaders;
@@ -11,6 +12,13 @@ use std::time::{Duration, Instant};
 
 const ROUNDS: u32 = 64;
 const TIME: Duration = Duration::from_secs(2);
+
+/// Whether there is nothing to look at, as almost always: a look that costs microseconds. `false` when somebody holds the table just now.
+pub(super) fn surely_none(leaders: &Leaders) -> bool {
+    leaders
+        .try_with(|table| leaders.orphans(table).is_some_and(|orphans| orphans.is_empty()))
+        .unwrap_or(false)
+}
 
 /// Ends and reaps everything that the run of `leader` left behind. Call it between the leader's exit and its reaping. Blocks for at most two
 /// seconds; returns how many living processes were ended.
@@ -29,35 +37,42 @@ pub(super) fn end_all(leader: Pid, cookie: &str, leaders: &Leaders) -> u32 {
             // Also those whose parent still lives and who are therefore not ours yet.
             let _ = kill_process_group(leader, Signal::KILL);
         }
-        ended += end(&orphans);
+        ended += end(&orphans, leaders);
     }
     ended
 }
 
 /// Ends and reaps every orphan that belongs to no run. Only when no run is active: a run's escaped process may still be on its way to us.
+/// Trusts no list of children but looks at every process.
 pub(super) fn end_strays(leaders: &Leaders) -> u32 {
     let mut ended = 0;
     for _ in 0..ROUNDS {
-        let orphans = orphans(leaders, None);
+        let orphans = scan(leaders, None);
         if orphans.is_empty() {
             break;
         }
-        ended += end(&orphans);
+        ended += end(&orphans, leaders);
     }
     ended
 }
 
-fn end(orphans: &[Orphan]) -> u32 {
+fn end(orphans: &[Orphan], leaders: &Leaders) -> u32 {
+    let has_ended =
+        |pid, options| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | options);
     let mut ended = 0;
-    for orphan in orphans {
-        if !orphan.zombie && kill_process(orphan.pid, Signal::KILL).is_ok() {
-            ended += 1;
-        }
+    for orphan in orphans.iter().filter(|orphan| !orphan.zombie) {
+        // Another run's sweep may have reaped it; while we hold the table nobody does, and its number can't change hands.
+        leaders.with(|_| {
+            if let Ok(None) = has_ended(orphan.pid, WaitIdOptions::NOWAIT)
+                && kill_process(orphan.pid, Signal::KILL).is_ok()
+            {
+                ended += 1;
+            }
+        });
     }
     let patience = Instant::now() + Duration::from_millis(200);
     for orphan in orphans {
-        // Ours and not a leader: nobody else reaps it, so its number can't have changed hands.
-        while let Ok(None) = waitid(WaitId::Pid(orphan.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        while let Ok(None) = leaders.with(|_| has_ended(orphan.pid, WaitIdOptions::empty())) {
             if Instant::now() > patience {
                 break;
             }
@@ -75,6 +90,14 @@ struct Orphan {
 }
 
 impl Orphan {
+    /// The process of that number, if it is a child of ours.
+    fn of(pid: i32) -> Option<Self> {
+        let own = rustix::process::getpid().as_raw_pid();
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let (state, parent, group) = parse_stat(&stat)?;
+        (parent == own).then_some(Self { pid: Pid::from_raw(pid)?, group, zombie: state == b'Z' })
+    }
+
     /// Whether the cookie stands in its environment. A zombie has none left; it belongs to everybody, as it only wants reaping.
     fn carries(&self, cookie: &str) -> bool {
         if self.zombie {
@@ -86,10 +109,17 @@ impl Orphan {
     }
 }
 
-/// Our children that no run waits for. With `after`, only those started after it: the rest can't be its run's (unless the numbers have wrapped round,
-/// which `/proc/loadavg` tells).
+/// Our children that no run waits for.
 fn orphans(leaders: &Leaders, after: Option<Pid>) -> Vec<Orphan> {
-    let own = rustix::process::getpid().as_raw_pid();
+    match leaders.with(|table| leaders.orphans(table)) {
+        Some(pids) => pids.into_iter().filter_map(Orphan::of).collect(),
+        None => scan(leaders, after),
+    }
+}
+
+/// Our children that no run waits for, among all processes. With `after`, only those started after it: the rest can't be its run's (unless the
+/// numbers have wrapped round, which `/proc/loadavg` tells).
+fn scan(leaders: &Leaders, after: Option<Pid>) -> Vec<Orphan> {
     let floor =
         after.map(Pid::as_raw_pid).filter(|pid| last_pid().is_some_and(|last| last >= *pid)).unwrap_or(0);
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -97,13 +127,7 @@ fn orphans(leaders: &Leaders, after: Option<Pid>) -> Vec<Orphan> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| *pid > floor);
-    let ours: Vec<Orphan> = pids
-        .filter_map(|pid| {
-            let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-            let (state, parent, group) = parse_stat(&stat)?;
-            (parent == own).then_some(Orphan { pid: Pid::from_raw(pid)?, group, zombie: state == b'Z' })
-        })
-        .collect();
+    let ours: Vec<Orphan> = pids.filter_map(Orphan::of).collect();
     if ours.is_empty() {
         return ours;
     }

@@ -15,10 +15,8 @@ use crate::config::TMP;
 use crate::outcome::{Captured, End, Finished, Killed, Outcome, Stage, Usage};
 use jiff::Timestamp;
 use process::{Limits, execute};
-use spawn::Spawner;
-use std::fs::DirBuilder;
+use spawn::{Refused, Spawned, Spawner};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -81,23 +79,16 @@ impl Runner {
             stop,
             cookie: &cookie,
             deadline: clock + check.timeout,
-            tmp: PathBuf::new(),
+            tmp: Folder::new(
+                &check.tmp_base,
+                self.instance.wrapping_add(u32::try_from(number).unwrap_or_default()),
+            ),
             sums: Sums::default(),
         };
-        let outcome = match private_folder(
-            &check.tmp_base,
-            self.instance.wrapping_add(u32::try_from(number).unwrap_or_default()),
-        )
-        .await
-        {
-            Ok(tmp) => {
-                run.tmp = tmp;
-                let outcome = run.commands(started).await;
-                remove(std::mem::take(&mut run.tmp)).await;
-                outcome
-            }
-            Err(why) => run.outcome(started, Stage::Command, Finished::not_started(why), None),
-        };
+        let outcome = run.commands(started).await;
+        if run.tmp.made {
+            remove(run.tmp.path).await;
+        }
         Outcome { duration: clock.elapsed(), ..outcome }
     }
 
@@ -140,8 +131,27 @@ struct Run<'r> {
     stop: &'r Stop,
     cookie: &'r str,
     deadline: Instant,
-    tmp: PathBuf,
+    tmp: Folder,
     sums: Sums,
+}
+
+/// The private folder, `BASE/8 hex digits`: made on the way to the run's first process, removed after its last.
+struct Folder {
+    path: PathBuf,
+    number: u32,
+    made: bool,
+}
+
+impl Folder {
+    fn new(base: &Path, number: u32) -> Self {
+        Self { path: base.join(format!("{number:08x}")), number, made: false }
+    }
+
+    /// Another name: this one is taken, perhaps by what a crashed run left.
+    fn rename(&mut self) {
+        self.number = self.number.wrapping_mul(0x9e37_79b1).wrapping_add(1);
+        self.path.set_file_name(format!("{:08x}", self.number));
+    }
 }
 
 impl Run<'_> {
@@ -176,16 +186,37 @@ impl Run<'_> {
             max_output: self.check.max_output,
             cookie: self.cookie,
         };
-        let finished = execute(&self.runner.spawner, self.command(argv), limits, self.stop).await;
+        if self.stop.soft.is_cancelled() || self.stop.hard.is_cancelled() {
+            return Finished { end: End::Cancelled, ..Finished::not_started(String::new()) };
+        }
+        let finished = match self.spawn(argv).await {
+            Ok(spawned) => execute(spawned, self.runner.spawner.leaders(), limits, self.stop).await,
+            Err(why) => Finished::not_started(why),
+        };
         self.sums.usage = self.sums.usage.plus(finished.usage);
         self.sums.killed = self.sums.killed.plus(finished.killed);
         self.sums.leaked |= finished.leaked;
         finished
     }
 
+    async fn spawn(&mut self, argv: &[String]) -> Result<Spawned, String> {
+        for _ in 0..100 {
+            let folder = (!self.tmp.made).then(|| self.tmp.path.clone());
+            match self.runner.spawner.spawn(folder, self.command(argv)).await {
+                Ok(spawned) => {
+                    self.tmp.made = true;
+                    return Ok(spawned);
+                }
+                Err(Refused::FolderTaken) => self.tmp.rename(),
+                Err(Refused::NotStarted(why)) => return Err(why),
+            }
+        }
+        Err(format!("temporary folder in {}: every name is taken", self.check.tmp_base.display()))
+    }
+
     fn command(&self, argv: &[String]) -> Command {
         let hole = format!("{{{TMP}}}");
-        let tmp = self.tmp.to_string_lossy();
+        let tmp = self.tmp.path.to_string_lossy();
         let fill = |text: &String| text.replace(&hole, &tmp);
         let mut words = argv.iter().map(fill);
         let mut command = Command::new(words.next().unwrap_or_default());
@@ -201,7 +232,7 @@ impl Run<'_> {
                 command.env(name, value);
             }
         }
-        command.env("TMPDIR", &self.tmp);
+        command.env("TMPDIR", &self.tmp.path);
         command.envs(self.check.env.iter().map(|(name, value)| (name, fill(value))));
         command.env(COOKIE, self.cookie);
         command
@@ -230,31 +261,11 @@ impl Run<'_> {
     }
 }
 
-/// `BASE/8 hex digits`, for this user only. A taken name is passed over: it may hold what a crashed run left.
-async fn private_folder(base: &Path, seed: u32) -> Result<PathBuf, String> {
-    let base = base.to_owned();
-    let make = move || {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700);
-        let mut number = seed;
-        for _ in 0..100 {
-            let path = base.join(format!("{number:08x}"));
-            match builder.create(&path) {
-                Ok(()) => return Ok(path),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    number = number.wrapping_mul(0x9e37_79b1).wrapping_add(1);
-                }
-                Err(error) => return Err(format!("temporary folder {}: {error}", path.display())),
-            }
-        }
-        Err(format!("temporary folder in {}: every name is taken", base.display()))
-    };
-    tokio::task::spawn_blocking(make).await.unwrap_or_else(|error| Err(error.to_string()))
-}
-
 async fn remove(tmp: PathBuf) {
     let remove = move || {
-        if let Err(error) = std::fs::remove_dir_all(&tmp)
+        // Almost always empty; who isn't is looked through.
+        let removed = std::fs::remove_dir(&tmp).or_else(|_| std::fs::remove_dir_all(&tmp));
+        if let Err(error) = removed
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %tmp.display(), %error, "temporary folder not removed");

@@ -5,13 +5,15 @@
 
 use super::capture::Capture;
 use super::leftovers;
-use super::spawn::{Leaders, Spawned, Spawner};
+use super::spawn::{self, Leaders, Spawned};
 use crate::outcome::{End, Finished, Killed, Usage};
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
+use std::pin::pin;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -45,23 +47,15 @@ pub(super) struct Limits<'a> {
     pub(super) cookie: &'a str,
 }
 
-/// Runs `command` to its end, whatever that is.
+/// Follows a process to its end, whatever that is.
 pub(super) async fn execute(
-    spawner: &Spawner,
-    command: Command,
+    started: Spawned,
+    leaders: &Leaders,
     limits: Limits<'_>,
     stop: &Stop,
 ) -> Finished {
     let mut out = Capture::new(limits.max_output);
     let mut err = Capture::new(limits.max_output);
-    if stop.soft.is_cancelled() || stop.hard.is_cancelled() {
-        return Finished { end: End::Cancelled, ..Finished::not_started(String::new()) };
-    }
-    let started = match spawner.spawn(command).await {
-        Ok(started) => started,
-        Err(why) => return Finished::not_started(why),
-    };
-    let leaders = spawner.leaders();
     let ended = supervise(started, leaders, limits, stop, [&mut out, &mut err]).await;
     let ended = ended.unwrap_or_else(|error| Ended {
         end: End::NotStarted(format!("can't supervise it: {error}")),
@@ -104,21 +98,22 @@ async fn supervise(
     stop: &Stop,
     captures: [&mut Capture; 2],
 ) -> io::Result<Ended> {
-    let Spawned { mut child, pid, pidfd, stdout, stderr } = spawned;
+    let Spawned { child, pid, pidfd, stdout, stderr } = spawned;
     // From here on the child must be ended and reaped on every path: what can fail comes first, and falls back to a kill.
     let prepared = prepare(pidfd, stdout, stderr);
     let (exit, stdout, stderr) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            let _ = kill_process_group(pid, Signal::KILL);
-            let _ = child.wait();
-            leaders.remove(pid);
+            let leaders = leaders.clone();
+            let _ = tokio::task::spawn_blocking(move || spawn::kill(child, pid, &leaders)).await;
             return Err(error);
         }
     };
     let [out, err] = captures;
     let mut streams = [Source::new(stdout), Source::new(stderr)];
-    let (mut phase, mut until) = (Phase::Running, limits.deadline);
+    let mut phase = Phase::Running;
+    // One timer, moved when the phase changes: to register one anew at every turn wakes the thread that waits for events.
+    let mut until = pin!(sleep_until(limits.deadline));
     let mut ended_by = None;
     let mut killed = Killed::default();
     loop {
@@ -128,32 +123,43 @@ async fn supervise(
             () = stop.hard.cancelled(), if matches!(phase, Phase::Running | Phase::Ending) => {
                 ended_by.get_or_insert(End::Cancelled);
                 signal(pid, Signal::KILL);
-                (phase, until) = (Phase::Killed, Instant::now() + DEATH);
+                phase = Phase::Killed;
+                until.as_mut().reset(Instant::now() + DEATH);
             }
             () = stop.soft.cancelled(), if matches!(phase, Phase::Running) => {
                 ended_by = Some(End::Cancelled);
                 terminate(pid);
-                (phase, until) = (Phase::Ending, Instant::now() + limits.grace);
+                phase = Phase::Ending;
+                until.as_mut().reset(Instant::now() + limits.grace);
             }
             ready = exit.readable(), if !matches!(phase, Phase::Draining) => {
                 ready?.retain_ready();
                 killed.leftover += sweep(pid, limits.cookie, leaders).await;
-                (phase, until) = (Phase::Draining, Instant::now() + DRAIN);
+                phase = Phase::Draining;
+                // Almost always the pipes have ended by now, and there is nothing to wait for.
+                first.read_now(out);
+                second.read_now(err);
+                if first.open || second.open {
+                    until.as_mut().reset(Instant::now() + DRAIN);
+                }
             }
-            () = sleep_until(until) => match phase {
+            () = &mut until => match phase {
                 Phase::Running => {
                     ended_by = Some(End::TimedOut);
                     killed.deadline += 1;
                     terminate(pid);
-                    (phase, until) = (Phase::Ending, Instant::now() + limits.grace);
+                    phase = Phase::Ending;
+                    until.as_mut().reset(Instant::now() + limits.grace);
                 }
                 Phase::Ending => {
                     signal(pid, Signal::KILL);
-                    (phase, until) = (Phase::Killed, Instant::now() + DEATH);
+                    phase = Phase::Killed;
+                    until.as_mut().reset(Instant::now() + DEATH);
                 }
                 Phase::Killed => {
                     tokio::spawn(reap_late(exit, child, pid, leaders.clone()));
-                    return Ok(Ended { end: ended_by.unwrap_or(End::TimedOut), usage: Usage::default(), killed, leaked: true });
+                    let end = ended_by.unwrap_or(End::TimedOut);
+                    return Ok(Ended { end, usage: Usage::default(), killed, leaked: true });
                 }
                 Phase::Draining => break,
             },
@@ -166,7 +172,7 @@ async fn supervise(
     }
     let leaked = streams.iter().any(|stream| stream.open);
     drop(streams);
-    let (status, usage) = reap(&mut child, pid, leaders)?;
+    let (status, usage) = reap(child, pid, leaders).await?;
     let end = ended_by.unwrap_or_else(|| match (status.code(), status.signal()) {
         (Some(code), _) => End::Exited(code),
         (None, signal) => End::Signalled(signal.unwrap_or_default()),
@@ -185,10 +191,13 @@ fn prepare(
 ) -> io::Result<(AsyncFd<OwnedFd>, Receiver, Receiver)> {
     Ok((
         AsyncFd::with_interest(pidfd, Interest::READABLE)?,
-        Receiver::from_owned_fd(stdout)?,
-        Receiver::from_owned_fd(stderr)?,
+        Receiver::from_owned_fd_unchecked(stdout)?,
+        Receiver::from_owned_fd_unchecked(stderr)?,
     ))
 }
+
+/// What a pipe holds unless somebody made it larger.
+const PIPE: usize = 64 << 10;
 
 /// One end of a pipe that is read for as long as anybody writes.
 struct Source {
@@ -208,14 +217,45 @@ impl Source {
             self.open = false;
             return;
         }
-        // A quiet stream costs no buffer.
-        self.chunk.resize(64 << 10, 0);
-        match self.pipe.try_read(&mut self.chunk) {
+        self.room();
+        let read = self.pipe.try_read(&mut self.chunk);
+        self.took(read, into);
+    }
+
+    /// Takes what is there without waiting for the runtime to hear of it, a little more than a pipe's worth at most: somebody may still write.
+    fn read_now(&mut self, into: &mut Capture) {
+        let mut taken = 0;
+        while self.open && taken <= PIPE {
+            self.room();
+            let read = rustix::io::read(&self.pipe, &mut self.chunk).map_err(io::Error::from);
+            match self.took(read, into) {
+                0 => break,
+                n => taken += n,
+            }
+        }
+    }
+
+    /// A quiet stream costs little: the first buffer is small.
+    fn room(&mut self) {
+        if self.chunk.is_empty() {
+            self.chunk.resize(4 << 10, 0);
+        }
+    }
+
+    fn took(&mut self, read: io::Result<usize>, into: &mut Capture) -> usize {
+        match read {
             Ok(0) => self.open = false,
-            Ok(n) => into.take(&self.chunk[..n]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(n) => {
+                into.take(&self.chunk[..n]);
+                if n == self.chunk.len() && n < PIPE {
+                    self.chunk.resize(PIPE, 0);
+                }
+                return n;
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => self.open = false,
         }
+        0
     }
 }
 
@@ -234,17 +274,27 @@ fn signal(pid: Pid, signal: Signal) {
 
 /// Ends what the run left behind; how many that were.
 async fn sweep(pid: Pid, cookie: &str, leaders: &Leaders) -> u32 {
+    if leftovers::surely_none(leaders) {
+        return 0;
+    }
     let (cookie, leaders) = (cookie.to_owned(), leaders.clone());
     tokio::task::spawn_blocking(move || leftovers::end_all(pid, &cookie, &leaders)).await.unwrap_or(0)
 }
 
-fn reap(
-    child: &mut std::process::Child,
-    pid: Pid,
-    leaders: &Leaders,
-) -> io::Result<(std::process::ExitStatus, Usage)> {
-    let reaped = child.try_wait4();
-    leaders.remove(pid);
+/// Reaps a leader that has exited.
+async fn reap(mut child: Child, pid: Pid, leaders: &Leaders) -> io::Result<(ExitStatus, Usage)> {
+    let mut reap = move |pids: &mut BTreeSet<i32>| {
+        let reaped = child.try_wait4();
+        pids.remove(&pid.as_raw_pid());
+        reaped
+    };
+    let reaped = if let Some(reaped) = leaders.try_with(&mut reap) {
+        reaped
+    } else {
+        // A process is being started: not for a runtime worker to wait for.
+        let leaders = leaders.clone();
+        tokio::task::spawn_blocking(move || leaders.with(reap)).await.map_err(io::Error::other)?
+    };
     match reaped? {
         Some(used) => Ok((
             used.status,
@@ -256,9 +306,9 @@ fn reap(
 }
 
 /// For a process that outlived its KILL: it is reaped when the kernel lets it go.
-async fn reap_late(exit: AsyncFd<OwnedFd>, mut child: std::process::Child, pid: Pid, leaders: Leaders) {
+async fn reap_late(exit: AsyncFd<OwnedFd>, child: Child, pid: Pid, leaders: Leaders) {
     tracing::error!(pid = pid.as_raw_pid(), "process survives KILL; it is reaped when the kernel lets it go");
     if exit.readable().await.is_ok() {
-        let _ = reap(&mut child, pid, &leaders);
+        let _ = reap(child, pid, &leaders).await;
     }
 }

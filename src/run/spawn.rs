@@ -1,13 +1,15 @@
 //! The one thread that starts processes, and the table of those it started.
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::collections::BTreeSet;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, mpsc};
 use tokio::sync::oneshot;
 
 /// A process that was just started.
@@ -19,24 +21,79 @@ pub(super) struct Spawned {
     pub(super) stderr: OwnedFd,
 }
 
-/// Processes that some run waits for: the sweep never touches them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Leaders(Arc<Mutex<BTreeSet<i32>>>);
+/// Processes that some run waits for: the sweep never touches them. Every child is made and reaped under its lock, so that whoever holds it
+/// sees children that stay children, each of them in the table or an orphan.
+#[derive(Clone, Debug)]
+pub(super) struct Leaders(Arc<Table>);
+
+#[derive(Debug)]
+struct Table {
+    pids: Mutex<BTreeSet<i32>>,
+    /// The children of the main thread, to which orphans come, and of the spawning thread, where leaders are. `None` where the kernel has
+    /// no such files (`CONFIG_PROC_CHILDREN`).
+    children: Option<[File; 2]>,
+}
 
 impl Leaders {
-    pub(super) fn remove(&self, pid: Pid) {
-        self.with(|pids| pids.remove(&pid.as_raw_pid()));
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<i32>) -> T) -> T {
+        act(&mut self.0.pids.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The lock is held across `spawn` too, so that nobody sees a child that is not in the table yet.
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<i32>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// As [`Self::with`], unless somebody holds the lock: starting a large program can take milliseconds.
+    pub(super) fn try_with<T>(&self, act: impl FnOnce(&mut BTreeSet<i32>) -> T) -> Option<T> {
+        match self.0.pids.try_lock() {
+            Ok(mut pids) => Some(act(&mut pids)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(act(&mut poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Our children that are no leaders. `None` where the kernel doesn't list them. Call it with the table of [`Self::with`]: the kernel
+    /// promises a whole list only as long as nobody is reaped.
+    pub(super) fn orphans(&self, table: &BTreeSet<i32>) -> Option<Vec<i32>> {
+        let mut orphans = Vec::new();
+        for list in self.0.children.as_ref()? {
+            let mut text = Vec::new();
+            let mut chunk = [0; 1024];
+            loop {
+                match list.read_at(&mut chunk, text.len() as u64).ok()? {
+                    0 => break,
+                    n => text.extend_from_slice(chunk.get(..n)?),
+                }
+            }
+            for word in text.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
+                let pid = std::str::from_utf8(word).ok()?.parse().ok()?;
+                if !table.contains(&pid) {
+                    orphans.push(pid);
+                }
+            }
+        }
+        Some(orphans)
+    }
+
+    /// Waits until `child` has ended, however long that takes, and reaps it.
+    fn reap(&self, mut child: Child, pid: Pid) {
+        let end = || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let _ = rustix::io::retry_on_intr(end);
+        self.with(|pids| {
+            let _ = child.wait();
+            pids.remove(&pid.as_raw_pid());
+        });
     }
 }
 
+/// Why a process was not started.
+pub(super) enum Refused {
+    /// The folder that was to be made for it is there already.
+    FolderTaken,
+    /// For people.
+    NotStarted(String),
+}
+
 struct Order {
+    folder: Option<PathBuf>,
     command: Command,
-    reply: oneshot::Sender<Result<Spawned, String>>,
+    reply: oneshot::Sender<Result<Spawned, Refused>>,
 }
 
 /// Starts processes on a thread of its own: `fork` and `exec` of a large program can take milliseconds, and a runtime worker serves scrapes.
@@ -49,16 +106,22 @@ pub(super) struct Spawner {
 impl Spawner {
     pub(super) fn start() -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel::<Order>();
-        let leaders = Leaders::default();
-        let table = leaders.clone();
+        let (tell, told) = mpsc::sync_channel(1);
         std::thread::Builder::new().name("spawn".to_owned()).stack_size(256 << 10).spawn(move || {
-            for Order { command, reply } in inbox {
-                if let Err(Ok(orphan)) = reply.send(spawn(command, &table)) {
+            let leaders =
+                Leaders(Arc::new(Table { pids: Mutex::default(), children: children_files().ok() }));
+            let _ = tell.send(leaders.clone());
+            for Order { folder, command, reply } in inbox {
+                if let Err(Ok(orphan)) = reply.send(make_and_spawn(folder.as_deref(), command, &leaders)) {
                     // Nobody waits for it any more.
-                    abandon(orphan, &table);
+                    kill(orphan.child, orphan.pid, &leaders);
+                    if let Some(folder) = folder {
+                        let _ = std::fs::remove_dir_all(folder);
+                    }
                 }
             }
         })?;
+        let leaders = told.recv().map_err(io::Error::other)?;
         Ok(Self { orders, leaders })
     }
 
@@ -66,18 +129,45 @@ impl Spawner {
         &self.leaders
     }
 
-    /// # Errors
-    /// Why it could not be started, for people.
-    pub(super) async fn spawn(&self, command: Command) -> Result<Spawned, String> {
+    /// Makes `folder`, if one is given, for this user only, and starts `command`. No folder is left where that fails.
+    pub(super) async fn spawn(&self, folder: Option<PathBuf>, command: Command) -> Result<Spawned, Refused> {
         let (reply, answer) = oneshot::channel();
-        let gone = || "the spawning thread is gone".to_owned();
-        self.orders.send(Order { command, reply }).map_err(|_| gone())?;
+        let gone = || Refused::NotStarted("the spawning thread is gone".to_owned());
+        self.orders.send(Order { folder, command, reply }).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 
+/// Called on the thread that starts processes: its own children are the second list.
+fn children_files() -> io::Result<[File; 2]> {
+    let main = rustix::process::getpid().as_raw_pid();
+    Ok([File::open(format!("/proc/self/task/{main}/children"))?, File::open("/proc/thread-self/children")?])
+}
+
+fn make_and_spawn(folder: Option<&Path>, command: Command, leaders: &Leaders) -> Result<Spawned, Refused> {
+    if let Some(folder) = folder {
+        DirBuilder::new().mode(0o700).create(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Refused::FolderTaken,
+            _ => Refused::NotStarted(format!("temporary folder {}: {error}", folder.display())),
+        })?;
+    }
+    spawn(command, leaders).map_err(|why| {
+        // It may hold something already only if the command was started, and then was ended at once.
+        if let Some(folder) = folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        Refused::NotStarted(why)
+    })
+}
+
 fn spawn(mut command: Command, leaders: &Leaders) -> Result<Spawned, String> {
-    let pipes = || -> io::Result<_> { Ok((io::pipe()?, io::pipe()?)) };
+    let pipes = || -> io::Result<_> {
+        let (stdout, stderr) = (io::pipe()?, io::pipe()?);
+        // Ours only: the child's ends block, as programs expect.
+        rustix::io::ioctl_fionbio(&stdout.0, true)?;
+        rustix::io::ioctl_fionbio(&stderr.0, true)?;
+        Ok((stdout, stderr))
+    };
     let ((stdout, out), (stderr, err)) = pipes().map_err(|error| format!("no pipe: {error}"))?;
     command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
     let (child, pid) = leaders.with(|pids| {
@@ -97,14 +187,10 @@ fn spawn(mut command: Command, leaders: &Leaders) -> Result<Spawned, String> {
     }
 }
 
-fn abandon(orphan: Spawned, leaders: &Leaders) {
-    kill(orphan.child, orphan.pid, leaders);
-}
-
-fn kill(mut child: Child, pid: Pid, leaders: &Leaders) {
+/// Ends and reaps a leader that can't be supervised. Blocks until it is dead.
+pub(super) fn kill(child: Child, pid: Pid, leaders: &Leaders) {
     let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-    let _ = child.wait();
-    leaders.remove(pid);
+    leaders.reap(child, pid);
 }
 
 /// The kernel's "No such file or directory" can mean the program, its interpreter or the working directory: say which.
