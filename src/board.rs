@@ -65,6 +65,8 @@ pub struct LastRun {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
+    /// The git commit that the working folder stood at.
+    pub revision: Option<String>,
     /// How long it took, by the monotonic clock.
     pub duration: Duration,
     /// The verdict.
@@ -208,6 +210,7 @@ impl CheckState {
         self.last = Some(Arc::new(LastRun {
             started: outcome.started,
             ended,
+            revision: outcome.revision,
             duration: outcome.duration,
             verdict,
             class,

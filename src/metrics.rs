@@ -88,7 +88,7 @@ pub static LIVE: [Family; 3] = [
 ];
 
 /// Families that change with a run. Everything in them is from the last run, or from the last good report, as HELP says.
-pub static RUN: [Family; 30] = [
+pub static RUN: [Family; 31] = [
     Family {
         name: "driftrun_check_info",
         help: "A check that is configured; always 1.",
@@ -108,6 +108,17 @@ pub static RUN: [Family; 30] = [
                     &[("tool", drift.tool.name), ("tool_version", version), ("parser", drift.parser.name)],
                     1.0,
                 );
+            }
+        },
+    },
+    Family {
+        name: "driftrun_check_revision_info",
+        help: "The git commit that the working folder stood at in the last run; always 1.",
+        kind: Kind::Gauge,
+        about: About::Run,
+        samples: |_, state, out| {
+            if let Some(revision) = state.last.as_ref().and_then(|last| last.revision.as_deref()) {
+                out.add(&[("revision", revision)], 1.0);
             }
         },
     },

@@ -133,6 +133,8 @@ pub struct Outcome {
     pub report: Option<Captured>,
     /// When the run began.
     pub started: Timestamp,
+    /// The git commit that the working folder stood at.
+    pub revision: Option<String>,
     /// From its beginning until its last process was reaped, by the monotonic clock.
     pub duration: Duration,
     /// CPU and memory of all its processes.
@@ -153,6 +155,7 @@ impl Outcome {
             stderr: Captured::default(),
             report: None,
             started: now,
+            revision: None,
             duration: Duration::ZERO,
             usage: Usage::default(),
             killed: Killed::default(),

@@ -208,3 +208,28 @@ fn the_next_run_happens_whatever_the_last_one_did() {
     let skipped = server.scrape().samples("driftrun_check_skipped_runs_total", "t")["reason=\"overrun\""];
     assert!(skipped >= 5.0, "a run of a second at an interval of 100 ms skips slots, not {skipped}");
 }
+
+#[test]
+fn a_linked_folder_is_resolved_once_a_run_and_its_commit_is_told() {
+    let folder = support::Folder::new("linked");
+    let id = "0123456789abcdef0123456789abcdef01234567";
+    folder.write("a/.git/HEAD", id);
+    folder.write("a/infra/x", "");
+    let link = folder.path().join("current");
+    std::os::unix::fs::symlink(folder.path().join("a"), &link).unwrap();
+    let workdir = link.join("infra");
+    // The link is swapped while the run is under way.
+    let script = format!(
+        "ln -sfn {0}/b {0}/current && test -e x && test $(pwd -P) = {0}/a/infra",
+        folder.path().display()
+    );
+    let mut server = Server::watch(
+        &["--name=t", "--interval=1h", "--parser=none", "--workdir", workdir.to_str().unwrap()],
+        &["sh", "-c", &script],
+    );
+    server.wait_for_run("t");
+    let scrape = server.scrape();
+    assert_eq!(scrape.verdict("t").as_deref(), Some("clean"));
+    let revisions: Vec<String> = scrape.samples("driftrun_check_revision_info", "t").into_keys().collect();
+    assert_eq!(revisions, [format!("revision=\"{id}\"")]);
+}

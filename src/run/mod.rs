@@ -6,6 +6,7 @@
 mod capture;
 mod leftovers;
 mod process;
+mod revision;
 mod spawn;
 
 pub use process::Stop;
@@ -73,9 +74,11 @@ impl Runner {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let _active = Active::new(&self.active);
         let cookie = format!("{:08x}-{number:x}", self.instance);
+        let (workdir, revision) = place(check.workdir.clone()).await;
         let mut run = Run {
             runner: self,
             check,
+            workdir,
             stop,
             cookie: &cookie,
             deadline: clock + check.timeout,
@@ -89,7 +92,7 @@ impl Runner {
         if run.tmp.made {
             remove(run.tmp.path).await;
         }
-        Outcome { duration: clock.elapsed(), ..outcome }
+        Outcome { revision, duration: clock.elapsed(), ..outcome }
     }
 
     /// Ends orphans that belong to no run, when no run is active. Returns how many that were.
@@ -128,6 +131,7 @@ struct Sums {
 struct Run<'r> {
     runner: &'r Runner,
     check: &'r Check,
+    workdir: Option<PathBuf>,
     stop: &'r Stop,
     cookie: &'r str,
     deadline: Instant,
@@ -221,7 +225,7 @@ impl Run<'_> {
         let mut words = argv.iter().map(fill);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
-        if let Some(workdir) = &self.check.workdir {
+        if let Some(workdir) = &self.workdir {
             command.current_dir(workdir);
         }
         for name in NOT_INHERITED {
@@ -253,12 +257,26 @@ impl Run<'_> {
             stderr: last.stderr,
             report,
             started,
+            revision: None,
             duration: std::time::Duration::ZERO,
             usage,
             killed,
             leaked,
         }
     }
+}
+
+/// The working folder with symbolic links resolved once, so that all commands of a run see the same tree while git-sync swaps it, and the commit
+/// that it stands at. A folder that is gone stays as it is: starting the command says so.
+async fn place(workdir: Option<PathBuf>) -> (Option<PathBuf>, Option<String>) {
+    let Some(workdir) = workdir else { return (None, None) };
+    let kept = workdir.clone();
+    let look = move || {
+        let workdir = workdir.canonicalize().unwrap_or(workdir);
+        let revision = revision::of(&workdir);
+        (Some(workdir), revision)
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or((Some(kept), None))
 }
 
 async fn remove(tmp: PathBuf) {

@@ -111,6 +111,7 @@ fn facts(view: &View, now: Timestamp) -> Markup {
             div { dt { "Reader" } dd { @match state.parser { Some(parser) => code { (parser.name) }, None => "exit code" } @if let Some(drift) = &state.drift { " · " (drift.tool.name) @if let Some(version) = &drift.tool.version { " " (version) } } } }
             @if !check.labels.is_empty() { div { dt { "Labels" } dd { (labels(check)) } } }
             @if let Some(workdir) = &check.workdir { div { dt { "Folder" } dd { code { (workdir.display()) } } } }
+            @if let Some(revision) = state.last.as_ref().and_then(|last| last.revision.as_ref()) { div { dt { "Commit" } dd { code { (revision) } } } }
             @for setup in &check.setup { div { dt { "Setup" } dd { code { (line(setup)) } } } }
             div { dt { "Command" } dd { code { (line(&check.command)) } } }
             @if let Some(report) = &check.report { div { dt { "Report" } dd { code { (line(report)) } } } }
