@@ -6,12 +6,17 @@
 
 use super::COOKIE;
 use super::spawn::Leaders;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
+};
 use std::fs;
 use std::time::{Duration, Instant};
 
 const ROUNDS: u32 = 64;
 const TIME: Duration = Duration::from_secs(2);
+
+/// How long a process may show no environment: amid `exec` the old one is gone and the new one not there yet.
+const EXEC: Duration = Duration::from_millis(20);
 
 /// Whether there is nothing to look at, as almost always: a look that costs microseconds. `false` when somebody holds the table just now.
 pub(super) fn surely_none(leaders: &Leaders) -> bool {
@@ -33,11 +38,12 @@ pub(super) fn end_all(leader: Pid, cookie: &str, leaders: &Leaders) -> u32 {
         if orphans.is_empty() || began.elapsed() > TIME {
             break;
         }
+        ended += kill(&orphans, leaders);
         if round == 0 {
             // Also those whose parent still lives and who are therefore not ours yet.
             let _ = kill_process_group(leader, Signal::KILL);
         }
-        ended += end(&orphans, leaders);
+        reap(&orphans, leaders);
     }
     ended
 }
@@ -51,35 +57,42 @@ pub(super) fn end_strays(leaders: &Leaders) -> u32 {
         if orphans.is_empty() {
             break;
         }
-        ended += end(&orphans, leaders);
+        ended += kill(&orphans, leaders);
+        reap(&orphans, leaders);
     }
     ended
 }
 
-fn end(orphans: &[Orphan], leaders: &Leaders) -> u32 {
-    let has_ended =
-        |pid, options| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | options);
+/// Returns how many of them lived.
+fn kill(orphans: &[Orphan], leaders: &Leaders) -> u32 {
     let mut ended = 0;
     for orphan in orphans.iter().filter(|orphan| !orphan.zombie) {
         // Another run's sweep may have reaped it; while we hold the table nobody does, and its number can't change hands.
         leaders.with(|_| {
-            if let Ok(None) = has_ended(orphan.pid, WaitIdOptions::NOWAIT)
-                && kill_process(orphan.pid, Signal::KILL).is_ok()
+            if state(orphan, WaitIdOptions::NOWAIT).is_ok() && kill_process(orphan.pid, Signal::KILL).is_ok()
             {
                 ended += 1;
             }
         });
     }
+    ended
+}
+
+fn reap(orphans: &[Orphan], leaders: &Leaders) {
     let patience = Instant::now() + Duration::from_millis(200);
     for orphan in orphans {
-        while let Ok(None) = leaders.with(|_| has_ended(orphan.pid, WaitIdOptions::empty())) {
+        while let Ok(None) = leaders.with(|_| state(orphan, WaitIdOptions::empty())) {
             if Instant::now() > patience {
                 break;
             }
             std::thread::sleep(Duration::from_micros(200));
         }
     }
-    ended
+}
+
+/// Whether it has ended; an error if it is no child of ours any more.
+fn state(orphan: &Orphan, options: WaitIdOptions) -> rustix::io::Result<Option<WaitIdStatus>> {
+    waitid(WaitId::Pid(orphan.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | options)
 }
 
 #[derive(Debug)]
@@ -104,8 +117,16 @@ impl Orphan {
             return true;
         }
         let wanted = format!("{COOKIE}={cookie}");
-        fs::read(format!("/proc/{}/environ", self.pid.as_raw_pid()))
-            .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
+        let patience = Instant::now() + EXEC;
+        loop {
+            let Ok(environ) = fs::read(format!("/proc/{}/environ", self.pid.as_raw_pid())) else {
+                return false;
+            };
+            if !environ.is_empty() || Instant::now() > patience {
+                return environ.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
