@@ -83,9 +83,16 @@ fn evidence(raw: &[u8]) -> Option<&'static str> {
     if counts(&line).is_some() {
         return Some("a plan's counts");
     }
-    let at = memmem::find(&line, b": Refreshing state...")?;
-    let address = str::from_utf8(line.get(..at)?).ok()?;
-    leading(address).filter(|(_, rest)| rest.is_empty()).map(|_| "a resource being refreshed")
+    refreshes(&line).then_some("a resource being refreshed")
+}
+
+/// `ADDR: Refreshing state... [id=x]`
+fn refreshes(line: &[u8]) -> bool {
+    let address = memmem::find(line, b": Refreshing state...").and_then(|at| line.get(..at));
+    address
+        .and_then(|address| str::from_utf8(address).ok())
+        .and_then(leading)
+        .is_some_and(|(_, rest)| rest.is_empty())
 }
 
 /// What begins nearly every line: a value, or the details of something.
@@ -260,6 +267,11 @@ impl Reader {
         self.words(line, before, number)
     }
 
+    /// Under the details of a warning after a plan with changes.
+    fn quotes(&self) -> bool {
+        self.details && self.statement == Some(Statement::Plan)
+    }
+
     /// The output itself says that planning failed.
     fn failed(&mut self) {
         let cause = "terraform encountered an error while planning";
@@ -277,8 +289,9 @@ impl Reader {
             })
         };
         match line.first() {
-            // A second plan has more lines than these to be known by.
-            Some(b'P' | b'N') if self.details && (has("Plan: ") || has("No changes.")) => {}
+            // A warning may quote a plan: beside changes that count that is no news, beside none it can be a second plan's end.
+            Some(b'P') if self.quotes() && has("Plan: ") => {}
+            Some(b'N') if self.details && has("No changes.") => {}
             Some(b'P') if has("Plan: ") => return self.plan(line, number),
             Some(b'P') if has("Planning failed.") => self.failed(),
             Some(b'N') if has("No changes.") => {
@@ -353,6 +366,13 @@ impl Reader {
 
     /// Words at column 0 that mean nothing for the plan itself.
     fn other(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
+        // What a plan begins with: after a statement that is another's, whatever became of it.
+        if self.statement.is_some()
+            && !self.quotes()
+            && (refreshes(line) || line.starts_with(b"Acquiring state lock."))
+        {
+            return Err(second(number));
+        }
         if let Some(remark) = command::remark(&text::strip_ansi(before), line, number) {
             let diagnostic = if remark.error {
                 Diagnostic::error(remark.summary)
@@ -853,6 +873,20 @@ mod tests {
         }
         let stray = format!("{nothing}{}", block("t.n will be created", "  + "));
         assert_eq!(refused(&stray), (Class::UnreadableFormat, Some(2)));
+        // The end of a second one, as `tail` leaves it under the warning of the first.
+        let tail = "      ~ a = 1 -> 2\n    }\n\nPlan: 1 to add, 0 to change, 0 to destroy.\n";
+        let text = format!("{nothing}\nWarning: w\n\nd\n{tail}");
+        assert_eq!(refused(&text), (Class::UnreadableContradiction, Some(9)));
+        let text = format!("{outputs}\nWarning: w\n\nd\n{tail}");
+        assert_eq!(refused(&text), (Class::UnreadableContradiction, Some(12)));
+        // The beginning of one that came to no end.
+        for begun in
+            ["t.n: Refreshing state... [id=x]\n", "Acquiring state lock. This may take a few moments...\n"]
+        {
+            assert_eq!(refused(&format!("{nothing}{begun}")), (Class::UnreadableContradiction, Some(2)));
+            let text = format!("{nothing}\nWarning: w\n\n{begun}");
+            assert_eq!(refused(&text), (Class::UnreadableContradiction, Some(5)));
+        }
     }
 
     #[test]
