@@ -72,6 +72,7 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
         let here = rest.get(at..).unwrap_or_default();
         let first =
             text::count_lines(stdout.get(..stdout.len().saturating_sub(here.len())).unwrap_or_default());
+        nothing_between(rest.get(..at).unwrap_or_default(), first)?;
         let mut stream = serde_json::Deserializer::from_slice(here).into_iter::<Document<'_>>();
         match stream.next() {
             Some(Ok(document)) => documents.push(document),
@@ -80,6 +81,7 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
         }
         rest = here.get(stream.byte_offset()..).unwrap_or_default();
     }
+    nothing_between(rest, text::count_lines(stdout))?;
     let Some(mut last) = documents.pop() else {
         return Err(ParseError::format("no JSON document of ansible's json callback").hint(
             "it is printed at the end only: the run was stopped, or ANSIBLE_STDOUT_CALLBACK is another one",
@@ -105,6 +107,17 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
     }
     run.recaps = documents.into_iter().chain([last]).map(|document| recap(document.stats)).collect();
     Ok(run)
+}
+
+/// Other words stand between documents, but not a document that doesn't begin its line.
+fn nothing_between(words: &[u8], line: u32) -> Result<(), ParseError> {
+    let has = |key: &[u8]| memmem::find(words, key).is_some();
+    if has(b"\"plays\":") && has(b"\"stats\":") {
+        return Err(ParseError::format("a document that doesn't begin its line")
+            .at(line)
+            .hint("make each run of ansible-playbook a check of its own"));
+    }
+    Ok(())
 }
 
 fn broken(error: &serde_json::Error, first: u32) -> ParseError {
@@ -323,6 +336,15 @@ mod tests {
             reading(&format!("Using x\n{{junk}}\n{clean}[WARNING]: x\n{clean}")).verdict(),
             Verdict::Clean
         );
+        let drifted = document(r#"{"changed":true}"#, 1);
+        for glued in [
+            format!("run a: {drifted}{clean}"),
+            format!("{clean}run b: {drifted}"),
+            format!("{clean}\r{drifted}"),
+        ] {
+            let Reading::Unreadable(error) = reading(&glued) else { panic!("{glued}") };
+            assert_eq!(error.class, Class::UnreadableFormat);
+        }
         let other = clean.replace(r#""id":"1""#, r#""id":"2""#);
         let Reading::Unreadable(error) = reading(&(clean + &other)) else { panic!() };
         assert_eq!(error.class, Class::UnreadableContradiction);

@@ -39,13 +39,15 @@ pub(crate) static PARSER: Parser = Parser {
 /// How much of an output is searched for the first message: wrappers print a few lines before it.
 const HEAD: usize = 64 * 1024;
 
+/// What every message of the stream holds, and no log line.
+const OURS: [&[u8]; 2] = [br#""@module":"terraform.ui""#, br#""@module":"tofu.ui""#];
+
 fn recognise(input: &Input<'_>) -> Option<&'static str> {
     let bytes = input.stdout.bytes();
     let head = bytes.get(..HEAD).unwrap_or(bytes);
     let message = memmem::find(head, br#"{"@level":"#)?;
     let message = head.get(message..)?;
-    let ours = [&br#""@module":"terraform.ui""#[..], br#""@module":"tofu.ui""#];
-    ours.iter()
+    OURS.iter()
         .any(|module| memmem::find(message, module).is_some())
         .then_some("messages of terraform's JSON stream")
 }
@@ -196,6 +198,12 @@ impl Stream {
         for line in text::lines(stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout)) {
             // Wrappers, and errors before the stream starts, print other lines.
             if line.bytes.trim_ascii_start().first() != Some(&b'{') {
+                // The summary counts neither moves nor what changed outside: a message must not get lost behind other words.
+                if OURS.iter().any(|module| memmem::find(line.bytes, module).is_some()) {
+                    return Err(ParseError::format("a message that doesn't begin its line")
+                        .at(line.number)
+                        .hint("keep stdout apart from stderr"));
+                }
                 continue;
             }
             match serde_json::from_slice::<Message<'_>>(line.bytes) {
@@ -552,6 +560,12 @@ mod tests {
         assert_eq!(found(&["[command]/bin/terraform", VERSION, log, new, &a, &end, "", "done"]), rows);
         assert_eq!(
             found(&[VERSION, &planned("t.a", "renew"), &counts(0, 0, 0)]),
+            Err(Class::UnreadableFormat)
+        );
+        // A move isn't counted: behind a word of stderr it would be gone without a trace.
+        let moved = format!("\u{280b} {}", planned("t.a", "move"));
+        assert_eq!(
+            found(&[VERSION, &moved, &counts(0, 0, 0), &output("create")]),
             Err(Class::UnreadableFormat)
         );
         let drift = change("resource_drift", "t.a", "create");

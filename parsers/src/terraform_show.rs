@@ -173,9 +173,16 @@ fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
     }
     let object =
         start(stdout).ok_or_else(|| ParseError::format("no JSON object in the output").hint(hint))?;
+    // `dir a: {…}` and then another: the first doesn't begin its line, so it isn't the one that was found.
+    let before = stdout.get(..stdout.len().saturating_sub(object.len())).unwrap_or_default();
+    if let Some(at) = memmem::find(before, br#""format_version""#) {
+        let line = text::count_lines(before.get(..at).unwrap_or_default());
+        return Err(ParseError::contradiction("a plan before the plan")
+            .at(line)
+            .hint("one check reads one plan: use a check for each directory"));
+    }
     let line = |error: &serde_json::Error| {
-        let before = stdout.len().saturating_sub(object.len());
-        let before = text::count_lines(stdout.get(..before).unwrap_or_default());
+        let before = text::count_lines(before);
         u32::try_from(error.line()).unwrap_or(u32::MAX).saturating_add(before)
     };
     // serde's own words may quote a value of the plan: only their place is used.
@@ -611,6 +618,9 @@ mod tests {
             assert_eq!(class(other), Some(Class::UnreadableFormat), "{other}");
         }
         assert_eq!(class(&format!("{text}{text}")), Some(Class::UnreadableFormat));
+        let none = plan(&json!([]), &json!([]), &json!({}));
+        assert_eq!(class(&format!("dir a: {text}\n{none}\n")), Some(Class::UnreadableContradiction));
+        assert_eq!(class(&format!("dir a:\n{text}\ndir b: {none}\n")), Some(Class::UnreadableFormat));
         assert_eq!(class(&format!("[command]/bin/terraform show\n{text}\n")), None);
         assert_eq!(class(&format!("\u{feff}{text}")), None);
     }
