@@ -200,6 +200,22 @@ fn version(stdout: &[u8]) -> Option<String> {
     version.starts_with(|c: char| c.is_ascii_digit()).then(|| version.trim().to_owned())
 }
 
+/// What another run of a script's says that ended before it reached any host: the recap and the exit code of a later one know
+/// nothing of it. Where ansible-playbook itself gave the code, the code tells.
+fn failed_before(input: &Input<'_>) -> Option<Failure> {
+    // Other programs of a script write `ERROR: …` as well.
+    const OWN: [&[u8]; 4] = [b"ERROR! ", b"[ERROR]: ", b"ansible-playbook: error: ", b"[FATAL ERROR]: "];
+    if !matches!(input.exit, None | Some(0)) || command_line(input.argv).is_some() {
+        return None;
+    }
+    let words = text::lines(input.stderr.bytes()).find_map(|line| {
+        let plain = line.plain();
+        let own = OWN.iter().any(|beginning| plain.trim_ascii().starts_with(beginning));
+        error_words(&plain).filter(|_| own)
+    });
+    words.and(failure(input))
+}
+
 /// The first line in which ansible itself (not a task on a host) says what is wrong.
 fn failure(input: &Input<'_>) -> Option<Failure> {
     let words = |stream: Stream<'_>| text::lines(stream.bytes()).find_map(|line| error_words(&line.plain()));
@@ -323,6 +339,8 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     }
     if claim(input) == Claim::Failed {
         parsed.failure = failure(input);
+    } else if !recap.values().any(Stats::is_lost) {
+        parsed.failure = failed_before(input);
     }
     Ok(parsed)
 }
@@ -492,6 +510,40 @@ mod tests {
         assert!(!runs(&["ansible-playbook", "--syntax-check", "site.yml"]));
         assert!(!runs(&["ansible-playbook", "--list-tasks", "site.yml"]));
         assert!(runs(&["sudo", "/usr/bin/ansible-playbook", "site.yml", "--check"]));
+    }
+
+    fn settled(argv: &[&str], exit: Option<i32>, recap: Stats, stderr: &str) -> crate::Verdict {
+        let fine = Stats { ok: 1, ..Stats::default() };
+        let recaps = vec![Recap::from([("h".to_owned(), recap), ("i".to_owned(), fine)])];
+        let stdout = Stream::whole(b"");
+        let input = Input { argv, exit, stdout, stderr: Stream::whole(stderr.as_bytes()), files: &[] };
+        let parsed = settle(&input, Run { recaps, ..Run::default() }).unwrap();
+        parsed.failure.clone().map_or_else(
+            || crate::report::DriftReport::new(parsed).unwrap().verdict(),
+            |_| crate::Verdict::Failed,
+        )
+    }
+
+    #[test]
+    fn a_run_of_a_script_that_ended_before_any_host_is_a_failure() {
+        use crate::Verdict::{Clean, Failed, Partial};
+        let (script, own) =
+            (["sh", "-c", "ansible-playbook a.yml; ansible-playbook b.yml"], ["ansible-playbook", "b.yml"]);
+        let fine = Stats { ok: 1, ..Stats::default() };
+        for error in
+            ["ERROR! the playbook: a.yml could not be found\n", "x\n[ERROR]: the role 'x' was not found\n"]
+        {
+            assert_eq!(settled(&script, Some(0), fine, error), Failed);
+            assert_eq!(settled(&[], None, fine, error), Failed);
+            // Its own code tells more, and so does a recap with a failed host.
+            assert_eq!(settled(&own, Some(0), fine, error), Clean);
+            let lost = Stats { failed: 1, ..fine };
+            assert_eq!(settled(&script, Some(2), lost, error), Partial);
+        }
+        for other in ["", "[WARNING]: x\n", "[ERROR]: Task failed: x\n", "ERROR: pip's dependency resolver\n"]
+        {
+            assert_eq!(settled(&script, Some(0), fine, other), Clean, "{other}");
+        }
     }
 
     #[test]
