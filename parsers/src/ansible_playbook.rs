@@ -216,6 +216,20 @@ fn failed_before(input: &Input<'_>) -> Option<Failure> {
     words.and(failure(input))
 }
 
+/// The inventory sources that could not be read: nobody knows their hosts, so the recap can't miss them.
+fn lost_sources(stderr: &[u8]) -> Vec<Unread> {
+    // ansible breaks long lines between words.
+    const ENDS: [&str; 4] = [" as an inventory source", " as an inventory", " as an", " as"];
+    let path = |line: &[u8]| {
+        let words = text::string(line);
+        let path = words.trim().strip_prefix("[WARNING]: Unable to parse ")?;
+        let path = ENDS.iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path);
+        Some(format!("inventory {path}"))
+    };
+    let paths: BTreeSet<String> = text::lines(stderr).filter_map(|line| path(&line.plain())).collect();
+    paths.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed }).collect()
+}
+
 /// The first line in which ansible itself (not a task on a host) says what is wrong.
 fn failure(input: &Input<'_>) -> Option<Failure> {
     let words = |stream: Stream<'_>| text::lines(stream.bytes()).find_map(|line| error_words(&line.plain()));
@@ -320,6 +334,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         Said::NoChanges
     };
     parsed.scopes = scopes(&recap, &unreachable);
+    parsed.scopes.unread.extend(lost_sources(input.stderr.bytes()));
     // Exit code 0 with a failed host: the failure was cleared, and the run went on.
     if input.exit != Some(0) {
         if no_more_hosts {
@@ -544,6 +559,26 @@ mod tests {
         {
             assert_eq!(settled(&script, Some(0), fine, other), Clean, "{other}");
         }
+    }
+
+    #[test]
+    fn an_inventory_source_that_was_not_read_is_unread() {
+        let unread =
+            |stderr: &str| lost_sources(stderr.as_bytes()).into_iter().map(|u| u.scope).collect::<Vec<_>>();
+        let whole = "[WARNING]: Unable to parse /srv/a b.yml as an inventory source\n";
+        assert_eq!(unread(whole), ["inventory /srv/a b.yml"]);
+        let broken =
+            "\u{1b}[1;35m[WARNING]: Unable to parse /srv/aws_ec2.yml as an\u{1b}[0m\ninventory source\n";
+        assert_eq!(
+            unread(&format!("{whole}{broken}{whole}")),
+            ["inventory /srv/a b.yml", "inventory /srv/aws_ec2.yml"]
+        );
+        assert_eq!(
+            unread("[WARNING]: No inventory was parsed, only implicit localhost is available\n"),
+            [""; 0]
+        );
+        let fine = Stats { ok: 1, ..Stats::default() };
+        assert_eq!(settled(&["ansible-playbook", "a.yml"], Some(0), fine, whole), crate::Verdict::Partial);
     }
 
     #[test]
