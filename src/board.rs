@@ -162,7 +162,8 @@ impl CheckState {
     /// Takes in one finished run, which ended at `ended`.
     ///
     /// Run-level facts are those of this run. Drift changes scope by scope: a good report replaces everything; a partial one replaces what it read, adds what
-    /// it saw in scopes it couldn't read to their end, and leaves their last good resources; any other run changes no drift.
+    /// it saw in scopes it couldn't read to their end, and leaves the last good resources of these and of scopes it doesn't name; any other run changes no
+    /// drift.
     pub fn apply(&mut self, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
         let Judgement { verdict, class, reason, parser, evidence: _, report, diagnostics, unused_rules } =
             judgement;
@@ -193,9 +194,7 @@ impl CheckState {
         let scopes = report.as_ref().map(|report| report.scopes().clone());
         if let (Some(report), Some(parser)) = (report, parser) {
             let old = self.drift.as_ref().map(|drift| Arc::clone(&drift.resources)).unwrap_or_default();
-            let unread: HashSet<&str> =
-                report.scopes().unread.iter().map(|unread| unread.scope.as_str()).collect();
-            let seen = merge(&old, report.resources(), &unread, ended);
+            let seen = merge(&old, report.resources(), report.scopes(), ended);
             self.drift = Some(Drift {
                 resources: Arc::new(seen),
                 tool: report.tool().clone(),
@@ -232,13 +231,16 @@ impl CheckState {
     }
 }
 
-/// The resources after a report, sorted by identity.
-fn merge(old: &[Seen], new: &[Resource], unread: &HashSet<&str>, now: Timestamp) -> Vec<Seen> {
+/// The resources after a report, sorted by identity. A partial report only replaces the scopes that it read: a host that it doesn't
+/// name may have left, or the run may have ended before it came to it.
+fn merge(old: &[Seen], new: &[Resource], scopes: &Scopes, now: Timestamp) -> Vec<Seen> {
+    let read: HashSet<&str> = scopes.read.iter().map(String::as_str).collect();
+    let partial = !scopes.unread.is_empty();
     let first_seen: HashMap<Identity, Timestamp> =
         old.iter().map(|seen| (identity(&seen.resource), seen.first_seen)).collect();
     let mut seen: BTreeMap<Identity, Seen> = old
         .iter()
-        .filter(|seen| unread.contains(seen.resource.scope.as_str()))
+        .filter(|seen| partial && !read.contains(seen.resource.scope.as_str()))
         .map(|seen| (identity(&seen.resource), seen.clone()))
         .collect();
     for resource in new {

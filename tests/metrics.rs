@@ -233,6 +233,20 @@ fn a_host_that_is_down_keeps_its_drift_and_the_others_are_replaced() {
 }
 
 #[test]
+fn a_host_that_a_partial_run_never_came_to_keeps_its_drift() {
+    let row = |host: &str, task: &str, second| (host.to_owned(), task.to_owned(), second);
+    let board = Board::new(vec![check(driftrun_parsers::by_name("ansible").unwrap())], at(0));
+    let all: &[(&str, &[&str])] = &[("a", &["motd"]), ("b", &["motd"]), ("c", &["ntp"])];
+    assert_eq!(run(&board, ansible(all, &[]), 1), Verdict::Drifted);
+    // With `serial`, a batch that fails ends the play: the hosts of later batches stand in no recap.
+    assert_eq!(run(&board, ansible(&[("a", &[])], &["b"]), 2), Verdict::Partial);
+    assert_eq!(drift(&board), [row("b", "motd", 1), row("c", "ntp", 1)]);
+    // A run that read everything knows that it is gone.
+    assert_eq!(run(&board, ansible(&[("a", &[]), ("b", &["motd"])], &[]), 3), Verdict::Drifted);
+    assert_eq!(drift(&board), [row("b", "motd", 1)]);
+}
+
+#[test]
 fn label_values_are_escaped_as_the_format_wants() {
     let address = "module.m[\"a b\"].x.y[\"q\\\"z\\\\é\"]";
     let stream = [
