@@ -26,6 +26,7 @@ mod ansible_playbook;
 pub mod error;
 pub mod input;
 mod kubectl;
+mod others;
 pub mod report;
 pub mod text;
 pub mod udiff;
@@ -38,6 +39,7 @@ mod terraform_show;
 
 pub use error::{Class, Failure, ParseError};
 pub use input::{File, Input, Stream};
+pub use others::unread_report;
 pub use report::{
     Action, Diagnostic, DriftReport, Parsed, Resource, Said, Scopes, Severity, Source, Tool, Unread,
     UnreadReason, Verdict,
@@ -262,8 +264,20 @@ pub fn recognise(among: &[&'static Parser], input: &Input<'_>) -> Option<(&'stat
     among.iter().find_map(|parser| (parser.recognise)(input).map(|evidence| (*parser, evidence)))
 }
 
-/// Reads one finished run. The exit code's claim, the output's own statement and the findings must agree.
+/// Reads one finished run. The exit code's claim, the output's own statement and the findings must agree, and nothing that
+/// another tool printed may speak against "clean".
 pub fn read(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
+    let reading = read_alone(parser, codes, input);
+    if reading.verdict() == Verdict::Clean
+        && let Err(error) = others::against_clean(parser, codes, input)
+    {
+        return Reading::Unreadable(error);
+    }
+    reading
+}
+
+/// As if no other tool had printed anything.
+fn read_alone(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
     let claim = codes.map_or_else(|| (parser.claim)(input), |codes| codes.claim(input.exit));
     if claim == Claim::Failed {
         return failed(parser, input);

@@ -1,0 +1,243 @@
+//! What else stands in an output: reports of other tools than the one whose parser reads it, and reports in a form that no
+//! parser reads.
+//!
+//! ```text
+//! 10:00:00.000 STDOUT [vpc] tofu: Plan: 1 to add, 0 to change, 0 to destroy.
+//! default, web, Deployment (apps) has changed:
+//! web1 | CHANGED => {
+//! ► Deployment/apps/web drifted
+//! ```
+//!
+//! A script may run several tools. Every parser passes over lines that aren't its own, so one tool's "nothing changes" would
+//! stand for all of them. Knows words that name a report, not what they say: it can only speak against "clean".
+
+use crate::error::ParseError;
+use crate::input::Input;
+use crate::report::Verdict;
+use crate::{ALL, ExitCodes, Parser, text};
+use memchr::{memmem, memrchr};
+
+/// How much of an output's end is offered to the parsers once more: most of them look for evidence near the beginning.
+const TAIL: usize = 64 * 1024;
+
+/// Words of a report.
+struct Marker {
+    /// What every such line holds, to find it quickly.
+    needle: &'static str,
+    /// Whether a line, without colours, is one.
+    is: fn(&str) -> bool,
+    /// What it is, for people.
+    what: &'static str,
+    /// A tool that a parser reads, in a form that none does. Beside a report in good form it may be quoted.
+    decorated: bool,
+}
+
+const fn decorated(needle: &'static str, is: fn(&str) -> bool, what: &'static str) -> Marker {
+    Marker { needle, is, what, decorated: true }
+}
+
+const fn unread(needle: &'static str, is: fn(&str) -> bool, what: &'static str) -> Marker {
+    Marker { needle, is, what, decorated: false }
+}
+
+const MARKERS: &[Marker] = &[
+    decorated(
+        " to change, ",
+        |line| line.contains("Plan: ") && line.contains(" to destroy"),
+        "counts of a terraform plan",
+    ),
+    decorated(
+        " the following actions",
+        |line| ["Terraform ", "OpenTofu "].iter().any(|tool| line.contains(tool)),
+        "a list of terraform's planned actions",
+    ),
+    decorated("No changes. Your infrastructure", |_| true, "terraform's no changes"),
+    decorated("No changes. Infrastructure is up-to-date", |_| true, "terraform's no changes"),
+    decorated("Objects have changed outside of ", |_| true, "a list of changes from outside"),
+    decorated("\"@module\":\"terraform.ui\"", |_| true, "messages of terraform's JSON stream"),
+    decorated("\"@module\":\"tofu.ui\"", |_| true, "messages of terraform's JSON stream"),
+    decorated("PLAY RECAP", |_| true, "a recap of ansible"),
+    decorated(
+        " unreachable=",
+        |line| line.contains("ok=") && line.contains("changed="),
+        "a recap of ansible",
+    ),
+    decorated("- Play recap -", |_| true, "a recap of ansible's callback unixy"),
+    decorated(" | CHANGED", |_| true, "results of ansible"),
+    decorated(" | SUCCESS", |_| true, "results of ansible"),
+    decorated(" | UNREACHABLE!", |_| true, "results of ansible"),
+    decorated(" | FAILED", |_| true, "results of ansible"),
+    decorated("/LIVE-", |line| line.contains("/MERGED-"), "paths of kubectl diff"),
+    decorated(
+        "Only in ",
+        |line| line.contains("/LIVE-") || line.contains("/MERGED-"),
+        "paths of kubectl diff",
+    ),
+    unread(" has changed:", helm, "a change that helm diff shows"),
+    unread(" has been added:", helm, "a change that helm diff shows"),
+    unread(" has been removed:", helm, "a change that helm diff shows"),
+    unread("\u{25ba} ", flux, "an object that flux diff shows"),
+    unread(
+        "===== ",
+        |line| line.starts_with("===== ") && line.ends_with(" ======"),
+        "a difference that argocd shows",
+    ),
+    unread("Previewing update", |line| line.starts_with("Previewing update"), "a preview of pulumi"),
+    unread(
+        "## ",
+        |line| line.starts_with("## ") && line.contains(" (") && line.ends_with(".)"),
+        "a difference that kubediff shows",
+    ),
+    unread(
+        "## ",
+        |line| line.starts_with("## ") && line.contains(".v1") && line.ends_with(')'),
+        "a difference that kubediff shows",
+    ),
+    unread("\u{b1} value change", |_| true, "a change that dyff shows"),
+    unread("(changed=", |line| line.starts_with("Succeeded: "), "a summary of salt"),
+    unread("(noop)", |line| line.starts_with("Notice: "), "a change that puppet shows"),
+    unread("Run Summary", |line| line.starts_with('\u{276f}'), "a summary of terragrunt"),
+];
+
+/// `NAMESPACE, NAME, Kind (GROUP) has changed:`
+fn helm(line: &str) -> bool {
+    let ends = [" has changed:", " has been added:", " has been removed:"];
+    let object = ends.iter().find_map(|end| line.strip_suffix(end));
+    object.is_some_and(|object| object.matches(", ").count() == 2 && object.ends_with(')'))
+}
+
+/// `► Kind/NAMESPACE/NAME drifted`
+fn flux(line: &str) -> bool {
+    line.starts_with('\u{25ba}') && ["created", "drifted", "deleted"].iter().any(|word| line.ends_with(word))
+}
+
+/// What report stands in `bytes` that no parser reads, as a few words for people. `None` says little.
+pub fn unread_report(bytes: &[u8]) -> Option<&'static str> {
+    MARKERS.iter().find(|marker| marker.stands_in(bytes)).map(|marker| marker.what)
+}
+
+impl Marker {
+    fn stands_in(&self, bytes: &[u8]) -> bool {
+        memmem::find_iter(bytes, self.needle).any(|at| {
+            let begin = bytes.get(..at).and_then(|before| memrchr(b'\n', before));
+            let begin = begin.map_or(0, |at| at.saturating_add(1));
+            let line = bytes.get(begin..).and_then(|rest| text::lines(rest).next());
+            line.is_some_and(|line| (self.is)(text::string(&line.plain()).trim_end()))
+        })
+    }
+}
+
+/// What in the output of a script speaks against `parser`'s "clean": another tool's report that isn't clean as well.
+///
+/// Where the command line names the parser's own tool, no other can have written anything.
+pub(crate) fn against_clean(
+    parser: &Parser,
+    codes: Option<&ExitCodes>,
+    input: &Input<'_>,
+) -> Result<(), ParseError> {
+    if (parser.runs)(input.argv) {
+        return Ok(());
+    }
+    let hint = "one check reads one tool: make each command of a script a check of its own";
+    let bytes = input.stdout.bytes();
+    let tail = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or_default();
+    let tail = Input { stdout: crate::Stream::whole(tail), ..*input };
+    for other in ALL.iter().filter(|other| **other != parser) {
+        let Some(evidence) = (other.recognise)(input).or_else(|| (other.recognise)(&tail)) else { continue };
+        if crate::read_alone(other, codes, input).verdict() != Verdict::Clean {
+            return Err(ParseError::contradiction(format!(
+                "nothing changes for {}, but there is {evidence}, and {} doesn't read it as clean",
+                parser.name, other.name
+            ))
+            .hint(hint));
+        }
+    }
+    match MARKERS.iter().find(|marker| !marker.decorated && marker.stands_in(bytes)) {
+        Some(marker) => Err(ParseError::contradiction(format!(
+            "nothing changes for {}, but there is {}, which no parser reads",
+            parser.name, marker.what
+        ))
+        .hint(hint)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, Reading, Stream, by_name, read};
+
+    const TERRAFORM: &str = "No changes. Your infrastructure matches the configuration.\n";
+    const ANSIBLE: &str = "\nPLAY [p] ***\n\nTASK [t] ***\nok: [h]\n\nPLAY RECAP ***\nh : ok=1 changed=0 unreachable=0 failed=0\n\n";
+    const KUBECTL: &str = "--- /tmp/LIVE-1/v1.ConfigMap.shop.web\n+++ /tmp/MERGED-2/v1.ConfigMap.shop.web\n@@ -1 +1 @@\n-a\n+b\n";
+
+    fn reading(parser: &str, argv: &[&str], stdout: &str) -> Reading {
+        let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(b""));
+        read(by_name(parser).unwrap(), None, &Input { argv, exit: Some(0), stdout, stderr, files: &[] })
+    }
+
+    #[test]
+    fn one_tool_s_clean_is_not_another_s() {
+        let changed = ANSIBLE.replace("ok: [h]", "changed: [h]").replace("changed=0", "changed=1");
+        let script = ["sh", "-c", "./all.sh"];
+        for (parser, clean, drifted) in [
+            ("terraform", TERRAFORM, KUBECTL),
+            ("terraform", TERRAFORM, &changed),
+            ("ansible", ANSIBLE, KUBECTL),
+            ("ansible", ANSIBLE, "Plan: 1 to add, 0 to change, 0 to destroy.\n"),
+            ("ansible", ANSIBLE, "default, web, Deployment (apps) has changed:\n"),
+            ("terraform", TERRAFORM, "\u{25ba} Deployment/apps/web drifted\n"),
+        ] {
+            for text in [format!("{clean}{drifted}"), format!("{drifted}{clean}")] {
+                for argv in [&script[..], &[]] {
+                    let verdict = reading(parser, argv, &text).verdict();
+                    assert_eq!(verdict, Verdict::Unreadable, "{parser}: {text}");
+                }
+            }
+        }
+        // Far behind the place where evidence is looked for.
+        let stream = r#"{"@level":"info","@module":"terraform.ui","type":"version","ui":"1.2"}"#;
+        let far = format!("{ANSIBLE}{}{stream}\n", "Using x\n".repeat(20_000));
+        assert_eq!(reading("ansible", &script, &far).class(), Some(Class::UnreadableContradiction));
+    }
+
+    #[test]
+    fn clean_reports_of_two_tools_are_clean_and_words_of_a_tool_run_by_itself_are_its_own() {
+        let both = format!("{ANSIBLE}{TERRAFORM}");
+        assert_eq!(reading("terraform", &[], &both).verdict(), Verdict::Clean);
+        assert_eq!(reading("ansible", &[], &both).verdict(), Verdict::Clean);
+        let quoted = format!("{TERRAFORM}\nWarning: w\n\nTASK [t] ***\n");
+        assert_eq!(reading("terraform", &["terraform", "plan"], &quoted).verdict(), Verdict::Clean);
+        assert_eq!(reading("terraform", &["sh", "-c", "x"], &quoted).verdict(), Verdict::Unreadable);
+    }
+
+    #[test]
+    fn reports_that_no_parser_reads_are_known_by_their_words() {
+        for text in [
+            "10:00:00.000 STDOUT [vpc] tofu: \u{1b}[1mPlan:\u{1b}[0m 1 to add, 0 to change, 0 to destroy.\n",
+            "| Terraform will perform the following actions:\n",
+            "web1 | CHANGED => {\n",
+            "web1 | SUCCESS | rc=0 >>\n",
+            "[log] web1 : ok=1 changed=0 unreachable=0 failed=0\n",
+            "< PLAY RECAP >\n",
+            "a\nns, web, ConfigMap (v1) has been added:\n",
+            "===== apps/Deployment shop/web ======\n",
+            "===== /ConfigMap shop/web ======\n",
+            "## shop/web (Deployment.v1.apps)\n",
+            "## shop/web (ConfigMap.v1.)\n",
+            "Succeeded: 3 (changed=1)\n",
+        ] {
+            assert!(unread_report(text.as_bytes()).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "done\n",
+            "nothing has changed:\n",
+            "a, b has changed:\n",
+            "# Plan: to change, x\n",
+            "=====\n",
+        ] {
+            assert_eq!(unread_report(text.as_bytes()), None, "{text}");
+        }
+    }
+}
