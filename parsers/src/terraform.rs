@@ -584,7 +584,8 @@ impl Reader {
         self.parsed.refresh_only = stated || command::refresh_only(argv) == Some(true);
         self.parsed.said = match self.statement {
             Some(Statement::NoChanges) => {
-                self.parsed.stated_in_words = true;
+                // It explains Terraform's own code, not that of a script, which may be another plan's.
+                self.parsed.stated_in_words = argv.is_empty() || command::gives_the_code(argv);
                 Said::NoChanges
             }
             Some(Statement::Plan | Statement::OutputsOnly) => Said::Changes,
@@ -970,6 +971,9 @@ mod tests {
         assert_eq!(of(DETAILED, Some(0), nothing, error), None);
         assert_eq!(verdict(DETAILED, Some(0), nothing), Verdict::Clean);
         assert_eq!(verdict(DETAILED, Some(1), nothing), Verdict::Failed);
+        // A bug of `-refresh-only -detailed-exitcode`; of a script, the code may be another plan's.
+        assert_eq!(verdict(DETAILED, Some(2), nothing), Verdict::Clean);
+        assert_eq!(verdict(&["sh", "-c", "./plans.sh"], Some(2), nothing), Verdict::Unreadable);
     }
 
     #[test]

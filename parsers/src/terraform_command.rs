@@ -85,7 +85,12 @@ pub(crate) fn claim(input: &Input<'_>) -> Claim {
 /// Whether an error on standard error makes a failure although the exit code doesn't: not where Terraform itself gave the
 /// code (logs look like errors), but where a script did, or nobody knows it.
 pub(crate) fn errors_count(input: &Input<'_>) -> bool {
-    input.exit.is_none() || call(input.argv).is_none()
+    input.exit.is_none() || !gives_the_code(input.argv)
+}
+
+/// Whether the exit code is Terraform's own. Behind a wrapper its name can be a user's: `sudo -u terraform ./plan.sh`.
+pub(crate) fn gives_the_code(argv: &[&str]) -> bool {
+    call(argv).is_some_and(|call| matches!(call.subcommand, "plan" | "show"))
 }
 
 /// One `Error:` or `Warning:` of human output.
@@ -267,6 +272,19 @@ mod tests {
         assert_eq!(of(&[]), [Silent, Silent, Failed, Drifted, Failed]);
         assert_eq!(of(&shell), [Silent, Silent, Failed, Drifted, Failed]);
         assert_eq!(of(&show), [Silent, Silent, Failed, Failed, Failed]);
+    }
+
+    #[test]
+    fn an_error_beside_a_script_s_code_counts() {
+        let empty = Stream::whole(b"");
+        let counts = |argv: &[&str], exit| {
+            errors_count(&Input { argv, exit, stdout: empty, stderr: empty, files: &[] })
+        };
+        assert!(!counts(&["sudo", "-u", "ops", "terraform", "plan"], Some(0)));
+        assert!(!counts(&["terraform", "show", "p"], Some(0)));
+        assert!(counts(&["terraform", "plan"], None));
+        assert!(counts(&["sh", "-c", "terraform plan | tee log"], Some(0)));
+        assert!(counts(&["sudo", "-u", "terraform", "./plan.sh"], Some(0)));
     }
 
     #[test]
