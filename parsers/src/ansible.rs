@@ -98,6 +98,10 @@ struct Host {
     play: u32,
     /// Its finding in the current task.
     current: Option<usize>,
+    /// Nothing in its name can be taken for a colour.
+    plain: bool,
+    /// The host whose result came after its last one: likely to come again.
+    next: usize,
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that its lines said")]
@@ -134,8 +138,8 @@ struct Reader<'a> {
     stdout: &'a [u8],
     hosts: Vec<Host>,
     by_name: HashMap<Vec<u8>, usize>,
-    /// The host that follows the last one in `hosts`.
-    guess: usize,
+    /// The host of the last result line.
+    before: usize,
     tasks: Vec<Task>,
     plays: u32,
     /// The only host of the current play, and whether there are several; one entry a play.
@@ -171,7 +175,7 @@ impl<'a> Reader<'a> {
             stdout,
             hosts: Vec::new(),
             by_name: HashMap::new(),
-            guess: 0,
+            before: 0,
             tasks: Vec::new(),
             plays: 0,
             play_hosts: vec![(None, false)],
@@ -225,12 +229,15 @@ impl<'a> Reader<'a> {
 
     /// Text that can be the diff of the next result: a diff's header, or a prepared diff, which has none.
     fn text(&mut self, line: u32, body: &[u8]) {
+        if self.pending.is_some() {
+            return;
+        }
         let noise = self.in_error
             || body.ends_with(b"*** ")
             || [&b"Using "[..], b"task path: ", b"META: ", b"redirecting ", b"["]
                 .iter()
                 .any(|beginning| body.starts_with(beginning));
-        if !noise && self.pending.is_none() {
+        if !noise {
             self.pending = Some(line);
         }
     }
@@ -331,7 +338,6 @@ impl<'a> Reader<'a> {
                 self.goes_on(line);
                 self.tasks.push(Task { name: text::string(&name), play: self.plays });
                 self.last_host = None;
-                self.guess = 0;
             }
             Banner::Recap => {
                 let recap = self.recap()?;
@@ -389,15 +395,7 @@ impl<'a> Reader<'a> {
     // ---- results ----
 
     fn maybe_result(&mut self, line: Line<'a>, body: &[u8]) -> Result<(), ParseError> {
-        const BEGINNINGS: [(&[u8], Status); 5] = [
-            (b"changed: [", Status::Changed),
-            (b"ok: [", Status::Ok),
-            (b"skipping: [", Status::Skipping),
-            (b"fatal: [", Status::Failed),
-            (b"failed: [", Status::Failed),
-        ];
-        let beginning = BEGINNINGS.iter().find(|(beginning, _)| body.starts_with(beginning));
-        let Some((beginning, status)) = beginning else {
+        let Some((beginning, status)) = status(body) else {
             if body.starts_with(b"skipping: no hosts matched") {
                 let summary = format!("no hosts matched for play {:?}", self.play);
                 self.diagnostics.push(Diagnostic { line: Some(line.number), ..Diagnostic::warning(summary) });
@@ -407,8 +405,15 @@ impl<'a> Reader<'a> {
             }
             return Ok(());
         };
+        if status != Status::Failed
+            && let Some(host) = self.expected(body.get(beginning..).unwrap_or_default())
+        {
+            self.goes_on(line.number);
+            let lines = (line.number, line.number);
+            return self.result(host, lines, status, false, status == Status::Changed, false);
+        }
         let plain = strip_ansi(body);
-        let rest = plain.get(beginning.len()..).unwrap_or_default();
+        let rest = plain.get(beginning..).unwrap_or_default();
         let Some((host, tail)) = bracketed(rest) else {
             self.text(line.number, body);
             return Ok(());
@@ -420,14 +425,14 @@ impl<'a> Reader<'a> {
         if item && !label_ends(&tail) {
             (end, tail) = self.rest_of_label(end, tail);
         }
-        let mut changed = *status == Status::Failed && failed_after_change(&tail, &mut self.lines.clone());
+        let mut changed = status == Status::Failed && failed_after_change(&tail, &mut self.lines.clone());
         if tail.ends_with(b" => {") {
             end = self.skip_json(end);
         }
-        changed |= *status == Status::Changed;
+        changed |= status == Status::Changed;
         let host = self.host(host);
         let unreachable = tail.starts_with(b": UNREACHABLE!");
-        self.result(host, (line.number, end), *status, item, changed, unreachable)
+        self.result(host, (line.number, end), status, item, changed, unreachable)
     }
 
     fn result(
@@ -511,18 +516,36 @@ impl<'a> Reader<'a> {
     }
 
     fn host(&mut self, written: &[u8]) -> usize {
-        // Hosts mostly come in the same order under each task.
-        let next = self.guess;
-        self.guess = next.saturating_add(1);
-        if self.hosts.get(next).is_some_and(|host| host.written == written) {
-            return next;
+        let before = std::mem::take(&mut self.before);
+        let next = self.hosts.get(before).map_or(0, |host| host.next);
+        let at = if self.hosts.get(next).is_some_and(|host| host.written == written) {
+            next
+        } else {
+            self.look_up(written)
+        };
+        if let Some(host) = self.hosts.get_mut(before) {
+            host.next = at;
         }
-        let known = self.by_name.get(written).copied();
-        let at = known.unwrap_or(self.hosts.len());
-        self.guess = at.saturating_add(1);
-        if known.is_some() {
-            return at;
+        self.before = at;
+        at
+    }
+
+    /// The host that is likely to come next, if `rest` is its name and a bracket and nothing else: most lines of a run are such lines.
+    #[inline]
+    fn expected(&mut self, rest: &[u8]) -> Option<usize> {
+        let next = self.hosts.get(self.before)?.next;
+        let host = self.hosts.get(next)?;
+        (host.plain && rest.strip_suffix(b"]")? == host.written).then(|| {
+            self.before = next;
+            next
+        })
+    }
+
+    fn look_up(&mut self, written: &[u8]) -> usize {
+        if let Some(at) = self.by_name.get(written) {
+            return *at;
         }
+        let at = self.hosts.len();
         self.by_name.insert(written.to_vec(), at);
         self.hosts.push(Host {
             written: written.to_vec(),
@@ -530,6 +553,8 @@ impl<'a> Reader<'a> {
             unreachable: false,
             play: 0,
             current: None,
+            plain: !written.contains(&0x1b),
+            next: 0,
         });
         at
     }
@@ -656,6 +681,22 @@ impl Found {
         } else {
             Span(self.diff.unwrap_or(self.first.0), self.last)
         }
+    }
+}
+
+/// What a result line begins with, and how long that is. One comparison each: most lines of most outputs are such lines.
+#[inline]
+fn status(body: &[u8]) -> Option<(usize, Status)> {
+    if body.starts_with(b"ok: [") {
+        Some((5, Status::Ok))
+    } else if body.starts_with(b"changed: [") {
+        Some((10, Status::Changed))
+    } else if body.starts_with(b"skipping: [") {
+        Some((11, Status::Skipping))
+    } else if body.starts_with(b"fatal: [") || body.starts_with(b"failed: [") {
+        Some((if body.starts_with(b"fatal") { 8 } else { 9 }, Status::Failed))
+    } else {
+        None
     }
 }
 

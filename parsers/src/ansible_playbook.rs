@@ -318,15 +318,17 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     if line.is_some_and(|line| !line.check) {
         parsed.diagnostics.push(Diagnostic::warning("ran without --check: these changes were made"));
     }
-    let mut by_host: BTreeMap<&str, Vec<Finding>> = BTreeMap::new();
+    // In the order of the recap's hosts.
     let names: Vec<&String> = recap.keys().collect();
+    let mut by_host: Vec<Vec<Finding>> = names.iter().map(|_| Vec::new()).collect();
     for finding in findings {
-        if let Ok(at) = names.binary_search(&&finding.host) {
-            by_host.entry(names.get(at).map_or("", |name| name.as_str())).or_default().push(finding);
+        let at = names.binary_search(&&finding.host);
+        if let Some(of_host) = at.ok().and_then(|at| by_host.get_mut(at)) {
+            of_host.push(finding);
         }
     }
-    for (host, stats) in &recap {
-        account(host, stats, by_host.remove(host.as_str()).unwrap_or_default(), &mut parsed)?;
+    for ((host, stats), findings) in recap.iter().zip(by_host) {
+        account(host, stats, findings, &mut parsed)?;
     }
     parsed.said = if recap.values().any(|stats| stats.changed > 0) || !parsed.resources.is_empty() {
         Said::Changes

@@ -152,6 +152,10 @@ impl Resource {
         (self.source, &self.scope, &self.kind, &self.name)
     }
 
+    fn place(&self) -> (Source, &str, &str) {
+        (self.source, &self.scope, &self.kind)
+    }
+
     fn key(&self) -> (String, String, String) {
         (self.scope.clone(), self.kind.clone(), self.name.clone())
     }
@@ -363,21 +367,14 @@ impl DriftReport {
     /// [`Class::UnreadableFormat`] for a finding without a name: a series without one would help nobody, and two of them
     /// would be the same.
     pub fn new(parsed: Parsed) -> Result<Self, ParseError> {
-        let Parsed { mut resources, mut scopes, diagnostics, tool, refresh_only, .. } = parsed;
+        let Parsed { resources, mut scopes, diagnostics, tool, refresh_only, .. } = parsed;
         if let Some(nameless) = resources.iter().find(|r| r.name.is_empty()) {
             let mut error =
                 ParseError::format(format!("a resource of kind {:?} without a name", nameless.kind));
             error.line = nameless.span.map(|Span(first, _)| first);
             return Err(error);
         }
-        resources.sort_by(|a, b| a.identity().cmp(&b.identity()));
-        let mut merged: Vec<Resource> = Vec::with_capacity(resources.len());
-        for resource in resources {
-            match merged.last_mut() {
-                Some(last) if last.identity() == resource.identity() => last.merge(resource),
-                _ => merged.push(resource),
-            }
-        }
+        let mut merged = merged(resources);
         for resource in &mut merged {
             if let Some(attributes) = &mut resource.attributes {
                 attributes.sort_unstable();
@@ -489,6 +486,72 @@ impl DriftReport {
     }
 }
 
+/// Sorted by identity, equal ones merged in their order.
+///
+/// Hundreds of thousands of findings, in an order of their own and with names that begin alike, take longer to sort than to read if each
+/// comparison looks at four strings somewhere in memory. So numbers are sorted: the place of source, scope and kind, of which there
+/// are few, and the first bytes of the name in which any two names differ.
+fn merged(resources: Vec<Resource>) -> Vec<Resource> {
+    if resources.is_sorted_by(|a, b| a.identity() < b.identity()) {
+        return resources;
+    }
+    let order = {
+        let mut places: BTreeMap<(Source, &str, &str), u32> = BTreeMap::new();
+        let mut before = None;
+        for resource in &resources {
+            let place = resource.place();
+            if before.replace(place) != Some(place) {
+                places.insert(place, 0);
+            }
+        }
+        for (number, place) in (0_u32..).zip(places.values_mut()) {
+            *place = number;
+        }
+        let alike = resources.first().map_or(0, |first| {
+            let first = first.name.as_bytes();
+            resources.iter().fold(first.len(), |alike, resource| {
+                let both = first.iter().zip(resource.name.as_bytes());
+                both.take(alike).take_while(|(a, b)| a == b).count()
+            })
+        });
+        let mut last = None;
+        let mut order: Vec<(u32, u64, usize)> = Vec::with_capacity(resources.len());
+        for (at, resource) in resources.iter().enumerate() {
+            let place = resource.place();
+            let number = match last {
+                Some((same, number)) if same == place => number,
+                _ => places.get(&place).copied().unwrap_or_default(),
+            };
+            last = Some((place, number));
+            order.push((number, head(resource.name.as_bytes().get(alike..).unwrap_or_default()), at));
+        }
+        let name = |at: usize| resources.get(at).map(|resource| resource.name.as_str());
+        order.sort_unstable_by(|(p, h, a), (q, i, b)| {
+            (p, h).cmp(&(q, i)).then_with(|| name(*a).cmp(&name(*b))).then(a.cmp(b))
+        });
+        order
+    };
+    let mut from: Vec<Option<Resource>> = resources.into_iter().map(Some).collect();
+    let mut merged: Vec<Resource> = Vec::with_capacity(from.len());
+    let mut before = None;
+    for (number, head, at) in order {
+        let Some(resource) = from.get_mut(at).and_then(Option::take) else { continue };
+        let alike = before.replace((number, head)) == Some((number, head));
+        match merged.last_mut() {
+            Some(last) if alike && last.name == resource.name => last.merge(resource),
+            _ => merged.push(resource),
+        }
+    }
+    merged
+}
+
+/// The first bytes as a number that compares as they do, except that two may be equal that aren't.
+fn head(bytes: &[u8]) -> u64 {
+    let mut head = [0; 8];
+    head.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(head)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -499,6 +562,44 @@ mod tests {
 
     fn plan(name: &str, action: Action) -> Resource {
         Resource::new(Source::Plan, "", "t", name, action)
+    }
+
+    #[test]
+    fn numbers_sort_as_identities_do() {
+        let names = [
+            "same",
+            "same ",
+            "same\0",
+            "same 1",
+            "same 10",
+            "same 2 and longer than that",
+            "same 2 and longer",
+            "sam",
+            "\u{e9}",
+        ];
+        let mut resources = Vec::new();
+        for (at, name) in names.iter().chain(names.iter().rev()).enumerate() {
+            for (scope, kind) in [("b", ""), ("", "b"), ("a", "x"), ("b", "a")] {
+                let source = if at % 4 == 0 { Source::Refresh } else { Source::Plan };
+                let action = if at < names.len() { Action::Update } else { Action::Delete };
+                resources.push(Resource::new(source, scope, kind, *name, action));
+            }
+        }
+        let mut plain = resources.clone();
+        plain.sort_by(|a, b| a.identity().cmp(&b.identity()));
+        let mut expected: Vec<Resource> = Vec::new();
+        for resource in plain {
+            match expected.last_mut() {
+                Some(last) if last.identity() == resource.identity() => last.merge(resource),
+                _ => expected.push(resource),
+            }
+        }
+        // From every beginning, and already sorted.
+        for _ in 0..resources.len() {
+            resources.rotate_left(1);
+            assert_eq!(merged(resources.clone()), expected);
+        }
+        assert_eq!(merged(expected.clone()), expected);
     }
 
     #[test]

@@ -14,9 +14,10 @@
 //! deeper. Paths of both versions are kept; where they part, unchanged lines count as changed, too, since their fields have
 //! moved. Whatever it doesn't know makes it silent: no list is better than one that lacks a field.
 
+use crate::text;
 use crate::udiff::{Body, Sign};
 use memchr::{memchr, memchr_iter, memchr2};
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part<'a> {
@@ -38,8 +39,24 @@ pub(super) struct Attributes<'a> {
     old: Place<'a>,
     /// `None` while both versions stand at the same place.
     new: Option<Place<'a>>,
-    found: Vec<String>,
+    found: Found,
     lost: bool,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    paths: Vec<String>,
+    path: Vec<u8>,
+}
+
+impl Found {
+    fn report(&mut self, place: &Place<'_>) {
+        place.path(&mut self.path);
+        // Lines of one long value.
+        if self.paths.last().is_none_or(|last| last.as_bytes() != self.path) {
+            self.paths.push(text::string(&self.path));
+        }
+    }
 }
 
 impl<'a> Attributes<'a> {
@@ -54,7 +71,7 @@ impl<'a> Attributes<'a> {
 
     /// The paths; `None` when something wasn't understood.
     pub fn paths(self) -> Option<Vec<String>> {
-        (!self.lost && !self.found.is_empty()).then_some(self.found)
+        (!self.lost && !self.found.paths.is_empty()).then_some(self.found.paths)
     }
 
     fn follow(&mut self, body: Body<'a>) -> Option<()> {
@@ -70,23 +87,23 @@ impl<'a> Attributes<'a> {
                 } else {
                     // The same line at two places, or a part of two different values.
                     if leaf {
-                        report(&mut self.found, &self.old);
+                        self.found.report(&self.old);
                     }
                     if other {
-                        report(&mut self.found, new);
+                        self.found.report(new);
                     }
                 }
             }
             (Sign::Removed, new) => {
                 new.get_or_insert_with(|| self.old.clone());
                 if self.old.line(body.text)? {
-                    report(&mut self.found, &self.old);
+                    self.found.report(&self.old);
                 }
             }
             (Sign::Added, new) => {
                 let new = new.get_or_insert_with(|| self.old.clone());
                 if new.line(body.text)? {
-                    report(&mut self.found, new);
+                    self.found.report(new);
                 }
             }
         }
@@ -141,32 +158,40 @@ impl<'a> Place<'a> {
         while self.parts.pop_if(|(at, _)| inside(*at)).is_some() {}
     }
 
-    fn path(&self) -> String {
-        let mut path = String::new();
+    /// Writes the path to `path`.
+    fn path(&self, path: &mut Vec<u8>) {
+        path.clear();
         for (_, part) in &self.parts {
-            // Writing to a string doesn't fail.
+            // Writing to a vector doesn't fail.
             let _ = match part {
-                Part::Index(n) => write!(path, "[{n}]"),
-                Part::Key(key) => {
-                    let key = String::from_utf8_lossy(key);
-                    let plain = key
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/' | b'$'));
-                    let dot = if path.is_empty() { "" } else { "." };
-                    if plain { write!(path, "{dot}{key}") } else { write!(path, "[{key:?}]") }
+                Part::Index(n @ 0..=9) => {
+                    path.extend_from_slice(&[
+                        b'[',
+                        DIGITS.get(*n as usize).copied().unwrap_or_default(),
+                        b']',
+                    ]);
+                    Ok(())
                 }
+                Part::Index(n) => write!(path, "[{n}]"),
+                Part::Key(key) if key.iter().copied().all(is_plain) => {
+                    if !path.is_empty() {
+                        path.push(b'.');
+                    }
+                    path.extend_from_slice(key);
+                    Ok(())
+                }
+                Part::Key(key) => write!(path, "[{:?}]", String::from_utf8_lossy(key)),
             };
         }
-        path
     }
 }
 
-fn report(found: &mut Vec<String>, place: &Place<'_>) {
-    let path = place.path();
-    // Lines of one long value.
-    if found.last() != Some(&path) {
-        found.push(path);
-    }
+/// Formatting a number takes longer than all the rest of a path.
+const DIGITS: &[u8; 10] = b"0123456789";
+
+/// Whether it can stand in a path without quotes.
+fn is_plain(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/' | b'$')
 }
 
 /// What stands on a line after its indentation and dashes.
