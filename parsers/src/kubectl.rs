@@ -103,10 +103,54 @@ fn arguments<'a>(argv: &'a [&'a str]) -> Option<&'a [&'a str]> {
 
 /// Whether the objects come from standard input.
 fn reads_stdin(argv: &[&str]) -> bool {
+    const STDIN: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
     let Some(flags) = arguments(argv) else { return false };
-    let from = |name: &&str| matches!(*name, "-f" | "--filename");
-    flags.iter().zip(flags.iter().skip(1)).any(|(flag, value)| from(flag) && *value == "-")
-        || flags.iter().any(|arg| matches!(*arg, "-f-" | "-f=-" | "--filename=-"))
+    // Several files may stand in one value.
+    let is_stdin = |value: &str| value.split(',').any(|file| STDIN.contains(&file));
+    flags.iter().enumerate().any(|(at, flag)| {
+        let Some(value) = file_value(flag) else { return false };
+        let next = at.checked_add(1).and_then(|at| flags.get(at));
+        if value.is_empty() { next.is_some_and(|value| is_stdin(value)) } else { is_stdin(value) }
+    })
+}
+
+/// What stands behind `-f` or `--filename` in the same argument: `-fX`, `-f=X`, `-RfX`, `--filename=X`; empty when the value is the
+/// next argument.
+fn file_value(flag: &str) -> Option<&str> {
+    if let Some(rest) = flag.strip_prefix("--filename") {
+        return if rest.is_empty() { Some("") } else { rest.strip_prefix('=') };
+    }
+    let letters = flag.strip_prefix('-').filter(|letters| !letters.starts_with('-'))?;
+    // The only flag of `diff` that may stand before it in a group.
+    let value = letters.trim_start_matches('R').strip_prefix('f')?;
+    Some(value.strip_prefix('=').unwrap_or(value))
+}
+
+/// Whether a shell's line pipes `kubectl … diff` into something, so that the exit code is that something's.
+fn is_piped(argv: &[&str]) -> bool {
+    if argv.iter().any(|arg| arg.contains("pipefail")) {
+        return false;
+    }
+    argv.iter().any(|line| {
+        memmem::find_iter(line.as_bytes(), "kubectl").any(|at| {
+            let rest = line.as_bytes().get(at..).unwrap_or_default();
+            let end = command_end(rest);
+            let (command, after) = rest.split_at_checked(end).unwrap_or((rest, b""));
+            let pipe = after.starts_with(b"|") && !after.starts_with(b"||");
+            pipe && memmem::find(command, b" diff").is_some()
+        })
+    })
+}
+
+/// Where the first command of a shell's text ends. `2>&1` and `&>log` don't end it.
+fn command_end(text: &[u8]) -> usize {
+    let beside = |at: Option<usize>| at.and_then(|at| text.get(at)) == Some(&b'>');
+    let ends = |at: usize, b: u8| match b {
+        b'|' | b';' | b'\n' => true,
+        b'&' => !beside(at.checked_sub(1)) && !beside(at.checked_add(1)),
+        _ => false,
+    };
+    text.iter().enumerate().find(|(at, b)| ends(*at, **b)).map_or(text.len(), |(at, _)| at)
 }
 
 fn recognise(input: &Input<'_>) -> Option<&'static str> {
@@ -155,6 +199,18 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
                     "`-f -` reads standard input, where there was nothing to compare",
                 )
                 .hint("name files, or pipe them within `shell`"));
+            }
+            Some(0) if let Some(words) = notes.shell => {
+                return Err(ParseError::contradiction(format!(
+                    "no output and exit code 0, but standard error says: {words}"
+                ))
+                .hint("let the command's own exit code through"));
+            }
+            Some(0) if is_piped(input.argv) => {
+                return Err(ParseError::format(
+                    "no output, and the exit code is not kubectl's but that of the program behind its pipe",
+                )
+                .hint("write `set -o pipefail` before it (bash), or leave the pipe out"));
             }
             // kubectl's clean is empty: nothing differed, or nothing was compared.
             Some(0) => parsed.said = Said::NoChanges,
@@ -570,10 +626,55 @@ mod tests {
         assert_eq!(verdict(Some(0), "", prune), (Failed, Some(Class::Forbidden)));
         let text = part("v1.ConfigMap.shop.web", "@@ -1 +1 @@\n-a\n+b\n");
         assert_eq!(verdict(Some(1), &text, prune), (Failed, Some(Class::Forbidden)));
-        for argv in [&["kubectl", "diff", "-f", "-"][..], &["kubectl", "diff", "-f-"]] {
-            assert_eq!(run(argv, Some(0), "", "").class(), Some(Class::NoScopes));
+        for argv in [
+            &["kubectl", "diff", "-f", "-"][..],
+            &["kubectl", "diff", "-f-"],
+            &["kubectl", "diff", "-Rf", "-"],
+            &["kubectl", "diff", "-Rf=-"],
+            &["kubectl", "diff", "--filename", "-"],
+            &["kubectl", "diff", "--filename=a.yaml,-"],
+            &["kubectl", "diff", "-R", "-f", "a.yaml", "-f", "/dev/stdin"],
+        ] {
+            assert_eq!(run(argv, Some(0), "", "").class(), Some(Class::NoScopes), "{argv:?}");
+        }
+        for argv in
+            [&["kubectl", "diff", "-l", "-", "-fx"][..], &["kubectl", "diff", "-Rfx-", "--force-conflicts"]]
+        {
+            assert_eq!(run(argv, Some(0), "", "").verdict(), Clean, "{argv:?}");
         }
         assert_eq!(run(&["kubectl", "diff", "-f", "x"], Some(0), "", "").verdict(), Clean);
+    }
+
+    #[test]
+    fn an_exit_code_that_isn_t_kubectl_s_makes_no_empty_output_clean() {
+        let class = |argv: &[&str], stderr: &str| run(argv, Some(0), "", stderr).class();
+        for line in [
+            "kubectl diff -f x | tee log",
+            "cd a; kubectl --context p diff -f x 2>&1 |cat",
+            "kustomize build . | kubectl diff -f - | sed s/a/b/ || true",
+        ] {
+            assert_eq!(class(&["sh", "-c", line], ""), Some(Class::UnreadableFormat), "{line}");
+        }
+        for line in [
+            "kustomize build . | kubectl diff -f -",
+            "kubectl diff -f x || [ $? = 1 ]",
+            "kubectl get x | cat; kubectl diff -f x",
+            "set -o pipefail; kubectl diff -f x | tee log",
+        ] {
+            assert_eq!(class(&["bash", "-c", line], ""), None, "{line}");
+        }
+        assert_eq!(class(&["bash", "-o", "pipefail", "-c", "kubectl diff -f x | tee log"], ""), None);
+        for words in [
+            "sh: 1: kubectl: not found",
+            "./x.sh: line 3: kubectl: command not found",
+            "/usr/bin/env: 'kubectl': No such file or directory",
+            "sh: 1: /opt/kubectl: Permission denied",
+            "./x.sh: line 7:  4711 Killed                  kubectl diff -f x",
+            "Killed",
+        ] {
+            assert_eq!(class(&[], words), Some(Class::UnreadableContradiction), "{words}");
+        }
+        assert_eq!(class(&[], "# Warning: 'commonLabels' is deprecated\nnot found: nothing\n"), None);
     }
 
     #[test]

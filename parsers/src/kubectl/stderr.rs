@@ -22,6 +22,8 @@ pub(super) struct Notes {
     pub pruning: Option<Failure>,
     /// Warnings and logged errors, each once.
     pub warnings: Vec<Diagnostic>,
+    /// What a shell says of a program that it could not run, or that a signal ended.
+    pub shell: Option<String>,
     /// The first line that is none of these: what a differ or a wrapper says.
     other: Option<String>,
 }
@@ -50,6 +52,9 @@ impl Notes {
             } else if is_error(line) {
                 notes.error.get_or_insert_with(|| failure(line));
             } else if line.chars().any(char::is_alphanumeric) {
+                if is_shell_s(line) {
+                    notes.shell.get_or_insert_with(|| summary(line));
+                }
                 notes.other.get_or_insert_with(|| summary(line));
             }
         }
@@ -95,6 +100,15 @@ fn is_error(line: &str) -> bool {
     ];
     STARTS.iter().any(|start| line.starts_with(start))
         || (line.starts_with("The ") && line.contains(" is invalid: "))
+}
+
+fn is_shell_s(line: &str) -> bool {
+    const ENDS: [&str; 4] =
+        [": not found", ": command not found", ": No such file or directory", ": Permission denied"];
+    const ENDINGS: [&str; 4] = ["Killed", "Terminated", "Segmentation fault", "Aborted"];
+    // `./x.sh: line 7:  4711 Killed    kubectl diff`; by itself where the shell is not a script's.
+    let ended = |word: &str| line == word || line.contains(&format!(" {word} ")) && line.contains(": line ");
+    ENDS.iter().any(|end| line.ends_with(end)) || ENDINGS.iter().any(|word| ended(word))
 }
 
 fn failure(line: &str) -> Failure {
