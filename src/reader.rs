@@ -4,7 +4,8 @@ use crate::check::{Check, ReaderChoice};
 use crate::ignore::Matcher;
 use crate::outcome::{Captured, End, Outcome, Stage};
 use driftrun_parsers::{
-    Class, Diagnostic, DriftReport, Input, ParseError, Parser, Reading, Stream, Verdict, read, recognise,
+    Claim, Class, Diagnostic, DriftReport, Input, ParseError, Parser, Reading, Stream, Verdict, read,
+    recognise, unread_report,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -104,7 +105,18 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         },
     };
     let Some(parser) = parser else {
-        return by_code(check, code, outcome);
+        let judged = by_code(check, code, outcome);
+        let unsaid = check.reader == ReaderChoice::Any && check.exit_codes.is_none();
+        return match unread_report(input.stdout.bytes()).or_else(|| unread_report(input.stderr.bytes())) {
+            Some(what) if unsaid && judged.verdict == Verdict::Clean => {
+                let error = ParseError::format(format!(
+                    "there is {what} in the output, in a form that no parser reads"
+                ))
+                .hint("set `parser: none` to judge it by its exit code alone");
+                failed(Verdict::Unreadable, error.class, error.to_string())
+            }
+            _ => judged,
+        };
     };
     let reading = read(parser, check.exit_codes.as_ref(), &input);
     let pin = match check.reader {
@@ -116,7 +128,6 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
 
 /// Without a parser: 0 is clean, anything else failed, unless the check says otherwise.
 fn by_code(check: &Check, code: i32, outcome: &Outcome) -> Judgement {
-    use driftrun_parsers::Claim;
     let claim = match &check.exit_codes {
         Some(codes) => codes.claim(Some(code)),
         None if code == 0 => Claim::Clean,

@@ -1,0 +1,52 @@
+//! Runs that end well and say less than they seem to: none of them may be called clean.
+
+use driftrun::check::{Check, ReaderChoice};
+use driftrun::outcome::{Captured, Outcome};
+use driftrun::reader::{Judgement, judge};
+use driftrun_parsers::{Class, Verdict, by_name};
+use jiff::Timestamp;
+
+fn captured(text: &str) -> Captured {
+    Captured { bytes: text.as_bytes().to_vec(), tail: Vec::new(), total: text.len() as u64 }
+}
+
+/// A check of a script; `parser` as in the configuration.
+fn script(parser: &str) -> Check {
+    let command = vec!["./check.sh".to_owned()];
+    let reader = match parser {
+        "auto" => ReaderChoice::auto(&command),
+        "none" => ReaderChoice::ExitCode,
+        name => ReaderChoice::Parser(by_name(name).unwrap()),
+    };
+    Check { command, reader, ..Check::recorded("c") }
+}
+
+fn outcome(stdout: &str, stderr: &str) -> Outcome {
+    Outcome { stdout: captured(stdout), stderr: captured(stderr), ..Outcome::recorded(Timestamp::UNIX_EPOCH) }
+}
+
+fn judged(check: &Check, outcome: &Outcome) -> (Verdict, Option<Class>) {
+    let Judgement { verdict, class, .. } = judge(check, None, outcome, Timestamp::UNIX_EPOCH);
+    (verdict, class)
+}
+
+#[test]
+fn a_report_that_no_parser_reads_is_not_judged_by_the_exit_code_alone() {
+    let unreadable = (Verdict::Unreadable, Some(Class::UnreadableFormat));
+    let clean = (Verdict::Clean, None);
+    for report in [
+        "10:00:00.000 STDOUT [vpc] tofu: Plan: 1 to add, 0 to change, 0 to destroy.\n",
+        "[vpc] No changes. Your infrastructure matches the configuration.\n",
+        "web1 | CHANGED => {\n",
+        "default, web, Deployment (apps) has changed:\n",
+    ] {
+        assert_eq!(judged(&script("auto"), &outcome(report, "")), unreadable, "{report}");
+        assert_eq!(judged(&script("auto"), &outcome("", report)), unreadable, "{report}");
+        // Whoever says so himself is believed.
+        assert_eq!(judged(&script("none"), &outcome(report, "")), clean, "{report}");
+        let mut check = script("auto");
+        check.exit_codes = Some(driftrun_parsers::ExitCodes { clean: vec![0], drifted: vec![2] });
+        assert_eq!(judged(&check, &outcome(report, "")), clean, "{report}");
+    }
+    assert_eq!(judged(&script("auto"), &outcome("all fine\n", "")), clean);
+}
