@@ -4,7 +4,7 @@ use crate::check::{Check, ReaderChoice};
 use crate::ignore::Matcher;
 use crate::outcome::{Captured, End, Outcome, Stage};
 use driftrun_parsers::{
-    Claim, Class, Diagnostic, DriftReport, Input, ParseError, Parser, Reading, Stream, Verdict, read,
+    Claim, Class, Diagnostic, DriftReport, Input, ParseError, Parser, Reading, Source, Stream, Verdict, read,
     recognise, unread_report,
 };
 use jiff::Timestamp;
@@ -118,12 +118,39 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
             _ => judged,
         };
     };
-    let reading = read(parser, check.exit_codes.as_ref(), &input);
+    let mut reading = read(parser, check.exit_codes.as_ref(), &input);
+    if reading.verdict() == Verdict::Clean
+        && let Some(error) = against_clean(check, parser, &input, &reading, outcome)
+    {
+        reading = Reading::Unreadable(error);
+    }
     let pin = match check.reader {
         ReaderChoice::OneOf(_) if evidence.is_none() && pinned.is_none() => None,
         _ => Some(parser),
     };
     judge_reading(check, reading, pin, evidence, input.stdout.is_cut(), now)
+}
+
+/// What the run itself says against a clean reading.
+fn against_clean(
+    check: &Check,
+    parser: &Parser,
+    input: &Input<'_>,
+    reading: &Reading,
+    outcome: &Outcome,
+) -> Option<ParseError> {
+    // A sentence of the command's own output can explain its code; that of a report may be about another plan.
+    let claim =
+        check.exit_codes.as_ref().map_or_else(|| (parser.claim)(input), |codes| codes.claim(input.exit));
+    let explained =
+        reading.report().is_some_and(|report| report.resources().iter().any(|r| r.source == Source::Plan));
+    (outcome.report.is_some() && claim == Claim::Drifted && !explained).then(|| {
+        let code = input.exit.unwrap_or_default();
+        ParseError::contradiction(format!(
+            "exit code {code} says that something differs, the report that nothing does"
+        ))
+        .hint("let the report command show what the command has just written")
+    })
 }
 
 /// Without a parser: 0 is clean, anything else failed, unless the check says otherwise.

@@ -1,10 +1,12 @@
 //! Runs that end well and say less than they seem to: none of them may be called clean.
 
 use driftrun::check::{Check, ReaderChoice};
-use driftrun::outcome::{Captured, Outcome};
+use driftrun::outcome::{Captured, Outcome, Stage};
 use driftrun::reader::{Judgement, judge};
 use driftrun_parsers::{Class, Verdict, by_name};
 use jiff::Timestamp;
+
+const NOTHING: &str = "No changes. Your infrastructure matches the configuration.\n";
 
 fn captured(text: &str) -> Captured {
     Captured { bytes: text.as_bytes().to_vec(), tail: Vec::new(), total: text.len() as u64 }
@@ -49,4 +51,23 @@ fn a_report_that_no_parser_reads_is_not_judged_by_the_exit_code_alone() {
         assert_eq!(judged(&check, &outcome(report, "")), clean, "{report}");
     }
     assert_eq!(judged(&script("auto"), &outcome("all fine\n", "")), clean);
+}
+
+#[test]
+fn a_report_of_another_plan_doesn_t_explain_the_exit_code() {
+    let command = ["terraform", "plan", "-detailed-exitcode", "-out=p"].map(str::to_owned).to_vec();
+    let reader = ReaderChoice::Parser(by_name("terraform").unwrap());
+    let check = Check { command, reader, ..Check::recorded("c") };
+    let run = |code, report: &str| Outcome {
+        end: driftrun::outcome::End::Exited(code),
+        stage: Stage::Report,
+        report: Some(captured(report)),
+        ..outcome("", "")
+    };
+    let contradiction = (Verdict::Unreadable, Some(Class::UnreadableContradiction));
+    assert_eq!(judged(&check, &run(2, NOTHING)), contradiction);
+    assert_eq!(judged(&check, &run(0, NOTHING)), (Verdict::Clean, None));
+    let outputs =
+        "Changes to Outputs:\n  + o = 1\n\nYou can apply this plan to save these new output values to the\n";
+    assert_eq!(judged(&check, &run(2, outputs)), (Verdict::Clean, None));
 }
