@@ -9,6 +9,7 @@ use driftrun_parsers::{
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::borrow::Cow;
 
 /// What a run comes to.
 #[derive(Debug)]
@@ -83,11 +84,12 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         (End::Exited(code), Stage::Command | Stage::Report) => *code,
     };
     let argv: Vec<&str> = check.command.iter().map(String::as_str).collect();
+    let stderr = both_ends(&outcome.stderr);
     let input = Input {
         argv: &argv,
         exit: Some(code),
         stdout: stream(outcome.report.as_ref().unwrap_or(&outcome.stdout)),
-        stderr: stream(&outcome.stderr),
+        stderr: Stream::kept(&stderr, outcome.stderr.total),
         files: &[],
     };
     let (parser, evidence) = match (&check.reader, pinned) {
@@ -228,6 +230,14 @@ pub fn judge_reading(
         Reading::Failed { .. } | Reading::Unreadable(_) => None,
     };
     Judgement { verdict, class, reason, parser, evidence, report, diagnostics, unused_rules }
+}
+
+/// What is kept of a stream that was cut: its errors mostly stand at the end.
+fn both_ends(captured: &Captured) -> Cow<'_, [u8]> {
+    if captured.tail.is_empty() {
+        return Cow::Borrowed(&captured.bytes);
+    }
+    Cow::Owned([&captured.bytes, &captured.tail].map(Vec::as_slice).join(&b'\n'))
 }
 
 fn stream(captured: &Captured) -> Stream<'_> {

@@ -71,3 +71,14 @@ fn a_report_of_another_plan_doesn_t_explain_the_exit_code() {
         "Changes to Outputs:\n  + o = 1\n\nYou can apply this plan to save these new output values to the\n";
     assert_eq!(judged(&check, &run(2, outputs)), (Verdict::Clean, None));
 }
+
+#[test]
+fn an_error_at_the_end_of_a_flood_on_stderr_is_seen() {
+    let mut outcome = outcome("", "I1123 00:00:00.000000 1 round_trippers.go:1] x\n");
+    outcome.stderr.tail = b"x\nerror: You must be logged in to the server (Unauthorized)\n".to_vec();
+    outcome.stderr.total = 1 << 30;
+    let contradiction = (Verdict::Unreadable, Some(Class::UnreadableContradiction));
+    assert_eq!(judged(&script("kubectl"), &outcome), contradiction);
+    outcome.stderr.tail = b"I1123 00:00:00.000000 1 round_trippers.go:1] y\n".to_vec();
+    assert_eq!(judged(&script("kubectl"), &outcome), (Verdict::Clean, None));
+}
