@@ -143,6 +143,8 @@ pub struct Outcome {
     pub killed: Killed,
     /// Somebody still held a pipe when the drain time was over.
     pub leaked: bool,
+    /// The command, or the report command after it, didn't wait for its processes: they were ended, or still hold a pipe.
+    pub unwaited: bool,
 }
 
 impl Outcome {
@@ -160,6 +162,7 @@ impl Outcome {
             usage: Usage::default(),
             killed: Killed::default(),
             leaked: false,
+            unwaited: false,
         }
     }
 }

@@ -141,6 +141,11 @@ fn against_clean(
     reading: &Reading,
     outcome: &Outcome,
 ) -> Option<ParseError> {
+    if outcome.unwaited && input.stdout.total() == 0 {
+        let error =
+            "no output, and processes of the command outlived it: what they would have printed is not known";
+        return Some(ParseError::cut(error).hint("let the command wait for them"));
+    }
     // A sentence of the command's own output can explain its code; that of a report may be about another plan.
     let claim =
         check.exit_codes.as_ref().map_or_else(|| (parser.claim)(input), |codes| codes.claim(input.exit));

@@ -1,10 +1,13 @@
 //! Runs that end well and say less than they seem to: none of them may be called clean.
 
+mod support;
+
 use driftrun::check::{Check, ReaderChoice};
 use driftrun::outcome::{Captured, Outcome, Stage};
 use driftrun::reader::{Judgement, judge};
 use driftrun_parsers::{Class, Verdict, by_name};
 use jiff::Timestamp;
+use support::ended;
 
 const NOTHING: &str = "No changes. Your infrastructure matches the configuration.\n";
 
@@ -81,4 +84,17 @@ fn an_error_at_the_end_of_a_flood_on_stderr_is_seen() {
     assert_eq!(judged(&script("kubectl"), &outcome), contradiction);
     outcome.stderr.tail = b"I1123 00:00:00.000000 1 round_trippers.go:1] y\n".to_vec();
     assert_eq!(judged(&script("kubectl"), &outcome), (Verdict::Clean, None));
+}
+
+#[test]
+fn an_empty_output_is_nothing_when_the_command_didn_t_wait_for_its_processes() {
+    let once = |script: &str| {
+        let (stdout, _, code) =
+            ended(&["once", "--parser=kubectl", "--format=json", "--", "sh", "-c", script]);
+        let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        (document["sh"]["verdict"].as_str().unwrap().to_owned(), code)
+    };
+    assert_eq!(once("exit 0"), ("clean".to_owned(), Some(0)));
+    assert_eq!(once("sleep 7021 & exit 0"), ("unreadable".to_owned(), Some(1)));
+    assert_eq!(once("sleep 0 & wait; exit 0"), ("clean".to_owned(), Some(0)));
 }

@@ -126,6 +126,7 @@ struct Sums {
     usage: Usage,
     killed: Killed,
     leaked: bool,
+    unwaited: bool,
 }
 
 struct Run<'r> {
@@ -167,6 +168,8 @@ impl Run<'_> {
                 return self.outcome(started, Stage::Setup(n), finished, None);
             }
         }
+        // What a setup command leaves behind prints nothing that is parsed.
+        self.sums.unwaited = false;
         let command = self.execute(&check.command).await;
         let (Some(argv), End::Exited(code)) = (&check.report, &command.end) else {
             return self.outcome(started, Stage::Command, command, None);
@@ -200,6 +203,7 @@ impl Run<'_> {
         self.sums.usage = self.sums.usage.plus(finished.usage);
         self.sums.killed = self.sums.killed.plus(finished.killed);
         self.sums.leaked |= finished.leaked;
+        self.sums.unwaited |= finished.leaked || finished.killed.leftover > 0;
         finished
     }
 
@@ -249,7 +253,7 @@ impl Run<'_> {
         last: Finished,
         report: Option<Captured>,
     ) -> Outcome {
-        let Sums { usage, killed, leaked } = std::mem::take(&mut self.sums);
+        let Sums { usage, killed, leaked, unwaited } = std::mem::take(&mut self.sums);
         Outcome {
             stage,
             end: last.end,
@@ -262,6 +266,7 @@ impl Run<'_> {
             usage,
             killed,
             leaked,
+            unwaited,
         }
     }
 }
