@@ -117,6 +117,10 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
                 .hint("set `parser: none` to judge it by its exit code alone");
                 failed(Verdict::Unreadable, error.class, error.to_string())
             }
+            _ if check.reader == ReaderChoice::Any => {
+                let remark = "no parser recognised the output: judged by the exit code alone; set `parser`";
+                Judgement { diagnostics: vec![Diagnostic::warning(remark)], ..judged }
+            }
             _ => judged,
         };
     };
@@ -208,20 +212,16 @@ pub fn judge_reading(
             report.count_refresh();
         }
         let mut matcher = Matcher::new(&check.ignore, now.to_zoned(TimeZone::UTC).date());
-        let ignored: Vec<bool> =
-            report.resources().iter().map(|resource| resource.drift && matcher.ignores(resource)).collect();
+        report.ignore(|resource| matcher.ignores(resource));
         let applied = matcher.applied();
         unused_rules = applied.unused.len() + applied.expired.len();
-        let remark = |positions: &[usize], what: &str| -> Vec<Diagnostic> {
-            positions.iter().map(|n| Diagnostic::warning(format!("ignore rule {} {what}", n + 1))).collect()
+        let mut remark = |positions: &[usize], what: &str| {
+            for n in positions {
+                report.remark(Diagnostic::warning(format!("ignore rule {} {what}", n + 1)));
+            }
         };
-        let mut remarks = remark(&applied.expired, "is past its last day");
-        remarks.extend(remark(
-            &applied.blind,
-            "needs attribute paths, which this output doesn't show: it matched nothing",
-        ));
-        let mut ignored = ignored.into_iter();
-        report.ignore(|_| ignored.next().unwrap_or(false), remarks);
+        remark(&applied.expired, "is past its last day");
+        remark(&applied.blind, "needs attribute paths, which this output doesn't show: it matched nothing");
     }
     let class = match reading.class() {
         // Our own limit did the cutting.

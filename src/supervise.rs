@@ -114,7 +114,8 @@ struct Summary {
     class: Option<&'static str>,
     code: String,
     seconds: f64,
-    drifted: usize,
+    /// Without a report nothing is known.
+    drifted: Option<usize>,
     reason: String,
     recognised: Option<(&'static str, &'static str)>,
     leaked: bool,
@@ -131,7 +132,7 @@ impl Summary {
                 End::TimedOut | End::Cancelled | End::NotStarted(_) => "none".to_owned(),
             },
             seconds: outcome.duration.as_secs_f64(),
-            drifted: judgement.report.as_ref().map_or(0, |report| report.drifted().count()),
+            drifted: judgement.report.as_ref().map(|report| report.drifted().count()),
             reason: judgement.reason.clone().unwrap_or_default(),
             recognised: judgement.parser.map(|parser| parser.name).zip(judgement.evidence),
             leaked: outcome.leaked,

@@ -247,6 +247,29 @@ fn a_host_that_a_partial_run_never_came_to_keeps_its_drift() {
 }
 
 #[test]
+fn a_rule_takes_out_what_it_names_and_nothing_else() {
+    use driftrun::ignore::{IgnoreRule, Pattern};
+    let mut check = check(driftrun_parsers::by_name("terraform-show").unwrap());
+    let rule = |name: &str| IgnoreRule { name: Some(Pattern::new(name).unwrap()), ..IgnoreRule::default() };
+    check.ignore = vec![rule("terraform_data.upd"), rule("nothing")];
+    let board = Board::new(vec![check], at(0));
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/terraform-show/everything");
+    assert_eq!(run(&board, recorded(&dir), 1), Verdict::Drifted);
+    let snapshot = board.snapshot();
+    let seen = &snapshot.views[0].state.drift.as_ref().unwrap().resources;
+    assert!(seen.iter().any(|seen| !seen.resource.drift), "what is no drift stands among the rest");
+    let ignored: Vec<&str> =
+        seen.iter().filter(|s| s.resource.ignored).map(|s| s.resource.name.as_str()).collect();
+    assert_eq!(ignored, ["terraform_data.upd"]);
+    let samples = samples(&metrics::render(&snapshot));
+    assert_eq!(sum(&samples, "driftrun_drift_ignored_resources"), Some(1.0));
+    assert_eq!(sum(&samples, "driftrun_drift_ignore_rules_unused"), Some(1.0));
+    assert!(!samples.keys().any(
+        |series| series.starts_with("driftrun_resource_drift{") && series.contains("terraform_data.upd")
+    ));
+}
+
+#[test]
 fn label_values_are_escaped_as_the_format_wants() {
     let address = "module.m[\"a b\"].x.y[\"q\\\"z\\\\é\"]";
     let stream = [

@@ -473,15 +473,15 @@ impl DriftReport {
         }
     }
 
-    /// Marks resources as ignored where `ignored` says so, and adds remarks.
-    pub fn ignore(&mut self, mut ignored: impl FnMut(&Resource) -> bool, remarks: Vec<Diagnostic>) {
-        for resource in &mut self.resources {
-            resource.ignored = resource.drift && ignored(resource);
+    /// Marks the drifting resources for which `ignored` says so. Asked once for each of them, in their order, and for no other.
+    pub fn ignore(&mut self, mut ignored: impl FnMut(&Resource) -> bool) {
+        for resource in self.resources.iter_mut().filter(|resource| resource.drift) {
+            resource.ignored = ignored(resource);
         }
-        self.diagnostics.extend(remarks);
     }
 
-    pub(crate) fn remark(&mut self, diagnostic: Diagnostic) {
+    /// Adds a remark.
+    pub fn remark(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
 }
@@ -629,6 +629,26 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(report.verdict(), Verdict::Clean);
+    }
+
+    #[test]
+    fn only_the_drift_that_is_meant_is_ignored() {
+        let mut report = DriftReport::new(parsed(vec![
+            Resource::new(Source::Plan, "", OUTPUT_KIND, "o", Action::Update),
+            plan("a", Action::Update),
+            plan("b", Action::Update),
+            plan("c", Action::Read),
+        ]))
+        .unwrap();
+        let mut asked = Vec::new();
+        report.ignore(|resource| {
+            asked.push(resource.name.clone());
+            resource.name == "a"
+        });
+        assert_eq!(asked, ["a", "b"]);
+        let ignored: Vec<&str> =
+            report.resources().iter().filter(|r| r.ignored).map(|r| r.name.as_str()).collect();
+        assert_eq!(ignored, ["a"]);
     }
 
     #[test]
