@@ -11,7 +11,7 @@ use crate::supervise::{Clock, Place, record, supervise};
 use crate::web::{self, Bound, Show};
 use crate::{log, metrics, reader};
 use driftrun_parsers::{Document, DriftReport, Input, Parser, Reading, Resource, Stream, Tool};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
@@ -52,15 +52,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Watch(watch) => {
             let check = Check { interval: watch.interval, ..from_flags(&watch.check, &watch.command)? };
-            serve(vec![check], 1, &watch.web, true)
+            let config = Config { warnings: check.warnings(), checks: vec![check], max_concurrent: 1 };
+            serve(config, &watch.web, true)
         }
-        Command::Serve(Serve { config, web }) => {
-            let Config { checks, max_concurrent, warnings } = config::load(&config)?;
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-            serve(checks, max_concurrent, &web, false)
-        }
+        Command::Serve(Serve { config, web }) => serve(config::load(&config)?, &web, false),
         Command::Once(arguments) => once(&arguments),
         Command::Parse(arguments) => parse(&arguments),
         Command::Parsers { name } => parsers(name.as_deref()),
@@ -75,6 +70,24 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Every run needs a private folder: where none can be made, no run would ever start.
+fn try_folders(checks: &[Check]) -> Result<()> {
+    let bases: BTreeSet<&Path> = checks.iter().map(|check| check.tmp_base.as_path()).collect();
+    for base in bases {
+        let probe = base.join(format!("driftrun-{}", std::process::id()));
+        std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).map_err(|error| {
+            Error(format!("no temporary folder can be made in {}: {error}; set TMPDIR, or `tmp_dir` in the configuration", base.display()))
+        })?;
+    }
+    Ok(())
 }
 
 /// One check from the command line, held to the same rules as one from a file.
@@ -140,7 +153,7 @@ fn default_name(program: &str) -> String {
 fn parser_named(name: &str) -> Result<&'static Parser> {
     driftrun_parsers::by_name(name).ok_or_else(|| {
         let known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
-        Error(format!("unknown parser {name:?}; known: {}, auto, none", known.join(", ")))
+        Error(format!("unknown parser {name:?}; known: {}", known.join(", ")))
     })
 }
 
@@ -155,7 +168,9 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 /// Listens, runs the checks on their schedules, and ends when a signal says so.
-fn serve(checks: Vec<Check>, max_concurrent: usize, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
+fn serve(config: Config, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
+    let Config { checks, max_concurrent, warnings } = config;
+    try_folders(&checks)?;
     runtime()?.block_on(async {
         let stop = stop_on_signals()?;
         let mut listeners = Vec::new();
@@ -167,6 +182,7 @@ fn serve(checks: Vec<Check>, max_concurrent: usize, flags: &WebFlags, at_once: b
         for listener in &listeners {
             tracing::info!(address = %listener.address, checks = checks.len(), "listening");
         }
+        warn(&warnings);
         let board = Arc::new(Board::new(checks, now));
         let bound = Bound {
             listeners,
@@ -258,15 +274,18 @@ fn stop_on_signals() -> Result<Stop> {
 fn once(arguments: &Once) -> Result<ExitCode> {
     let Config { checks, max_concurrent, warnings } = match &arguments.config {
         Some(file) => config::load(file)?,
-        None => Config {
-            checks: vec![from_flags(&arguments.check, &arguments.command)?],
-            max_concurrent: 1,
-            warnings: Vec::new(),
-        },
+        None if arguments.command.is_empty() => {
+            return Err(Error(
+                "nothing to run: name a file with --config.file, or a command after --".to_owned(),
+            ));
+        }
+        None => {
+            let check = from_flags(&arguments.check, &arguments.command)?;
+            Config { warnings: check.warnings(), checks: vec![check], max_concurrent: 1 }
+        }
     };
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
+    warn(&warnings);
+    try_folders(&checks)?;
     runtime()?.block_on(async {
         let stop = stop_on_signals()?;
         let runner = Arc::new(Runner::start()?);
@@ -356,7 +375,11 @@ fn document<'a>(
 
 /// A recorded output in, a report out.
 fn parse(arguments: &Parse) -> Result<ExitCode> {
-    let parser = arguments.parser.as_deref().map(parser_named).transpose()?;
+    let parser = match arguments.parser.as_deref() {
+        None | Some("auto") => None,
+        Some("none") => return Err(Error("--parser none: there is nothing to read then".to_owned())),
+        Some(name) => Some(parser_named(name)?),
+    };
     let stdout = arguments.file.as_deref().map_or_else(read_stdin, read_file)?;
     let stderr = arguments.stderr.as_deref().map(read_file).transpose()?.unwrap_or_default();
     let input = Input {

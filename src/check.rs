@@ -80,6 +80,29 @@ impl Check {
         }
     }
 
+    /// What is valid and yet probably not meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let name = &self.name;
+        let mut warnings = Vec::new();
+        let printed: Vec<&str> =
+            self.report.as_ref().unwrap_or(&self.command).iter().map(String::as_str).collect();
+        match &self.reader {
+            ReaderChoice::Any => warnings.push(format!("check {name:?}: its command line names no known tool, so the output decides, and an output that nothing recognises is judged by its exit code alone; set `parser` (`none` for the exit code)")),
+            ReaderChoice::Parser(parser) => {
+                let prints = driftrun_parsers::by_command(&printed);
+                if !prints.is_empty() && !prints.contains(parser) {
+                    let names: Vec<&str> = prints.iter().map(|parser| parser.name).collect();
+                    warnings.push(format!("check {name:?}: its command line prints what {} reads, not {}", names.join(", "), parser.name));
+                }
+            }
+            ReaderChoice::ExitCode if self.report.is_some() => {
+                warnings.push(format!("check {name:?}: with `parser: none` nothing is read, so `report` does nothing"));
+            }
+            ReaderChoice::ExitCode | ReaderChoice::OneOf(_) => {}
+        }
+        warnings
+    }
+
     /// Whether `code` of the command says that it failed, so that there is nothing to report.
     pub fn is_failure(&self, code: i32) -> bool {
         let argv: Vec<&str> = self.command.iter().map(String::as_str).collect();

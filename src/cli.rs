@@ -94,7 +94,7 @@ pub struct Serve {
 #[derive(Debug, Args)]
 pub struct Once {
     /// The configuration file; instead of a command.
-    #[arg(long = "config.file", value_name = "FILE", required_unless_present = "command", conflicts_with_all = ["command", "name", "timeout", "parser", "workdir", "label", "env", "max_output", "kill_grace"])]
+    #[arg(long = "config.file", value_name = "FILE", conflicts_with_all = ["command", "name", "timeout", "parser", "workdir", "label", "env", "max_output", "kill_grace"])]
     pub config: Option<PathBuf>,
     /// The check, where a command is given.
     #[command(flatten)]
@@ -213,7 +213,10 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 fn path(text: &str) -> Result<String, String> {
-    if text.starts_with('/') && text != "/" && !text.contains(['?', '#', ' ']) {
+    let taken = ["/-/", "/assets/", "/checks/"].iter().any(|own| text.starts_with(own));
+    if taken {
+        Err(format!("{text:?} is one of driftrun's own paths; write another, such as /metrics"))
+    } else if text.starts_with('/') && text != "/" && !text.contains(['?', '#', ' ']) {
         Ok(text.to_owned())
     } else {
         Err(format!("{text:?} is no path; write one such as /metrics"))

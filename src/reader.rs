@@ -295,6 +295,10 @@ pub fn read_recorded(
         Some(parser) => (parser, None),
         None => match recognise(driftrun_parsers::ALL, input) {
             Some((parser, evidence)) => (parser, Some(evidence)),
+            None if input.stdout.bytes().is_empty() => {
+                return Err(ParseError::format("there is no output to read")
+                    .hint("where empty means clean, name the parser and its exit code: --parser kubectl --exit-code 0"));
+            }
             None => {
                 return Err(ParseError::format("no parser recognises this output")
                     .hint("name one with --parser; `driftrun parsers` lists them"));

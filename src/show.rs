@@ -43,7 +43,11 @@ pub fn table(all: &[Shown<'_>]) -> String {
         }
         out.push('\n');
         rows(&mut out, &drifted);
-        let rest: Vec<&Resource> = document.resources.iter().filter(|r| !r.drift || r.ignored).collect();
+        let ignored: Vec<&Resource> = document.resources.iter().filter(|r| r.ignored).collect();
+        if !ignored.is_empty() {
+            let _ = writeln!(out, "  ignored: {}", counts(&ignored));
+        }
+        let rest: Vec<&Resource> = document.resources.iter().filter(|r| !r.drift).collect();
         if !rest.is_empty() {
             let _ = writeln!(out, "  no drift, but reported: {}", counts(&rest));
         }

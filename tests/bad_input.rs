@@ -75,7 +75,7 @@ max_concurent: 3
     ] {
         let (stdout, stderr, code) = ended(&arguments);
         assert_eq!((stdout.as_str(), code), ("", Some(1)), "{arguments:?}");
-        assert_eq!(stderr, format!("driftrun: {want}"), "{arguments:?}");
+        assert_eq!(stderr, format!("driftrun: {file} has 17 mistakes:\n{want}"), "{arguments:?}");
     }
 }
 
@@ -112,6 +112,18 @@ fn mistakes_that_need_a_whole_check_to_be_seen() {
         (
             "checks:\n- name: a\n  command: [helm, diff, upgrade]",
             "2:3: `parser`: no parser reads helm; write `none` to judge it by its exit code alone",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  exit_codes: { clean: [0], drifted: [0] }",
+            "4:15: exit code 0 can't mean both clean and drifted",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  ignore: [{ action: delete, attribute: x }]",
+            "4:12: a rule with `attribute` matches updates only",
+        ),
+        (
+            "checks:\n- name: \"a-{env}\"\n  command: [x]",
+            "2:9: check name \"a-{env}\": what stands in braces is no variable of this check; known: none",
         ),
         ("checks:\n- name: a\n  command: [x]\n  interval: 0s", "4:13: \"0s\" is no time at all"),
         (
@@ -168,6 +180,9 @@ fn a_usage_error_is_1_and_help_is_0() {
         &["parse", "--parser", "x", "/dev/null"],
         &["parse", "/nowhere"],
         &["parsers", "x"],
+        &["once", "--format=json"],
+        &["watch", "--web.telemetry-path=/-/ready", "--", "true"],
+        &["parse", "--parser=none", "/dev/null"],
     ] {
         let (stdout, stderr, code) = ended(arguments);
         assert_eq!((stdout.as_str(), code), ("", Some(1)), "{arguments:?}: {stderr}");
@@ -177,6 +192,15 @@ fn a_usage_error_is_1_and_help_is_0() {
         let (stdout, stderr, code) = ended(arguments);
         assert!(!stdout.is_empty() && stderr.is_empty() && code == Some(0), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_temporary_folder_that_cannot_be_written_is_told_before_anything_starts() {
+    let output =
+        support::driftrun().args(["once", "--", "true"]).env("TMPDIR", "/nowhere/tmp").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("no temporary folder can be made in /nowhere/tmp"), "{stderr}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

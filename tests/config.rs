@@ -130,7 +130,7 @@ fn a_command_that_names_no_tool_is_a_warning() {
     let config = config::parse("checks: [{ name: a, command: [./x.sh] }]", folder.path(), &|_| None).unwrap();
     assert_eq!(get(&config, "a").reader, ReaderChoice::Any);
     assert_eq!(config.warnings.len(), 1);
-    assert!(config.warnings[0].contains("set `parser:`"), "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("set `parser`"), "{:?}", config.warnings);
 }
 
 #[test]

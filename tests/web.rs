@@ -70,6 +70,27 @@ fn an_output_is_shown_on_loopback_addresses_only_unless_told_otherwise() {
 }
 
 #[test]
+fn a_name_that_leads_here_is_not_this_machine() {
+    let mut server = Server::watch(&["--name=t", "--interval=1h"], &["echo", "s3cret"]);
+    server.wait_for_run("t");
+    for (host, shown) in [
+        ("localhost", true),
+        ("LOCALHOST:9152", true),
+        ("127.0.0.1:9152", true),
+        ("127.7.7.7", true),
+        ("[::1]:9152", true),
+        ("evil.example", false),
+        ("localhost.evil.example:9152", false),
+        ("10.0.0.1", false),
+        ("", false),
+    ] {
+        let (_, body) =
+            server.request(&format!("GET /checks/t HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        assert_eq!(body.contains("s3cret\n</pre>"), shown, "{host:?}");
+    }
+}
+
+#[test]
 fn paths_and_methods() {
     let mut server = Server::watch(&["--name=t", "--interval=1h", "--web.telemetry-path=/m"], &["true"]);
     server.wait_for_run("t");
@@ -175,8 +196,11 @@ fn once_and_parse_say_it_in_their_exit_codes() {
         "{stdout}"
     );
     assert_eq!(code, Some(1));
-    let (stdout, _, code) = ended(&["once", "--name=t", "--", "true"]);
+    let (stdout, _, code) = ended(&["once", "--name=t", "--parser=none", "--", "true"]);
     assert_eq!((stdout.as_str(), code), ("t  clean\n", Some(0)));
+    let (stdout, stderr, _) = ended(&["once", "--name=t", "--", "true"]);
+    assert!(stdout.contains("Warning: no parser recognised the output"), "{stdout}");
+    assert!(stderr.contains("its command line names no known tool"), "{stderr}");
     let (stdout, _, code) = ended(&["once", "--name=t", "--format=prometheus", "--", "false"]);
     assert!(stdout.contains("driftrun_check_last_exit_code{check=\"t\"} 1\n"), "{stdout}");
     for absent in ["_total", "first_seen", "running", "next_run", "_sum"] {

@@ -345,10 +345,7 @@ impl Decoder<'_> {
         if self.problems.len() > before {
             return None;
         }
-        if reader == ReaderChoice::Any {
-            warnings.push(format!("check {name:?}: its command line names no known tool, so the output decides, and an output that nothing recognises is judged by its exit code alone; set `parser:` (`none` for the exit code)"));
-        }
-        Some(Check {
+        let check = Check {
             name,
             labels,
             setup,
@@ -368,7 +365,9 @@ impl Decoder<'_> {
             tmp_base,
             count_refresh,
             ignore,
-        })
+        };
+        warnings.extend(check.warnings());
+        Some(check)
     }
 
     fn name(&mut self, own: &Node, variables: &Variables) -> Option<String> {
@@ -380,7 +379,17 @@ impl Decoder<'_> {
         if check::is_name(&name) {
             return Some(name);
         }
-        let rule = "use 1 to 128 letters, digits, '_', '.', '-', and begin with a letter or digit";
+        let rule = if name.contains('{') {
+            let known: Vec<&str> = variables.keys().map(String::as_str).collect();
+            let known = if known.is_empty() {
+                "none, as there is no `for_each`".to_owned()
+            } else {
+                known.join(", ")
+            };
+            format!("what stands in braces is no variable of this check; known: {known}")
+        } else {
+            "use 1 to 128 letters, digits, '_', '.', '-', and begin with a letter or digit".to_owned()
+        };
         self.problem(node.place, format!("check name {name:?}: {rule}"));
         None
     }
@@ -489,6 +498,9 @@ impl Decoder<'_> {
                 }
             }
         }
+        if let Some(code) = codes.clean.iter().find(|code| codes.drifted.contains(code)) {
+            self.problem(node.place, format!("exit code {code} can't mean both clean and drifted"));
+        }
         codes
     }
 
@@ -534,7 +546,14 @@ impl Decoder<'_> {
                 self.problem(value.place, message);
             }
         }
-        if rule == (IgnoreRule { reason: rule.reason.clone(), until: rule.until, ..IgnoreRule::default() }) {
+        if rule.attribute.is_some() && rule.action.is_some_and(|action| action != Action::Update) {
+            self.problem(node.place, "a rule with `attribute` matches updates only; leave `action` out");
+        }
+        let all_known = entries.iter().all(|entry| RULE_KEYS.contains(&entry.key.as_str()));
+        if all_known
+            && rule
+                == (IgnoreRule { reason: rule.reason.clone(), until: rule.until, ..IgnoreRule::default() })
+        {
             self.problem(node.place, "an ignore rule that names no resource would ignore everything; give it kind, scope, name, action, source or attribute");
             return None;
         }

@@ -50,7 +50,8 @@ impl Problem {
     }
 }
 
-/// Every mistake of one file, in the order of its lines. Displayed one a line, as `FILE:LINE:COLUMN: message`.
+/// Every mistake of one file, in the order of its lines. Displayed one a line, as `FILE:LINE:COLUMN: message`,
+/// under a line of its own that counts them where there are several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// The file as it was named.
@@ -61,6 +62,9 @@ pub struct Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.problems.len() > 1 {
+            writeln!(f, "{} has {} mistakes:", self.file.display(), self.problems.len())?;
+        }
         for (n, problem) in self.problems.iter().enumerate() {
             if n > 0 {
                 writeln!(f)?;

@@ -17,6 +17,7 @@ pub(super) fn overview(snapshot: &Snapshot, site: &Site<'_>) -> Markup {
     page(
         "Checks",
         site,
+        Reload::NowAndThen,
         &html! {
             p.totals {
                 @for verdict in Verdict::ALL {
@@ -62,6 +63,7 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
     page(
         &check.name,
         site,
+        Reload::Never,
         &html! {
             p.crumbs { a href="/" { "All checks" } }
             h1 { (check.name) " " (badge(last_verdict(view))) }
@@ -75,7 +77,11 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
                 }
                 @let counting: Vec<&Seen> = drifted(view).collect();
                 @if counting.is_empty() { p { "Nothing drifts." } } @else { (resources(&counting, site.now)) }
-                @let rest: Vec<&Seen> = drift.resources.iter().filter(|seen| !seen.counts()).collect();
+                @let ignored: Vec<&Seen> = drift.resources.iter().filter(|seen| seen.resource.ignored).collect();
+            @if !ignored.is_empty() {
+                details { summary { "Ignored by a rule: " (ignored.len()) } (resources(&ignored, site.now)) }
+            }
+            @let rest: Vec<&Seen> = drift.resources.iter().filter(|seen| !seen.resource.drift).collect();
                 @if !rest.is_empty() {
                     details { summary { "Reported, but no drift: " (rest.len()) } (resources(&rest, site.now)) }
                 }
@@ -88,7 +94,7 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
 fn last_run(last: &LastRun) -> Markup {
     html! {
         @if let Some(reason) = &last.reason {
-            p.why { strong { @if let Some(class) = last.class { (class.as_str()) ": " } } (reason) }
+            p class={ "why " (last.verdict.as_str()) } { strong { @if let Some(class) = last.class { (class.as_str()) ": " } } (reason) }
         }
         @if let Some(scopes) = last.scopes.as_ref().filter(|scopes| !scopes.unread.is_empty()) {
             p { "Not read: " @for (n, unread) in scopes.unread.iter().enumerate() { @if n > 0 { ", " } code { (unread.scope) } " (" (unread.reason.as_str()) ")" } }
@@ -129,8 +135,8 @@ fn resources(seen: &[&Seen], now: Timestamp) -> Markup {
                         td { span class={ "action " (resource.action.as_str()) } { (resource.action.as_str()) }
                             @if resource.source == Source::Refresh { " " span.tag { "changed outside" } }
                             @else if resource.outside { " " span.tag { "also changed outside" } }
-                            @if resource.ignored { " " span.tag { "ignored" } } }
-                        td { code { (resource.name) } @if resource.count > 1 { " × " (resource.count) }
+                        }
+                        td.name { code { (resource.name) } @if resource.count > 1 { " × " (resource.count) }
                             @if let Some(previous) = &resource.previous_name { div.reason { "was " code { (previous) } } } }
                         td { (resource.kind) }
                         td { (resource.scope) }
@@ -191,11 +197,19 @@ pub(super) fn not_found(site: &Site<'_>) -> Markup {
     page(
         "Not found",
         site,
+        Reload::Never,
         &html! { h1 { "Not found" } p { "There is no such page or check. " a href="/" { "All checks" } } },
     )
 }
 
-fn page(title: &str, site: &Site<'_>, body: &Markup) -> Markup {
+/// Whether a page that is left open is loaded again, so that it doesn't tell old news. One that is read isn't: that would be a nuisance.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    NowAndThen,
+    Never,
+}
+
+fn page(title: &str, site: &Site<'_>, reload: Reload, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -203,14 +217,15 @@ fn page(title: &str, site: &Site<'_>, body: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                @if reload == Reload::NowAndThen { meta http-equiv="refresh" content="30"; }
                 title { (title) " · driftrun" }
                 link rel="stylesheet" href="/assets/style.css";
                 link rel="icon" href="data:,";
             }
             body {
-                header { a.brand href="/" { "driftrun" } nav { a href=(site.metrics_path) { "Metrics" } } }
+                header { a.brand href="/" { "driftrun" } nav { a href=(site.metrics_path) { "Metrics" } } span.asof { "as of " (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
                 main { (body) }
-                footer { "driftrun " (env!("CARGO_PKG_VERSION")) " · " (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) }
+                footer { "driftrun " (env!("CARGO_PKG_VERSION")) }
             }
         }
     }

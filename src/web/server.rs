@@ -97,11 +97,12 @@ impl Bound {
         let mut tasks = tokio::task::JoinSet::new();
         let metrics_path: Arc<str> = self.metrics_path.into();
         for listener in self.listeners {
-            let show = self.show.unwrap_or(if listener.address.ip().is_loopback() {
-                Show::Output
+            let own = if listener.address.ip().is_loopback() {
+                Showing::ToLocalNames
             } else {
-                Show::TablesOnly
-            });
+                Showing::Always(Show::TablesOnly)
+            };
+            let show = self.show.map_or(own, Showing::Always);
             let shared = Arc::new(Shared {
                 board: Arc::clone(&board),
                 registry: registry.clone(),
@@ -114,11 +115,42 @@ impl Bound {
     }
 }
 
+/// What the pages of one listener show.
+#[derive(Clone, Copy)]
+enum Showing {
+    Always(Show),
+    /// The output to whoever asks for this machine by one of its loopback names: a web page elsewhere can make a browser ask under a name of its own
+    /// that leads here (DNS rebinding).
+    ToLocalNames,
+}
+
+impl Showing {
+    fn to(self, request: &Request<Incoming>) -> Show {
+        match self {
+            Self::Always(show) => show,
+            Self::ToLocalNames if is_local(request) => Show::Output,
+            Self::ToLocalNames => Show::TablesOnly,
+        }
+    }
+}
+
+fn is_local(request: &Request<Incoming>) -> bool {
+    let host =
+        request.headers().get(hyper::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host
+        .parse::<hyper::http::uri::Authority>()
+        .map(|authority| authority.host().to_owned())
+        .unwrap_or_default();
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 struct Shared {
     board: Arc<Board>,
     registry: Registry,
     metrics_path: Arc<str>,
-    show: Show,
+    show: Showing,
 }
 
 async fn accept(socket: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
@@ -162,6 +194,7 @@ async fn accept(socket: TcpListener, shared: Arc<Shared>, stop: CancellationToke
 
 async fn answer(request: &Request<Incoming>, shared: Arc<Shared>) -> Response<Full<Bytes>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let show = shared.show.to(request);
     // Rendering a page or gathering /proc takes time: not on a worker.
     let work = move || {
         let snapshot = shared.board.snapshot();
@@ -171,7 +204,7 @@ async fn answer(request: &Request<Incoming>, shared: Arc<Shared>) -> Response<Fu
         }
         let site = Site {
             metrics_path: &shared.metrics_path,
-            show: shared.show,
+            show,
             process_metrics: std::str::from_utf8(&process_metrics).unwrap_or_default(),
             now: Timestamp::now(),
         };

@@ -156,7 +156,7 @@ impl Server {
     }
 
     pub fn get(&self, path: &str) -> (String, String) {
-        self.request(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+        self.request(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
     }
 
     pub fn scrape(&self) -> Scrape {
