@@ -233,3 +233,18 @@ fn a_linked_folder_is_resolved_once_a_run_and_its_commit_is_told() {
     let revisions: Vec<String> = scrape.samples("driftrun_check_revision_info", "t").into_keys().collect();
     assert_eq!(revisions, [format!("revision=\"{id}\"")]);
 }
+
+#[test]
+fn the_private_folder_is_ours_alone_and_gone_afterwards_whatever_is_in_it() {
+    let folder = support::Folder::new("private");
+    for fill in ["true", "mkdir -p $TMPDIR/a/b && touch $TMPDIR/a/b/c"] {
+        let said = folder.path().join("said");
+        let script = format!("{fill} && stat -c %a $TMPDIR > {0} && echo $TMPDIR >> {0}", said.display());
+        let (scrape, _) = run(&[], &script);
+        assert_eq!(scrape.verdict("t").as_deref(), Some("clean"));
+        let said = std::fs::read_to_string(said).unwrap();
+        let (mode, path) = said.trim_end().split_once('\n').unwrap();
+        assert_eq!(mode, "700");
+        assert!(!std::path::Path::new(path).exists(), "{path}");
+    }
+}

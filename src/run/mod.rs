@@ -285,10 +285,12 @@ async fn place(workdir: Option<PathBuf>) -> (Option<PathBuf>, Option<String>) {
 }
 
 async fn remove(tmp: PathBuf) {
+    // Almost always it is empty, and one call is less than waking a thread for it. Looking through it is not for a worker.
+    if std::fs::remove_dir(&tmp).is_ok() {
+        return;
+    }
     let remove = move || {
-        // Almost always empty; who isn't is looked through.
-        let removed = std::fs::remove_dir(&tmp).or_else(|_| std::fs::remove_dir_all(&tmp));
-        if let Err(error) = removed
+        if let Err(error) = std::fs::remove_dir_all(&tmp)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %tmp.display(), %error, "temporary folder not removed");
