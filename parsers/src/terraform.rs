@@ -113,6 +113,9 @@ enum Part {
     After,
 }
 
+/// What stands below a plan with changes, and never below "No changes."
+const BELOW: [&[u8]; 2] = [b"Note: You didn't use the -out option", b"Saved the plan to: "];
+
 /// The resource whose lines are being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
@@ -175,6 +178,7 @@ enum Statement {
     OutputsOnly,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the last lines said")]
 struct Reader {
     parsed: Parsed,
     part: Part,
@@ -187,6 +191,8 @@ struct Reader {
     details: bool,
     /// A resource of the current list was read.
     seen_any: bool,
+    /// The words before a plan with actions.
+    announced: bool,
 }
 
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
@@ -202,6 +208,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         compact: false,
         details: false,
         seen_any: false,
+        announced: false,
     };
     let read = reader.read(stdout);
     let failed = reader.parsed.failure.is_some() || claim == Claim::Failed;
@@ -296,6 +303,9 @@ impl Reader {
             Some(b'P') if has("Planning failed.") => self.failed(),
             Some(b'N') if has("No changes.") => {
                 self.begin(Part::After, number)?;
+                if self.announced {
+                    return Err(second(number));
+                }
                 self.statement = Some(Statement::NoChanges);
             }
             Some(b'N') if has("No current changes.") => {
@@ -323,6 +333,9 @@ impl Reader {
             Some(b'T' | b'O') if let Some(tool) = by_name(" used the selected providers") => {
                 self.parsed.tool.name = tool;
                 self.begin(Part::Before, number)?;
+                if std::mem::replace(&mut self.announced, true) {
+                    return Err(second(number));
+                }
             }
             Some(b'T' | b'O') if let Some(tool) = by_name(" has compared your real infrastructure") => {
                 self.parsed.tool.name = tool;
@@ -373,6 +386,9 @@ impl Reader {
         {
             return Err(second(number));
         }
+        if self.statement == Some(Statement::NoChanges) && BELOW.iter().any(|words| line.starts_with(words)) {
+            return Err(second(number));
+        }
         if let Some(remark) = command::remark(&text::strip_ansi(before), line, number) {
             let diagnostic = if remark.error {
                 Diagnostic::error(remark.summary)
@@ -401,6 +417,10 @@ impl Reader {
 
     /// A part of a plan begins: after a statement it would be a second plan's.
     fn begin(&mut self, part: Part, number: u32) -> Result<(), ParseError> {
+        // Each kind of plan says below the changes from outside what they mean: without that they would mean nothing.
+        if self.part == Part::Drift {
+            return Err(ParseError::cut("the changes from outside lack the words below them").at(number));
+        }
         if self.statement.is_some() || (self.part == Part::Actions && part != Part::After) {
             return Err(second(number));
         }
@@ -880,7 +900,16 @@ mod tests {
         assert_eq!(refused(&text), (Class::UnreadableContradiction, Some(9)));
         let text = format!("{outputs}\nWarning: w\n\nd\n{tail}");
         assert_eq!(refused(&text), (Class::UnreadableContradiction, Some(12)));
+        for below in
+            ["Note: You didn't use the -out option to save this plan, so\n", "Saved the plan to: p\n"]
+        {
+            let text = format!("{nothing}\nWarning: w\n\nd\n{below}");
+            assert_eq!(refused(&text), (Class::UnreadableContradiction, Some(6)));
+        }
         // The beginning of one that came to no end.
+        let words = "Terraform used the selected providers to generate the following execution\nplan.\n";
+        assert_eq!(refused(&format!("{words}{nothing}")), (Class::UnreadableContradiction, Some(3)));
+        assert_eq!(refused(&format!("{words}{words}{plan}")), (Class::UnreadableContradiction, Some(3)));
         for begun in
             ["t.n: Refreshing state... [id=x]\n", "Acquiring state lock. This may take a few moments...\n"]
         {
@@ -938,6 +967,10 @@ mod tests {
             + "Unless you have made equivalent changes to your configuration, or ignored\n\nNo changes. Your infrastructure matches the configuration.\n\nYour configuration already matches the changes detected above.\n";
         assert_eq!(found(&nothing), [(Source::Refresh, "t.n".to_owned(), Action::Update)]);
         assert_eq!(verdict(DETAILED, Some(0), &nothing), Verdict::Clean);
+        // Only the words below it say what they mean.
+        let lost =
+            changed.replace(only, "these.\n") + PERFORM + "Plan: 0 to add, 0 to change, 0 to destroy.\n";
+        assert_eq!(refused(&lost), (Class::UnreadableCut, Some(12)));
         // A planned action among them, or one of them among the plan's.
         assert_eq!(refused(&drift("t.n will be created", "  + ")), (Class::UnreadableFormat, Some(6)));
         assert_eq!(refused(&(PERFORM.to_owned() + &block("t.n has changed", "  ~ "))).1, Some(3));
