@@ -163,6 +163,8 @@ struct Reader<'a> {
     last_host: Option<usize>,
     /// The line of the `}` that closed pretty JSON.
     closed: u32,
+    /// The first line of a recap that stands in none.
+    stray: Option<u32>,
     play: String,
     diagnostics: Vec<Diagnostic>,
 }
@@ -190,6 +192,7 @@ impl<'a> Reader<'a> {
             spaced: None,
             last_host: None,
             closed: 0,
+            stray: None,
             play: String::new(),
             diagnostics: Vec::new(),
         }
@@ -203,6 +206,14 @@ impl<'a> Reader<'a> {
                 continue;
             };
             self.after_blank = std::mem::take(&mut self.blank);
+            // In a diff it is a file's.
+            if self.stray.is_none()
+                && !matches!(first, b' ' | b'+' | b'-' | b'@' | b'\\')
+                && memmem::find(body, b" unreachable=").is_some()
+                && recap_line(&line.plain(), line.number).is_some()
+            {
+                self.stray = Some(line.number);
+            }
             match first {
                 b' ' | b'+' | b'@' | b'\\' | b'<' | b'}' => {}
                 b'o' | b'c' | b's' | b'f' => self.maybe_result(line, body)?,
@@ -223,6 +234,11 @@ impl<'a> Reader<'a> {
         }
         if !self.ended {
             return Err(self.no_recap());
+        }
+        if let Some(line) = self.stray {
+            return Err(ParseError::contradiction("a host's line of a recap that has lost its beginning")
+                .at(line)
+                .hint("make each run of ansible-playbook a check of its own, with its output as it is"));
         }
         self.run()
     }
@@ -772,6 +788,21 @@ mod tests {
         assert_eq!(refused(&play(lines, &clean), Some(0)).0, Class::UnreadableContradiction);
         let rescued = reading(&play(lines, &[("h", [1, 0, 0, 0, 1])]), Some(0));
         assert_eq!(seen(rescued.report().unwrap()), [("h", "t", 1, Some(Span(5, 6)))]);
+    }
+
+    #[test]
+    fn a_recap_without_its_beginning_is_another_run_s() {
+        let clean = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
+        let tail = "web1                       : ok=13   changed=9    unreachable=0    failed=0    skipped=3    rescued=0    ignored=0   \n\n";
+        assert_eq!(refused(&format!("{tail}{clean}"), Some(0)), (Class::UnreadableContradiction, Some(1)));
+        assert_eq!(refused(&format!("{clean}{tail}"), Some(0)), (Class::UnreadableContradiction, Some(10)));
+        // In a diff it is a line of a file's.
+        let diff = format!(
+            "--- before\n+++ after\n@@ -1 +1 @@\n-{}+{}\nchanged: [h]",
+            tail.trim_end_matches('\n').to_owned() + "\n",
+            tail.trim_end()
+        );
+        assert_eq!(reading(&play(&diff, &[("h", [1, 1, 0, 0, 0])]), Some(0)).verdict(), Verdict::Drifted);
     }
 
     #[test]
