@@ -130,6 +130,7 @@ struct Remark<'a> {
 struct Stream {
     parsed: Parsed,
     version: bool,
+    outputs: bool,
     summary: Option<Summary>,
     importing: u64,
     /// Positions of planned changes that the stream calls `noop`.
@@ -151,6 +152,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let mut stream = Stream {
         parsed: Parsed { tool: command::tool(input.argv), ..Parsed::new("terraform") },
         version: false,
+        outputs: false,
         summary: None,
         importing: 0,
         noops: Vec::new(),
@@ -232,6 +234,7 @@ impl Stream {
             Some("tofu.ui") => self.parsed.tool.name = "opentofu",
             Some(_) | None => return Ok(()),
         }
+        self.in_order(kind, line)?;
         match kind {
             "version" => self.version(message, line),
             "resource_drift" => self.change(Source::Refresh, message.change, line),
@@ -242,6 +245,23 @@ impl Stream {
             // Progress, logs, actions, policies, and whatever later versions add: the counts would tell of a change in them.
             _ => Ok(()),
         }
+    }
+
+    /// The version opens the stream, then come the changes, their summary, and once the outputs: what stands elsewhere is of another
+    /// stream, of which a part is missing.
+    fn in_order(&mut self, kind: &str, line: u32) -> Result<(), ParseError> {
+        let change = matches!(kind, "planned_change" | "resource_drift");
+        let outputs = kind == "outputs";
+        if !self.version && (change || outputs || kind == "change_summary") {
+            return Err(ParseError::cut("the stream lacks its beginning: no version message").at(line));
+        }
+        let again = outputs && std::mem::replace(&mut self.outputs, true);
+        if again || (change && self.summary.is_some()) {
+            return Err(ParseError::contradiction("a second plan goes on behind the summary")
+                .at(line)
+                .hint("one check reads one plan: use a check for each directory"));
+        }
+        Ok(())
     }
 
     fn version(&mut self, message: &Message<'_>, line: u32) -> Result<(), ParseError> {
@@ -544,6 +564,19 @@ mod tests {
         assert_eq!(found(&[VERSION, &a[..40], &end]), Err(Class::UnreadableFormat));
         assert_eq!(found(&[VERSION, &a, &end, &end]), Err(Class::UnreadableContradiction));
         assert_eq!(found(&[VERSION, &a, &end, VERSION]), Err(Class::UnreadableContradiction));
+        // Parts of another stream, of what the summary doesn't count.
+        let (moved, none) = (planned("t.a", "move"), counts(0, 0, 0));
+        assert_eq!(found(&[&moved, VERSION, &none]), Err(Class::UnreadableCut));
+        assert_eq!(found(&[&output("update"), VERSION, &none]), Err(Class::UnreadableCut));
+        assert_eq!(found(&[VERSION, &none, &moved]), Err(Class::UnreadableContradiction));
+        assert_eq!(
+            found(&[VERSION, &none, &change("resource_drift", "t.a", "update")]),
+            Err(Class::UnreadableContradiction)
+        );
+        assert_eq!(
+            found(&[VERSION, &none, &output("update"), &output("update")]),
+            Err(Class::UnreadableContradiction)
+        );
         assert_eq!(found(&[]), Err(Class::UnreadableFormat));
         assert_eq!(found(&["No changes."]), Err(Class::UnreadableFormat));
         assert_eq!(found(&[&VERSION.replace("1.2", "2.0"), &counts(0, 0, 0)]), Err(Class::UnreadableFormat));
