@@ -21,7 +21,7 @@ impl Capture {
         Self { head: Vec::new(), tail: VecDeque::new(), total: 0, limit, over: false }
     }
 
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub(super) fn take(&mut self, mut bytes: &[u8]) {
         self.total += bytes.len() as u64;
         if !self.over {
             if self.head.len() + bytes.len() <= self.limit {
@@ -36,8 +36,12 @@ impl Capture {
                 self.head.truncate(end);
                 self.head.shrink_to_fit();
             }
+            // A first piece that is too large still has a beginning.
+            let (first, rest) = bytes.split_at(end.saturating_sub(self.head.len()).min(bytes.len()));
+            self.head.extend_from_slice(first);
+            bytes = rest;
         }
-        let bytes = &bytes[bytes.len().saturating_sub(END)..];
+        bytes = &bytes[bytes.len().saturating_sub(END)..];
         let excess = (self.tail.len() + bytes.len()).saturating_sub(END);
         self.tail.drain(..excess.min(self.tail.len()));
         self.tail.extend(bytes);
@@ -76,6 +80,14 @@ mod tests {
     }
 
     #[test]
+    fn a_first_piece_that_is_too_large_keeps_its_beginning() {
+        let mut capture = Capture::new(100_000);
+        capture.take(&[&[b'a'; 70_000][..], &[b'b'; 70_000]].concat());
+        let captured = capture.finish();
+        assert!(captured.bytes == [b'a'; END] && captured.tail == [b'b'; END] && captured.total == 140_000);
+    }
+
+    #[test]
     fn a_limit_smaller_than_an_end_holds() {
         let mut capture = Capture::new(4);
         capture.take(b"abc");
@@ -83,7 +95,7 @@ mod tests {
         let captured = capture.finish();
         assert_eq!(
             (captured.bytes.as_slice(), captured.tail.as_slice(), captured.total),
-            (&b"abc"[..], &b"defgh"[..], 8)
+            (&b"abcd"[..], &b"efgh"[..], 8)
         );
     }
 }
