@@ -18,16 +18,10 @@ const ROUNDS: usize = 40;
 const RUNS: u32 = 50;
 
 fn main() {
-    // As the product builds it (src/app.rs).
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(16)
-        .thread_stack_size(1 << 20)
-        .enable_all()
-        .build()
-        .unwrap();
-    // On a worker, where the product's checks live, and not on the main thread.
-    runtime.block_on(async { tokio::spawn(on_both_filesystems()).await.unwrap() });
+    // As the product does (`RunsThread` in src/app.rs).
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(16).enable_all().build().unwrap();
+    std::thread::spawn(move || runtime.block_on(on_both_filesystems())).join().unwrap();
 }
 
 /// A run makes and removes a folder: what that costs is the filesystem's affair, on a disk's more than all the rest.

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 /// How often orphans that belong to no run are looked for.
@@ -167,6 +167,27 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
+/// The thread on which runs are started and followed. Starting a large program from a slow disk takes milliseconds, and must not hold up a
+/// scrape; and a run that stays on one thread wakes no other. Ends with the value.
+struct RunsThread {
+    runtime: tokio::runtime::Handle,
+    _end: oneshot::Sender<()>,
+}
+
+impl RunsThread {
+    fn start() -> Result<Self> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(16).enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (end, ended) = oneshot::channel();
+        let drive = move || {
+            let _ = runtime.block_on(ended);
+        };
+        std::thread::Builder::new().name("runs".to_owned()).stack_size(1 << 20).spawn(drive)?;
+        Ok(Self { runtime: handle, _end: end })
+    }
+}
+
 /// Listens, runs the checks on their schedules, and ends when a signal says so.
 fn serve(config: Config, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
     let Config { checks, max_concurrent, warnings } = config;
@@ -178,6 +199,7 @@ fn serve(config: Config, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
             listeners.push(web::bind(address).await.map_err(Error)?);
         }
         let runner = Arc::new(Runner::start()?);
+        let runs = RunsThread::start()?;
         let now = Clock::SYSTEM.now();
         for listener in &listeners {
             tracing::info!(address = %listener.address, checks = checks.len(), "listening");
@@ -196,7 +218,7 @@ fn serve(config: Config, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
         // The server outlives the runs: a last scrape can still see how they ended.
         let server_stop = tokio_util::sync::CancellationToken::new();
         let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
-        let lives = each_check(&board, max_concurrent, |check, place| {
+        let lives = each_check(&board, max_concurrent, &runs.runtime, |check, place| {
             let schedule = if at_once {
                 Schedule::at_once(now, check.interval)
             } else {
@@ -226,6 +248,7 @@ fn serve(config: Config, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
 fn each_check<L>(
     board: &Arc<Board>,
     max_concurrent: usize,
+    on: &tokio::runtime::Handle,
     life: impl Fn(Arc<Check>, Place) -> L,
 ) -> JoinSet<()>
 where
@@ -235,7 +258,7 @@ where
     let mut lives = JoinSet::new();
     for (position, check) in board.checks().into_iter().enumerate() {
         let (board, permits) = (Arc::clone(board), Arc::clone(&permits));
-        lives.spawn(life(check, Place { board, position, permits, clock: Clock::SYSTEM }));
+        lives.spawn_on(life(check, Place { board, position, permits, clock: Clock::SYSTEM }), on);
     }
     lives
 }
@@ -290,7 +313,7 @@ fn once(arguments: &Once) -> Result<ExitCode> {
         let stop = stop_on_signals()?;
         let runner = Arc::new(Runner::start()?);
         let board = Arc::new(Board::new(checks, Clock::SYSTEM.now()));
-        let lives = each_check(&board, max_concurrent, |check, place| {
+        let lives = each_check(&board, max_concurrent, &tokio::runtime::Handle::current(), |check, place| {
             let (runner, stop) = (Arc::clone(&runner), stop.clone());
             async move {
                 let Ok(_permit) = place.permits.acquire().await else { return };

@@ -82,9 +82,10 @@ mod tests {
     #[test]
     fn a_first_piece_that_is_too_large_keeps_its_beginning() {
         let mut capture = Capture::new(100_000);
-        capture.take(&[&[b'a'; 70_000][..], &[b'b'; 70_000]].concat());
+        capture.take(&[b"a".repeat(70_000), b"b".repeat(70_000)].concat());
         let captured = capture.finish();
-        assert!(captured.bytes == [b'a'; END] && captured.tail == [b'b'; END] && captured.total == 140_000);
+        assert!(captured.bytes == b"a".repeat(END) && captured.tail == b"b".repeat(END));
+        assert_eq!(captured.total, 140_000);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a run leaves behind: processes that outlive their leader. driftrun is their reaper (`PR_SET_CHILD_SUBREAPER`), so every orphan becomes
 //! its child; an orphan that no run waits for belongs to the run of its process group, else to the run whose cookie is in its environment.
 //!
-//! Found in `/proc/self/task/TID/children`, and where the kernel has no such file, and for strays, through every `/proc/PID/stat`; works the same
+//! Found in `/proc/self/task/TID/children` of the main thread, and where the kernel has no such file, and for strays, through every `/proc/PID/stat`; works the same
 //! as PID 1 and everywhere else. Never `waitpid(-1)`: that would steal the status of a leader.
 
 use super::COOKIE;

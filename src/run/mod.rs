@@ -16,7 +16,7 @@ use crate::config::TMP;
 use crate::outcome::{Captured, End, Finished, Killed, Outcome, Stage, Usage};
 use jiff::Timestamp;
 use process::{Limits, execute};
-use spawn::{Refused, Spawned, Spawner};
+use spawn::{Leaders, Refused, Spawned};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,7 +43,7 @@ const NOT_INHERITED: [&str; 6] =
 /// Starts runs. One per process: it makes driftrun the reaper of every orphan.
 #[derive(Debug)]
 pub struct Runner {
-    spawner: Spawner,
+    leaders: Leaders,
     /// Tells the runs of this process from those of any other.
     instance: u32,
     next: AtomicU64,
@@ -51,24 +51,19 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Makes this process a child subreaper and starts the spawning thread.
+    /// Makes this process a child subreaper.
     ///
     /// # Errors
-    /// The system refuses one of them.
+    /// The system refuses it.
     pub fn start() -> io::Result<Self> {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let now = Timestamp::now().as_nanosecond();
         let instance = u32::try_from(now & 0xffff_ffff).unwrap_or_default()
             ^ rustix::process::getpid().as_raw_pid().cast_unsigned();
-        Ok(Self {
-            spawner: Spawner::start()?,
-            instance,
-            next: AtomicU64::new(0),
-            active: AtomicUsize::new(0),
-        })
+        Ok(Self { leaders: Leaders::new(), instance, next: AtomicU64::new(0), active: AtomicUsize::new(0) })
     }
 
-    /// One run of `check`. Ends early when `stop` says so, and leaves no process behind either way.
+    /// One run of `check`. Starts processes where it is polled, which blocks for as long as that takes: not on a thread that serves scrapes. Ends early when `stop` says so, and leaves no process behind either way.
     pub async fn run(&self, check: &Check, stop: &Stop) -> Outcome {
         let (started, clock) = (Timestamp::now(), Instant::now());
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +95,7 @@ impl Runner {
         if self.active.load(Ordering::Acquire) > 0 {
             return 0;
         }
-        let leaders = self.spawner.leaders().clone();
+        let leaders = self.leaders.clone();
         tokio::task::spawn_blocking(move || leftovers::end_strays(&leaders)).await.unwrap_or(0)
     }
 }
@@ -196,8 +191,8 @@ impl Run<'_> {
         if self.stop.soft.is_cancelled() || self.stop.hard.is_cancelled() {
             return Finished { end: End::Cancelled, ..Finished::not_started(String::new()) };
         }
-        let finished = match self.spawn(argv).await {
-            Ok(spawned) => execute(spawned, self.runner.spawner.leaders(), limits, self.stop).await,
+        let finished = match self.spawn(argv) {
+            Ok(spawned) => execute(spawned, &self.runner.leaders, limits, self.stop).await,
             Err(why) => Finished::not_started(why),
         };
         self.sums.usage = self.sums.usage.plus(finished.usage);
@@ -207,10 +202,10 @@ impl Run<'_> {
         finished
     }
 
-    async fn spawn(&mut self, argv: &[String]) -> Result<Spawned, String> {
+    fn spawn(&mut self, argv: &[String]) -> Result<Spawned, String> {
         for _ in 0..100 {
             let folder = (!self.tmp.made).then(|| self.tmp.path.clone());
-            match self.runner.spawner.spawn(folder, self.command(argv)).await {
+            match spawn::spawn(folder.as_deref(), self.command(argv), &self.runner.leaders) {
                 Ok(spawned) => {
                     self.tmp.made = true;
                     return Ok(spawned);

@@ -1,4 +1,7 @@
-//! The one thread that starts processes, and the table of those it started.
+//! Starts processes, and keeps the table of those that were started.
+//!
+//! Blocks while it does: `fork` and `exec` of a large program from a slow disk can take milliseconds. Whoever serves scrapes starts no run
+//! (see `app`).
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::collections::BTreeSet;
@@ -7,10 +10,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError, mpsc};
-use tokio::sync::oneshot;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 /// A process that was just started.
 pub(super) struct Spawned {
@@ -29,12 +31,18 @@ pub(super) struct Leaders(Arc<Table>);
 #[derive(Debug)]
 struct Table {
     pids: Mutex<BTreeSet<i32>>,
-    /// The children of the main thread, to which orphans come, and of the spawning thread, where leaders are. `None` where the kernel has
-    /// no such files (`CONFIG_PROC_CHILDREN`).
-    children: Option<[File; 2]>,
+    /// The children of the main thread, to which orphans come. `None` where the kernel has no such file (`CONFIG_PROC_CHILDREN`).
+    children: Option<File>,
 }
 
 impl Leaders {
+    /// Nobody yet.
+    pub(super) fn new() -> Self {
+        let main = rustix::process::getpid().as_raw_pid();
+        let children = File::open(format!("/proc/self/task/{main}/children")).ok();
+        Self(Arc::new(Table { pids: Mutex::default(), children }))
+    }
+
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<i32>) -> T) -> T {
         act(&mut self.0.pids.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -51,21 +59,20 @@ impl Leaders {
     /// Our children that are no leaders. `None` where the kernel doesn't list them. Call it with the table of [`Self::with`]: the kernel
     /// promises a whole list only as long as nobody is reaped.
     pub(super) fn orphans(&self, table: &BTreeSet<i32>) -> Option<Vec<i32>> {
+        let list = self.0.children.as_ref()?;
         let mut orphans = Vec::new();
-        for list in self.0.children.as_ref()? {
-            let mut text = Vec::new();
-            let mut chunk = [0; 1024];
-            loop {
-                match list.read_at(&mut chunk, text.len() as u64).ok()? {
-                    0 => break,
-                    n => text.extend_from_slice(chunk.get(..n)?),
-                }
+        let mut text = Vec::new();
+        let mut chunk = [0; 1024];
+        loop {
+            match list.read_at(&mut chunk, text.len() as u64).ok()? {
+                0 => break,
+                n => text.extend_from_slice(chunk.get(..n)?),
             }
-            for word in text.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
-                let pid = std::str::from_utf8(word).ok()?.parse().ok()?;
-                if !table.contains(&pid) {
-                    orphans.push(pid);
-                }
+        }
+        for word in text.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
+            let pid = std::str::from_utf8(word).ok()?.parse().ok()?;
+            if !table.contains(&pid) {
+                orphans.push(pid);
             }
         }
         Some(orphans)
@@ -90,68 +97,15 @@ pub(super) enum Refused {
     NotStarted(String),
 }
 
-struct Order {
-    folder: Option<PathBuf>,
-    command: Command,
-    reply: oneshot::Sender<Result<Spawned, Refused>>,
-}
-
-/// Starts processes on a thread of its own: `fork` and `exec` of a large program can take milliseconds, and a runtime worker serves scrapes.
-#[derive(Debug)]
-pub(super) struct Spawner {
-    orders: mpsc::Sender<Order>,
-    leaders: Leaders,
-}
-
-impl Spawner {
-    pub(super) fn start() -> io::Result<Self> {
-        let (orders, inbox) = mpsc::channel::<Order>();
-        let (tell, told) = mpsc::sync_channel(1);
-        std::thread::Builder::new().name("spawn".to_owned()).stack_size(256 << 10).spawn(move || {
-            let leaders =
-                Leaders(Arc::new(Table { pids: Mutex::default(), children: children_files().ok() }));
-            let _ = tell.send(leaders.clone());
-            for Order { folder, command, reply } in inbox {
-                if let Err(Ok(orphan)) = reply.send(make_and_spawn(folder.as_deref(), command, &leaders)) {
-                    // Nobody waits for it any more.
-                    kill(orphan.child, orphan.pid, &leaders);
-                    if let Some(folder) = folder {
-                        let _ = std::fs::remove_dir_all(folder);
-                    }
-                }
-            }
-        })?;
-        let leaders = told.recv().map_err(io::Error::other)?;
-        Ok(Self { orders, leaders })
-    }
-
-    pub(super) fn leaders(&self) -> &Leaders {
-        &self.leaders
-    }
-
-    /// Makes `folder`, if one is given, for this user only, and starts `command`. No folder is left where that fails.
-    pub(super) async fn spawn(&self, folder: Option<PathBuf>, command: Command) -> Result<Spawned, Refused> {
-        let (reply, answer) = oneshot::channel();
-        let gone = || Refused::NotStarted("the spawning thread is gone".to_owned());
-        self.orders.send(Order { folder, command, reply }).map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
-    }
-}
-
-/// Called on the thread that starts processes: its own children are the second list.
-fn children_files() -> io::Result<[File; 2]> {
-    let main = rustix::process::getpid().as_raw_pid();
-    Ok([File::open(format!("/proc/self/task/{main}/children"))?, File::open("/proc/thread-self/children")?])
-}
-
-fn make_and_spawn(folder: Option<&Path>, command: Command, leaders: &Leaders) -> Result<Spawned, Refused> {
+/// Makes `folder`, if one is given, for this user only, and starts `command`. No folder is left where that fails.
+pub(super) fn spawn(folder: Option<&Path>, command: Command, leaders: &Leaders) -> Result<Spawned, Refused> {
     if let Some(folder) = folder {
         DirBuilder::new().mode(0o700).create(folder).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Refused::FolderTaken,
             _ => Refused::NotStarted(format!("temporary folder {}: {error}", folder.display())),
         })?;
     }
-    spawn(command, leaders).map_err(|why| {
+    start(command, leaders).map_err(|why| {
         // It may hold something already only if the command was started, and then was ended at once.
         if let Some(folder) = folder {
             let _ = std::fs::remove_dir_all(folder);
@@ -160,7 +114,7 @@ fn make_and_spawn(folder: Option<&Path>, command: Command, leaders: &Leaders) ->
     })
 }
 
-fn spawn(mut command: Command, leaders: &Leaders) -> Result<Spawned, String> {
+fn start(mut command: Command, leaders: &Leaders) -> Result<Spawned, String> {
     let pipes = || -> io::Result<_> {
         let (stdout, stderr) = (io::pipe()?, io::pipe()?);
         // Ours only: the child's ends block, as programs expect.
