@@ -508,16 +508,6 @@ impl Rendered {
         let start = n.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..self.ends[n]]
     }
-
-    /// How many samples it holds.
-    pub fn len(&self) -> usize {
-        self.text.lines().count()
-    }
-
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
 }
 
 /// The lines of [`LIVE`].

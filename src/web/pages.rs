@@ -96,6 +96,7 @@ fn last_run(last: &LastRun) -> Markup {
         @if let Some(reason) = &last.reason {
             p class={ "why " (last.verdict.as_str()) } { strong { @if let Some(class) = last.class { (class.as_str()) ": " } } (reason) }
         }
+        @if last.leaked { p.note { "A process that outlived the run still held its output when the run was closed." } }
         @if let Some(scopes) = last.scopes.as_ref().filter(|scopes| !scopes.unread.is_empty()) {
             p { "Not read: " @for (n, unread) in scopes.unread.iter().enumerate() { @if n > 0 { ", " } code { (unread.scope) } " (" (unread.reason.as_str()) ")" } }
         }
