@@ -186,7 +186,7 @@ pub(crate) fn failed_or(input: &Input<'_>, error: ParseError) -> Result<Parsed, 
 
 fn parsed(input: &Input<'_>) -> Parsed {
     Parsed {
-        tool: Tool { name: "ansible", version: version(input.stdout.bytes()) },
+        tool: Tool { name: "ansible".into(), version: version(input.stdout.bytes()) },
         ..Parsed::new("ansible")
     }
 }

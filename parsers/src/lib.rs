@@ -23,10 +23,12 @@ mod ansible_json;
 mod ansible_jsonl;
 mod ansible_lines;
 mod ansible_playbook;
+mod document;
 pub mod error;
 pub mod input;
 mod kubectl;
 mod others;
+pub mod pattern;
 pub mod report;
 pub mod text;
 pub mod udiff;
@@ -37,9 +39,11 @@ mod terraform_command;
 mod terraform_json;
 mod terraform_show;
 
+pub use document::read_document;
 pub use error::{Class, Failure, ParseError};
 pub use input::{File, Input, Stream};
 pub use others::unread_report;
+pub use pattern::Pattern;
 pub use report::{
     Action, Diagnostic, DriftReport, Parsed, Resource, Said, Scopes, Severity, Source, Tool, Unread,
     UnreadReason, Verdict,
@@ -119,6 +123,15 @@ pub struct ExitCodes {
 }
 
 impl ExitCodes {
+    /// What `exit` says where nobody knows the tool: by `own`, else 0 is success that says nothing, and anything else failure.
+    pub fn claim_of_any(own: Option<&Self>, exit: Option<i32>) -> Claim {
+        match (own, exit) {
+            (Some(codes), exit) => codes.claim(exit),
+            (None, None | Some(0)) => Claim::Silent,
+            (None, Some(_)) => Claim::Failed,
+        }
+    }
+
     /// What `exit` says. A code in both lists says nothing about differences.
     pub fn claim(&self, exit: Option<i32>) -> Claim {
         let Some(code) = exit else { return Claim::Silent };
@@ -195,7 +208,7 @@ impl Reading {
         let report = self.report();
         Document {
             parser,
-            tool: report.map(|r| r.tool().name),
+            tool: report.map(|r| &*r.tool().name),
             tool_version: report.and_then(|r| r.tool().version.as_deref()),
             verdict: self.verdict(),
             reason: self.reason(),
@@ -213,7 +226,7 @@ pub struct Document<'a> {
     /// Name of the parser.
     pub parser: &'a str,
     /// The tool, where anything was understood.
-    pub tool: Option<&'static str>,
+    pub tool: Option<&'a str>,
     /// The tool's version, where the output names it.
     pub tool_version: Option<&'a str>,
     /// The verdict.
@@ -261,26 +274,62 @@ pub fn unread_tool<S: AsRef<str>>(argv: &[S]) -> Option<&'static str> {
 
 /// The first of `among` that finds its format in the output, with its evidence.
 pub fn recognise(among: &[&'static Parser], input: &Input<'_>) -> Option<(&'static Parser, &'static str)> {
-    among.iter().find_map(|parser| (parser.recognise)(input).map(|evidence| (*parser, evidence)))
+    in_utf8(input, |input| {
+        among.iter().find_map(|parser| (parser.recognise)(input).map(|evidence| (*parser, evidence)))
+    })
+}
+
+/// The same input with both streams in UTF-8: what PowerShell's `>` writes is UTF-16.
+fn in_utf8<T>(input: &Input<'_>, act: impl FnOnce(&Input<'_>) -> T) -> T {
+    let stdout = text::decode_utf16(input.stdout.bytes());
+    let stderr = text::decode_utf16(input.stderr.bytes());
+    let decoded = |stream: Stream<'_>, bytes: &Option<Vec<u8>>| {
+        bytes.as_ref().map(|bytes| (bytes.len() as u64).saturating_add(u64::from(stream.is_cut())))
+    };
+    let (out, err) = (decoded(input.stdout, &stdout), decoded(input.stderr, &stderr));
+    act(&Input {
+        stdout: stdout.as_deref().zip(out).map_or(input.stdout, |(bytes, total)| Stream::kept(bytes, total)),
+        stderr: stderr.as_deref().zip(err).map_or(input.stderr, |(bytes, total)| Stream::kept(bytes, total)),
+        ..*input
+    })
 }
 
 /// Reads one finished run. The exit code's claim, the output's own statement and the findings must agree, and nothing that
 /// another tool printed may speak against "clean".
 pub fn read(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
-    let reading = read_alone(parser, codes, input);
-    if reading.verdict() == Verdict::Clean
-        && let Err(error) = others::against_clean(parser, codes, input)
-    {
-        return Reading::Unreadable(error);
-    }
-    reading
+    in_utf8(input, |input| {
+        let reading = read_alone(parser, codes, input);
+        if reading.verdict() == Verdict::Clean
+            && let Err(error) = others::against_clean(parser, codes, input)
+        {
+            return Reading::Unreadable(error);
+        }
+        reading
+    })
+}
+
+/// Reads one finished run by a parser that somebody configured. The same witnesses must agree.
+pub fn read_by_pattern(pattern: &Pattern, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
+    in_utf8(input, |input| {
+        let claim = ExitCodes::claim_of_any(codes.or(pattern.exit_codes.as_ref()), input.exit);
+        judge(claim, input, |input| pattern.parse(claim, input))
+    })
 }
 
 /// As if no other tool had printed anything.
 fn read_alone(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
     let claim = codes.map_or_else(|| (parser.claim)(input), |codes| codes.claim(input.exit));
+    judge(claim, input, parser.parse)
+}
+
+/// Lets the exit code's claim and what `parse` finds agree.
+fn judge(
+    claim: Claim,
+    input: &Input<'_>,
+    parse: impl FnOnce(&Input<'_>) -> Result<Parsed, ParseError>,
+) -> Reading {
     if claim == Claim::Failed {
-        return failed(parser, input);
+        return failed(parse(input).ok(), input);
     }
     if input.stdout.is_cut() {
         let kept = input.stdout.bytes().len();
@@ -289,14 +338,13 @@ fn read_alone(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> 
                 .hint("raise max_output"),
         );
     }
-    match (parser.parse)(input) {
+    match parse(input) {
         Err(error) => Reading::Unreadable(error),
         Ok(parsed) => agree(claim, input.exit, parsed).unwrap_or_else(Reading::Unreadable),
     }
 }
 
-fn failed(parser: &Parser, input: &Input<'_>) -> Reading {
-    let parsed = (parser.parse)(input).ok();
+fn failed(parsed: Option<Parsed>, input: &Input<'_>) -> Reading {
     let failure = parsed.as_ref().and_then(|parsed| parsed.failure.clone()).unwrap_or_else(|| {
         let code = input.exit.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
         let summary = text::first_words(input.stderr.bytes());
@@ -442,5 +490,28 @@ mod tests {
             [Some(0), Some(3), Some(5), Some(1), None].map(|exit| codes.claim(exit)),
             [Claim::Clean, Claim::Drifted, Claim::Silent, Claim::Failed, Claim::Silent]
         );
+    }
+
+    #[test]
+    fn what_powershell_writes_is_read_and_cut_as_it_is() {
+        let utf16 = |text: &str, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            format!("\u{feff}{text}").encode_utf16().flat_map(unit).collect()
+        };
+        let text = "No changes. Your infrastructure matches the configuration.\r\n";
+        let terraform = by_name("terraform").unwrap();
+        for bytes in [utf16(text, u16::to_le_bytes), utf16(text, u16::to_be_bytes)] {
+            let of = |stdout: Stream<'_>| {
+                let input = Input {
+                    argv: &["terraform", "plan"],
+                    exit: Some(0),
+                    stdout,
+                    stderr: Stream::whole(b""),
+                    files: &[],
+                };
+                (read(terraform, None, &input).class(), recognise(ALL, &input).map(|(parser, _)| parser.name))
+            };
+            assert_eq!(of(Stream::whole(&bytes)), (None, Some("terraform")));
+            assert_eq!(of(Stream::kept(&bytes, bytes.len() as u64 + 9)).0, Some(Class::UnreadableCut));
+        }
     }
 }

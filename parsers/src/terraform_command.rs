@@ -66,7 +66,7 @@ pub(crate) fn refresh_only(argv: &[&str]) -> Option<bool> {
 /// The tool as far as the command line tells.
 pub(crate) fn tool(argv: &[&str]) -> Tool {
     let tofu = arguments_of(argv, &["tofu"]).is_some();
-    Tool { name: if tofu { "opentofu" } else { "terraform" }, version: None }
+    Tool { name: if tofu { "opentofu" } else { "terraform" }.into(), version: None }
 }
 
 /// What the exit code says. 2 means "differs" only with `-detailed-exitcode`, or where the command line isn't known: it is also

@@ -231,7 +231,7 @@ impl Stream {
         let Some(kind) = message.kind.as_deref() else { return Ok(()) };
         match message.module.as_deref() {
             Some("terraform.ui") => {}
-            Some("tofu.ui") => self.parsed.tool.name = "opentofu",
+            Some("tofu.ui") => self.parsed.tool.name = "opentofu".into(),
             Some(_) | None => return Ok(()),
         }
         self.in_order(kind, line)?;
@@ -278,7 +278,7 @@ impl Stream {
         }
         self.version = true;
         if message.tofu.is_some() {
-            self.parsed.tool.name = "opentofu";
+            self.parsed.tool.name = "opentofu".into();
         }
         self.parsed.tool.version =
             message.tofu.as_deref().or(message.terraform.as_deref()).map(str::to_owned);
@@ -539,7 +539,7 @@ mod tests {
         assert_eq!(found(&[TOFU, &counted]), Err(Class::UnreadableContradiction));
         let report = run(&[], Some(2), &[TOFU, &a, &counted]);
         let tool = report.report().unwrap().tool().clone();
-        assert_eq!((tool.name, tool.version.as_deref()), ("opentofu", Some("1.12.0")));
+        assert_eq!((&*tool.name, tool.version.as_deref()), ("opentofu", Some("1.12.0")));
     }
 
     #[test]

@@ -57,6 +57,23 @@ pub fn count_lines(text: &[u8]) -> u32 {
     u32::try_from(ends.saturating_add(open)).unwrap_or(u32::MAX)
 }
 
+/// UTF-16 with a byte order mark as UTF-8, half a pair of surrogates replaced; `None` for anything else. Line ends stay where they are.
+pub fn decode_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (mark, rest) = bytes.split_at_checked(2)?;
+    let unit = match mark {
+        b"\xff\xfe" => |pair: [u8; 2]| u16::from_le_bytes(pair),
+        b"\xfe\xff" => |pair: [u8; 2]| u16::from_be_bytes(pair),
+        _ => return None,
+    };
+    let (pairs, odd) = rest.as_chunks::<2>();
+    let decoded = char::decode_utf16(pairs.iter().copied().map(unit));
+    let mut text: String = decoded.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+    if !odd.is_empty() {
+        text.push(char::REPLACEMENT_CHARACTER);
+    }
+    Some(text.into_bytes())
+}
+
 /// `bytes` without ANSI escape sequences: CSI (`ESC [ … letter`) and OSC (`ESC ] … BEL or ESC \`). A lone ESC stays.
 pub fn strip_ansi(bytes: &[u8]) -> Cow<'_, [u8]> {
     if memchr(0x1b, bytes).is_none() {
