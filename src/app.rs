@@ -1,7 +1,7 @@
 //! Puts everything together: from parsed arguments to an exit code. The order in which things start and stop is here.
 
 use crate::board::{Board, LastRun};
-use crate::check::{self, Check, ReaderChoice};
+use crate::check::{self, Check, Program, Reader, ReaderChoice};
 use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve, ShowOutput, WebFlags};
 use crate::config::{self, Config};
 use crate::run::{Runner, Stop};
@@ -10,7 +10,10 @@ use crate::show::{self, Shown};
 use crate::supervise::{Clock, Place, record, supervise};
 use crate::web::{self, Bound, Show};
 use crate::{log, metrics, reader};
-use driftrun_parsers::{Document, DriftReport, Input, Parser, Reading, Resource, Stream, Tool};
+use driftrun_parsers::{
+    Document, DriftReport, File, Input, Parser, Reading, Resource, Stream, Tool, read_by_pattern,
+    read_by_program,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
@@ -24,6 +27,9 @@ use tokio::task::JoinSet;
 
 /// How often orphans that belong to no run are looked for.
 const STRAYS: Duration = Duration::from_secs(30);
+
+/// How many files `parse` reads from one folder.
+const MOST_FILES: usize = 10_000;
 
 /// Why driftrun could not do what it was asked; printed once, at the top.
 #[derive(Debug)]
@@ -52,7 +58,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Watch(watch) => {
             let check = Check { interval: watch.interval, ..from_flags(&watch.check, &watch.command)? };
-            let config = Config { warnings: check.warnings(), checks: vec![check], max_concurrent: 1 };
+            let config = Config::of_one(check);
             serve(config, &watch.web, true)
         }
         Command::Serve(Serve { config, web }) => serve(config::load(&config)?, &web, false),
@@ -117,7 +123,7 @@ fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
             None => ReaderChoice::auto(command),
         },
         "none" => ReaderChoice::ExitCode,
-        name => ReaderChoice::Parser(parser_named(name)?),
+        name => ReaderChoice::Known(Reader::Builtin(parser_named(name, [])?)),
     };
     let tmp_base = std::env::temp_dir();
     if let Some(problem) = config::tmp_base_problem(&tmp_base) {
@@ -150,9 +156,11 @@ fn default_name(program: &str) -> String {
     if name.is_empty() { "check".to_owned() } else { name.to_owned() }
 }
 
-fn parser_named(name: &str) -> Result<&'static Parser> {
+/// `defined`: what a configuration knows beside driftrun's own.
+fn parser_named<'d>(name: &str, defined: impl IntoIterator<Item = &'d String>) -> Result<&'static Parser> {
     driftrun_parsers::by_name(name).ok_or_else(|| {
-        let known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
+        let mut known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
+        known.extend(defined.into_iter().map(String::as_str));
         Error(format!("unknown parser {name:?}; known: {}", known.join(", ")))
     })
 }
@@ -190,7 +198,7 @@ impl RunsThread {
 
 /// Listens, runs the checks on their schedules, and ends when a signal says so.
 fn serve(config: Config, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
-    let Config { checks, max_concurrent, warnings } = config;
+    let Config { checks, parsers: _, max_concurrent, warnings } = config;
     try_folders(&checks)?;
     runtime()?.block_on(async {
         let stop = stop_on_signals()?;
@@ -295,7 +303,7 @@ fn stop_on_signals() -> Result<Stop> {
 
 /// Every check once, as many at a time as the configuration allows.
 fn once(arguments: &Once) -> Result<ExitCode> {
-    let Config { checks, max_concurrent, warnings } = match &arguments.config {
+    let Config { checks, parsers: _, max_concurrent, warnings } = match &arguments.config {
         Some(file) => config::load(file)?,
         None if arguments.command.is_empty() => {
             return Err(Error(
@@ -304,7 +312,7 @@ fn once(arguments: &Once) -> Result<ExitCode> {
         }
         None => {
             let check = from_flags(&arguments.check, &arguments.command)?;
-            Config { warnings: check.warnings(), checks: vec![check], max_concurrent: 1 }
+            Config::of_one(check)
         }
     };
     warn(&warnings);
@@ -345,7 +353,7 @@ fn once(arguments: &Once) -> Result<ExitCode> {
                 view.check.name.as_str(),
                 last,
                 view.state.drift.as_ref().map(|drift| &drift.tool),
-                view.state.parser,
+                view.state.parser.as_ref(),
                 resources,
             ));
         }
@@ -380,12 +388,12 @@ fn once(arguments: &Once) -> Result<ExitCode> {
 fn document<'a>(
     last: &'a LastRun,
     tool: Option<&'a Tool>,
-    parser: Option<&'static Parser>,
+    parser: Option<&'a Reader>,
     resources: &'a [Resource],
 ) -> Document<'a> {
     Document {
-        parser: parser.map_or("none", |parser| parser.name),
-        tool: tool.map(|tool| tool.name),
+        parser: parser.map_or("none", Reader::name),
+        tool: tool.map(|tool| &*tool.name),
         tool_version: tool.and_then(|tool| tool.version.as_deref()),
         verdict: last.verdict,
         reason: last.reason.clone(),
@@ -398,38 +406,101 @@ fn document<'a>(
 
 /// A recorded output in, a report out.
 fn parse(arguments: &Parse) -> Result<ExitCode> {
-    let parser = match arguments.parser.as_deref() {
+    let defined = match &arguments.config {
+        Some(file) => config::load(file)?.parsers,
+        None => BTreeMap::new(),
+    };
+    let reader = match arguments.parser.as_deref() {
         None | Some("auto") => None,
         Some("none") => return Err(Error("--parser none: there is nothing to read then".to_owned())),
-        Some(name) => Some(parser_named(name)?),
+        Some(name) => match defined.get(name) {
+            Some(reader) => Some(reader.clone()),
+            None => Some(Reader::Builtin(parser_named(name, defined.keys())?)),
+        },
     };
-    let stdout = arguments.file.as_deref().map_or_else(read_stdin, read_file)?;
+    let folder = arguments.file.as_deref().filter(|path| path.is_dir());
+    let files = folder.map(read_folder).transpose()?.unwrap_or_default();
+    let stdout = match (&arguments.file, folder) {
+        (_, Some(_)) => Vec::new(),
+        (Some(file), None) => read_file(file)?,
+        (None, None) => read_stdin()?,
+    };
     let stderr = arguments.stderr.as_deref().map(read_file).transpose()?.unwrap_or_default();
+    let files: Vec<File<'_>> = files.iter().map(|(path, bytes)| File { path, bytes }).collect();
     let input = Input {
         argv: &[],
         exit: arguments.exit_code,
         stdout: Stream::whole(&stdout),
         stderr: Stream::whole(&stderr),
-        files: &[],
+        files: &files,
     };
-    let (name, reading) = match reader::read_recorded(parser, &input) {
-        Ok((parser, evidence, reading)) => {
-            if let Some(evidence) = evidence {
-                eprintln!("driftrun: detected {} because of {evidence}", parser.name);
-            }
-            (parser.name, reading)
+    let (reader, reading) = match reader {
+        Some(Reader::Pattern(pattern)) => {
+            let reading = read_by_pattern(&pattern, None, &input);
+            (Some(Reader::Pattern(pattern)), reading)
         }
-        Err(error) => ("auto", Reading::Unreadable(error)),
+        Some(Reader::Program(program)) => {
+            let reading = run_program(&program, &input)?;
+            (Some(Reader::Program(program)), reading)
+        }
+        builtin => match reader::read_recorded(builtin.as_ref().and_then(Reader::builtin), &input) {
+            Ok((parser, evidence, reading)) => {
+                if let Some(evidence) = evidence {
+                    eprintln!("driftrun: detected {} because of {evidence}", parser.name);
+                }
+                (Some(Reader::Builtin(parser)), reading)
+            }
+            Err(error) => (None, Reading::Unreadable(error)),
+        },
     };
     let verdict = reading.verdict();
+    let name = reader.as_ref().map_or("auto", Reader::name);
     print(&match arguments.format {
         Format::Table => show::table(&[Shown { name: None, document: reading.document(name) }]),
         Format::Json => serde_json::to_string_pretty(&reading.document(name))? + "\n",
-        Format::Prometheus => {
-            metrics::render_report("parse", driftrun_parsers::by_name(name), reading, Clock::SYSTEM.now())
-        }
+        Format::Prometheus => metrics::render_report("parse", reader, reading, Clock::SYSTEM.now()),
     })?;
     Ok(ExitCode::from(show::exit_code(std::iter::once(verdict))))
+}
+
+/// What `program` says of a recorded output.
+fn run_program(program: &Program, input: &Input<'_>) -> Result<Reading> {
+    let check = Check::recorded("parse");
+    try_folders(std::slice::from_ref(&check))?;
+    let finished = runtime()?.block_on(async {
+        let stop = stop_on_signals()?;
+        let runner = Runner::start()?;
+        let finished = runner.parse(&check, program, input.exit, input.stdout.bytes(), &stop).await;
+        runner.end_strays().await;
+        Ok::<_, Error>(finished)
+    })?;
+    let report = || reader::reported(program, Some(&finished));
+    Ok(read_by_program(&program.name, program.exit_codes.as_ref(), input, report))
+}
+
+/// Every file below `folder`, with its path from there. Symbolic links to folders are not followed.
+fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let failed = |path: &Path, error: io::Error| Error(format!("can't read {}: {error}", path.display()));
+    let (mut files, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(open) = folders.pop() {
+        for entry in std::fs::read_dir(&open).map_err(|error| failed(&open, error))? {
+            let entry = entry.map_err(|error| failed(&open, error))?;
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if path.is_file() {
+                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+                files.insert(name, read_file(&path)?);
+            }
+        }
+        if files.len() > MOST_FILES {
+            return Err(Error(format!(
+                "{} holds more than {MOST_FILES} files; name the folder that the reports are in",
+                folder.display()
+            )));
+        }
+    }
+    Ok(files)
 }
 
 fn read_stdin() -> Result<Vec<u8>> {
@@ -459,7 +530,7 @@ fn parsers(name: Option<&str>) -> Result<ExitCode> {
             }
         }
         Some(name) => {
-            let parser = parser_named(name)?;
+            let parser = parser_named(name, [])?;
             let actions: Vec<&str> = parser.actions.iter().map(|action| action.as_str()).collect();
             let codes: Vec<String> = parser.drift_codes.iter().map(ToString::to_string).collect();
             let codes = if codes.is_empty() { "none".to_owned() } else { codes.join(", ") };

@@ -1,11 +1,11 @@
 //! What is known of every check: the only place where state changes, by [`CheckState::apply`] alone.
 
-use crate::check::Check;
+use crate::check::{Check, Reader, ReaderChoice};
 use crate::metrics::{self, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
 use crate::reader::{self, Judgement};
 use crate::snapshot::{Snapshot, View};
-use driftrun_parsers::{Class, Diagnostic, Parser, Reading, Resource, Scopes, Source, Tool, Verdict};
+use driftrun_parsers::{Action, Class, Diagnostic, Parser, Reading, Resource, Scopes, Source, Tool, Verdict};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -31,8 +31,8 @@ pub struct CheckState {
     pub counters: Counters,
     /// What the last good report said; kept through failures.
     pub drift: Option<Drift>,
-    /// The parser that reads this check, as far as it is known.
-    pub parser: Option<&'static Parser>,
+    /// Who reads this check, as far as it is known.
+    pub parser: Option<Reader>,
 }
 
 /// Counts since the configuration was loaded.
@@ -104,16 +104,46 @@ pub struct LastRun {
 /// What drifts, as the last good reports say, scope by scope.
 #[derive(Clone, Debug)]
 pub struct Drift {
-    /// Sorted by identity: source, scope, kind, name.
+    /// Sorted by identity: source, scope, kind, name. At most `max_resources` that count, and as many others.
     pub resources: Arc<Vec<Seen>>,
+    /// What was left out of `resources`, by scope.
+    pub dropped: Arc<BTreeMap<String, Dropped>>,
     /// The tool.
     pub tool: Tool,
-    /// The parser.
-    pub parser: &'static Parser,
+    /// Who read it.
+    pub parser: Reader,
     /// Ignore rules that matched nothing in the last good report.
     pub unused_rules: usize,
     /// When the last good or partial report was made.
     pub reported: Timestamp,
+}
+
+/// How many resources of one scope are over the check's limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Drift that counts, by action.
+    pub drift: BTreeMap<Action, u64>,
+    /// How many of these changed outside.
+    pub outside: u64,
+    /// Taken out of the drift by an ignore rule.
+    pub ignored: u64,
+    /// No drift, by source and action.
+    pub informational: BTreeMap<(Source, Action), u64>,
+}
+
+impl Dropped {
+    fn add(&mut self, seen: &Seen) {
+        let r = &seen.resource;
+        let n = if seen.counts() {
+            self.outside += u64::from(r.outside);
+            self.drift.entry(r.action).or_default()
+        } else if r.ignored {
+            &mut self.ignored
+        } else {
+            self.informational.entry((r.source, r.action)).or_default()
+        };
+        *n += 1;
+    }
 }
 
 /// A resource and since when it has been seen, whatever its action was.
@@ -142,10 +172,8 @@ impl CheckState {
     /// Nothing has happened yet.
     pub fn new(check: &Check, loaded: Timestamp) -> Self {
         let parser = match &check.reader {
-            crate::check::ReaderChoice::Parser(parser) => Some(*parser),
-            crate::check::ReaderChoice::ExitCode
-            | crate::check::ReaderChoice::OneOf(_)
-            | crate::check::ReaderChoice::Any => None,
+            ReaderChoice::Known(reader) => Some(reader.clone()),
+            ReaderChoice::ExitCode | ReaderChoice::OneOf(_) | ReaderChoice::Any => None,
         };
         Self {
             loaded,
@@ -164,7 +192,8 @@ impl CheckState {
     /// Run-level facts are those of this run. Drift changes scope by scope: a good report replaces everything; a partial one replaces what it read, adds what
     /// it saw in scopes it couldn't read to their end, and leaves the last good resources of these and of scopes it doesn't name; any other run changes no
     /// drift.
-    pub fn apply(&mut self, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
+    /// Of more than `max_resources` that count, the first by identity are kept and the rest is counted.
+    pub fn apply(&mut self, outcome: Outcome, judgement: Judgement, max_resources: usize, ended: Timestamp) {
         let Judgement { verdict, class, reason, parser, evidence: _, report, diagnostics, unused_rules } =
             judgement;
         let code = match (&outcome.end, outcome.stage) {
@@ -190,13 +219,14 @@ impl CheckState {
         if verdict.is_success() {
             self.last_success = Some(ended);
         }
-        self.parser = parser.or(self.parser);
+        self.parser = parser.clone().or_else(|| self.parser.take());
         let scopes = report.as_ref().map(|report| report.scopes().clone());
         if let (Some(report), Some(parser)) = (report, parser) {
-            let old = self.drift.as_ref().map(|drift| Arc::clone(&drift.resources)).unwrap_or_default();
-            let seen = merge(&old, report.resources(), report.scopes(), ended);
+            let (resources, dropped) =
+                merge(self.drift.as_ref(), report.resources(), report.scopes(), max_resources, ended);
             self.drift = Some(Drift {
-                resources: Arc::new(seen),
+                resources: Arc::new(resources),
+                dropped: Arc::new(dropped),
                 tool: report.tool().clone(),
                 parser,
                 unused_rules,
@@ -233,14 +263,28 @@ impl CheckState {
 
 /// The resources after a report, sorted by identity. A partial report only replaces the scopes that it read: a host that it doesn't
 /// name may have left, or the run may have ended before it came to it.
-fn merge(old: &[Seen], new: &[Resource], scopes: &Scopes, now: Timestamp) -> Vec<Seen> {
-    let read: HashSet<&str> = scopes.read.iter().map(String::as_str).collect();
+/// Of what counts, and of what doesn't, the first `max` are kept.
+fn merge(
+    old: Option<&Drift>,
+    new: &[Resource],
+    scopes: &Scopes,
+    max: usize,
+    now: Timestamp,
+) -> (Vec<Seen>, BTreeMap<String, Dropped>) {
+    let old_resources = old.map(|drift| Arc::clone(&drift.resources)).unwrap_or_default();
+    let old_dropped = old.map(|drift| Arc::clone(&drift.dropped)).unwrap_or_default();
+    let (old, read): (&[Seen], HashSet<&str>) =
+        (&old_resources, scopes.read.iter().map(String::as_str).collect());
+    // A module of a unit that was read (`vpc//module.a` of `vpc`) was read with it.
+    let was_read = |scope: &str| {
+        read.contains(scope) || scope.split_once("//").is_some_and(|(unit, _)| read.contains(unit))
+    };
     let partial = !scopes.unread.is_empty();
     let first_seen: HashMap<Identity, Timestamp> =
         old.iter().map(|seen| (identity(&seen.resource), seen.first_seen)).collect();
     let mut seen: BTreeMap<Identity, Seen> = old
         .iter()
-        .filter(|seen| partial && !read.contains(seen.resource.scope.as_str()))
+        .filter(|seen| partial && !was_read(&seen.resource.scope))
         .map(|seen| (identity(&seen.resource), seen.clone()))
         .collect();
     for resource in new {
@@ -248,7 +292,23 @@ fn merge(old: &[Seen], new: &[Resource], scopes: &Scopes, now: Timestamp) -> Vec
         let first_seen = first_seen.get(&identity).copied().unwrap_or(now);
         seen.insert(identity, Seen { resource: resource.clone(), first_seen });
     }
-    seen.into_values().collect()
+    let mut dropped: BTreeMap<String, Dropped> = old_dropped
+        .iter()
+        .filter(|(scope, _)| partial && !was_read(scope))
+        .map(|(scope, dropped)| (scope.clone(), dropped.clone()))
+        .collect();
+    let (mut counting, mut others) = (0, 0);
+    let keep = |seen: &Seen| {
+        let n = if seen.counts() { &mut counting } else { &mut others };
+        *n += 1;
+        if *n > max {
+            dropped.entry(seen.resource.scope.clone()).or_default().add(seen);
+        }
+        *n <= max
+    };
+    let mut kept: Vec<Seen> = seen.into_values().collect();
+    kept.retain(keep);
+    (kept, dropped)
 }
 
 /// What a page can show: the whole, or both ends.
@@ -301,8 +361,8 @@ impl Board {
     }
 
     /// A board with one check of which nothing is known but a reading.
-    pub fn recorded(name: &str, parser: Option<&'static Parser>, reading: Reading, now: Timestamp) -> Self {
-        let check = Check::recorded(name);
+    pub fn recorded(name: &str, parser: Option<Reader>, reading: Reading, now: Timestamp) -> Self {
+        let check = Check { max_resources: usize::MAX, ..Check::recorded(name) };
         let judgement = reader::judge_reading(&check, reading, parser, None, false, now);
         let board = Self::new(vec![check], now);
         board.apply(0, Outcome::recorded(now), judgement, now);
@@ -322,7 +382,7 @@ impl Board {
     /// The parser that an earlier run of the check recognised.
     pub fn pinned(&self, position: usize) -> Option<&'static Parser> {
         let entry = self.entries.get(position)?;
-        entry.lock().unwrap_or_else(PoisonError::into_inner).state.parser
+        entry.lock().unwrap_or_else(PoisonError::into_inner).state.parser.as_ref()?.builtin()
     }
 
     /// The check's next run is due at `slot`; `skipped` slots went by before it.
@@ -340,7 +400,8 @@ impl Board {
 
     /// A run of the check has ended. Renders its lines: not for a runtime worker.
     pub fn apply(&self, position: usize, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
-        self.change(position, Change::Run, |state| state.apply(outcome, judgement, ended));
+        let max = self.snapshot().views.get(position).map_or(usize::MAX, |view| view.check.max_resources);
+        self.change(position, Change::Run, |state| state.apply(outcome, judgement, max, ended));
     }
 
     fn change(&self, position: usize, what: Change, act: impl FnOnce(&mut CheckState)) {

@@ -1,9 +1,11 @@
 //! One check, validated: nothing optional is left that a run would have to decide.
 
 use crate::ignore::IgnoreRule;
-use driftrun_parsers::{Claim, ExitCodes, Input, Parser, Stream};
+use driftrun_parsers::{Action, Claim, ExitCodes, Input, Parser, Pattern, Stream};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The values a check has when nobody says otherwise.
@@ -18,6 +20,10 @@ pub mod default {
     pub const KILL_GRACE: Duration = Duration::from_secs(10);
     /// Bytes of each stream that are kept for the parser.
     pub const MAX_OUTPUT: u64 = 64 << 20;
+    /// Resources of a report that are kept, each of them two series.
+    pub const MAX_RESOURCES: usize = 10_000;
+    /// How long a program may take that reads an output.
+    pub const PROGRAM_TIMEOUT: Duration = Duration::from_secs(30);
 }
 
 /// One configured command with its schedule, limits and reader.
@@ -51,10 +57,16 @@ pub struct Check {
     pub max_output: usize,
     /// Where private folders of runs are made.
     pub tmp_base: PathBuf,
+    /// Globs of files that the command writes its report to, relative to `workdir`; `{tmp}` is the run's private folder.
+    pub files: Vec<String>,
     /// Refresh entries without a planned change count as drift.
     pub count_refresh: bool,
     /// What is no drift.
     pub ignore: Vec<IgnoreRule>,
+    /// Whether what always differs in Kubernetes is no drift either; see [`crate::ignore::NOISE`].
+    pub ignore_defaults: bool,
+    /// How many resources of a report are kept; the rest is counted.
+    pub max_resources: usize,
 }
 
 impl Check {
@@ -75,8 +87,11 @@ impl Check {
             kill_grace: default::KILL_GRACE,
             max_output: usize::try_from(default::MAX_OUTPUT).unwrap_or(usize::MAX),
             tmp_base: std::env::temp_dir(),
+            files: Vec::new(),
             count_refresh: false,
             ignore: Vec::new(),
+            ignore_defaults: true,
+            max_resources: default::MAX_RESOURCES,
         }
     }
 
@@ -88,7 +103,7 @@ impl Check {
             self.report.as_ref().unwrap_or(&self.command).iter().map(String::as_str).collect();
         match &self.reader {
             ReaderChoice::Any => warnings.push(format!("check {name:?}: its command line names no known tool, so the output decides, and an output that nothing recognises is judged by its exit code alone; set `parser` (`none` for the exit code)")),
-            ReaderChoice::Parser(parser) => {
+            ReaderChoice::Known(Reader::Builtin(parser)) => {
                 let prints = driftrun_parsers::by_command(&printed);
                 if !prints.is_empty() && !prints.contains(parser) {
                     let names: Vec<&str> = prints.iter().map(|parser| parser.name).collect();
@@ -98,7 +113,19 @@ impl Check {
             ReaderChoice::ExitCode if self.report.is_some() => {
                 warnings.push(format!("check {name:?}: with `parser: none` nothing is read, so `report` does nothing"));
             }
-            ReaderChoice::ExitCode | ReaderChoice::OneOf(_) => {}
+            ReaderChoice::ExitCode
+            | ReaderChoice::OneOf(_)
+            | ReaderChoice::Known(Reader::Pattern(_) | Reader::Program(_)) => {}
+        }
+        if !self.files.is_empty()
+            && !matches!(
+                self.reader,
+                ReaderChoice::Known(Reader::Builtin(_)) | ReaderChoice::OneOf(_) | ReaderChoice::Any
+            )
+        {
+            warnings.push(format!(
+                "check {name:?}: its parser reads standard output alone, so `files` does nothing"
+            ));
         }
         warnings
     }
@@ -110,7 +137,7 @@ impl Check {
         let input = Input { argv: &argv, exit: Some(code), stdout: empty, stderr: empty, files: &[] };
         let claim = match (&self.exit_codes, &self.reader) {
             (Some(codes), _) => codes.claim(Some(code)),
-            (None, ReaderChoice::Parser(parser)) => (parser.claim)(&input),
+            (None, ReaderChoice::Known(reader)) => reader.claim(&input),
             (None, ReaderChoice::OneOf(parsers)) => {
                 return parsers.iter().all(|parser| (parser.claim)(&input) == Claim::Failed);
             }
@@ -120,13 +147,86 @@ impl Check {
     }
 }
 
+/// Somebody who reads outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A parser of driftrun's own.
+    Builtin(&'static Parser),
+    /// Regular expressions from the configuration.
+    Pattern(Arc<Pattern>),
+    /// A program from the configuration.
+    Program(Arc<Program>),
+}
+
+/// A program that reads an output on standard input and prints a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// What the exit codes of the command mean whose output it reads.
+    pub exit_codes: Option<ExitCodes>,
+}
+
+impl Reader {
+    /// The name in the configuration and in the label `parser`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Builtin(parser) => parser.name,
+            Self::Pattern(pattern) => &pattern.name,
+            Self::Program(program) => &program.name,
+        }
+    }
+
+    /// The actions that it can give, in the order of [`Action::ALL`].
+    pub fn actions(&self) -> Cow<'static, [Action]> {
+        match self {
+            Self::Builtin(parser) => Cow::Borrowed(parser.actions),
+            Self::Pattern(pattern) => Cow::Owned(pattern.gives()),
+            Self::Program(_) => Cow::Borrowed(&Action::ALL),
+        }
+    }
+
+    /// Exit codes that it expects.
+    pub fn codes(&self) -> Vec<i32> {
+        let of = |codes: &Option<ExitCodes>| {
+            codes.iter().flat_map(|codes| codes.clean.iter().chain(&codes.drifted).copied()).collect()
+        };
+        match self {
+            Self::Builtin(parser) => parser.drift_codes.to_vec(),
+            Self::Pattern(pattern) => of(&pattern.exit_codes),
+            Self::Program(program) => of(&program.exit_codes),
+        }
+    }
+
+    /// What the exit code says. Reads `exit` and `argv` only.
+    pub fn claim(&self, input: &Input<'_>) -> Claim {
+        match self {
+            Self::Builtin(parser) => (parser.claim)(input),
+            Self::Pattern(pattern) => ExitCodes::claim_of_any(pattern.exit_codes.as_ref(), input.exit),
+            Self::Program(program) => ExitCodes::claim_of_any(program.exit_codes.as_ref(), input.exit),
+        }
+    }
+
+    /// The parser, where it is one of driftrun's own.
+    pub const fn builtin(&self) -> Option<&'static Parser> {
+        match self {
+            Self::Builtin(parser) => Some(parser),
+            Self::Pattern(_) | Self::Program(_) => None,
+        }
+    }
+}
+
 /// Who reads a check's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReaderChoice {
     /// Nobody: the exit code is all.
     ExitCode,
-    /// This parser.
-    Parser(&'static Parser),
+    /// This one.
+    Known(Reader),
     /// The first of these that recognises the output; the command line names their tool.
     OneOf(Vec<&'static Parser>),
     /// The first of all that recognises the output; without one the exit code is all.
@@ -139,7 +239,7 @@ impl ReaderChoice {
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         match driftrun_parsers::by_command(&argv).as_slice() {
             [] => Self::Any,
-            [one] => Self::Parser(one),
+            [one] => Self::Known(Reader::Builtin(one)),
             several => Self::OneOf(several.to_vec()),
         }
     }

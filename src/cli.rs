@@ -110,11 +110,14 @@ pub struct Once {
 /// `parse`.
 #[derive(Debug, Args)]
 pub struct Parse {
-    /// The recorded standard output; without it, standard input.
+    /// The recorded standard output, or a folder with files that the command wrote its report to; without it, standard input.
     pub file: Option<PathBuf>,
     /// The parser; without it, the output decides.
     #[arg(long, value_name = "NAME")]
     pub parser: Option<String>,
+    /// A configuration whose `parsers` can be named, too.
+    #[arg(long = "config.file", value_name = "CONFIG", requires = "parser")]
+    pub config: Option<PathBuf>,
     /// The command's exit code, where it is known.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub exit_code: Option<i32>,

@@ -3,6 +3,18 @@
 use driftrun_parsers::{Action, Resource, Source};
 use jiff::civil::Date;
 use regex::Regex;
+use std::sync::LazyLock;
+
+/// Tools whose reports [`NOISE`] is in.
+pub const NOISY_TOOLS: [&str; 5] = ["argocd", "flux", "helm", "kubectl", "kubediff"];
+
+/// What differs in nearly every Kubernetes object and is nobody's drift, unless a check says `ignore_defaults: false`.
+pub static NOISE: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    ["metadata.generation", "metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"]"]
+        .into_iter()
+        .filter_map(|path| Pattern::new(path).ok())
+        .collect()
+});
 
 /// One rule: every field that is set must match.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,6 +97,8 @@ pub struct Applied {
 #[derive(Debug)]
 pub struct Matcher<'r> {
     rules: &'r [IgnoreRule],
+    /// Attributes that count for nothing, whatever their resource is.
+    noise: &'r [Pattern],
     used: Vec<bool>,
     blind: Vec<bool>,
     today: Date,
@@ -92,8 +106,8 @@ pub struct Matcher<'r> {
 
 impl<'r> Matcher<'r> {
     /// A matcher for one report.
-    pub fn new(rules: &'r [IgnoreRule], today: Date) -> Self {
-        Self { rules, used: vec![false; rules.len()], blind: vec![false; rules.len()], today }
+    pub fn new(rules: &'r [IgnoreRule], noise: &'r [Pattern], today: Date) -> Self {
+        Self { rules, noise, used: vec![false; rules.len()], blind: vec![false; rules.len()], today }
     }
 
     /// Whether `resource` is ignored: a rule without `attribute` matches it, or the rules with `attribute` that match it cover
@@ -102,6 +116,12 @@ impl<'r> Matcher<'r> {
         let mut ignored = false;
         let mut uncovered = resource.attributes.clone().filter(|_| resource.action == Action::Update);
         let mut covered = Vec::new();
+        let mut noisy = false;
+        if let Some(attributes) = &mut uncovered {
+            let before = attributes.len();
+            attributes.retain(|path| !self.noise.iter().any(|pattern| pattern.matches(path)));
+            noisy = attributes.len() < before;
+        }
         for (n, rule) in self.rules.iter().enumerate() {
             if rule.until.is_some_and(|until| self.today > until) || !rule.identifies(resource) {
                 continue;
@@ -121,7 +141,7 @@ impl<'r> Matcher<'r> {
                 (Some(_), None) => self.blind[n] |= resource.action == Action::Update,
             }
         }
-        if uncovered.is_some_and(|rest| rest.is_empty()) && !covered.is_empty() {
+        if uncovered.is_some_and(|rest| rest.is_empty()) && (noisy || !covered.is_empty()) {
             ignored = true;
         }
         for n in covered {
@@ -193,7 +213,7 @@ mod tests {
             rule(&[("attribute", "tags")]),
             rule(&[("name", "re:^none$")]),
         ];
-        let mut matcher = Matcher::new(&rules, "2026-11-23".parse().unwrap());
+        let mut matcher = Matcher::new(&rules, &[], "2026-11-23".parse().unwrap());
         assert!(matcher.ignores(&update("a", Some(&["desired_capacity"]))));
         assert!(matcher.ignores(&update("a", Some(&["desired_capacity", "tags.env", "tags[\"b\"]"]))));
         assert!(!matcher.ignores(&update("a", Some(&["desired_capacity", "tagsx"]))));
@@ -204,10 +224,33 @@ mod tests {
     }
 
     #[test]
+    fn noise_alone_is_no_drift_and_hides_none() {
+        let (generation, applied) = (
+            "metadata.generation",
+            "metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"]",
+        );
+        let ignored = |noise: &[Pattern], rules: &[IgnoreRule], paths: &[&str]| {
+            Matcher::new(rules, noise, "2026-11-23".parse().unwrap()).ignores(&update("a", Some(paths)))
+        };
+        assert!(ignored(&NOISE, &[], &[generation]) && ignored(&NOISE, &[], &[generation, applied]));
+        assert!(!ignored(&[], &[], &[generation]), "a check can say that it counts");
+        for more in [
+            "metadata.annotations.x",
+            "metadata.annotations",
+            "metadata.generationx",
+            "spec.metadata.generation",
+        ] {
+            assert!(!ignored(&NOISE, &[], &[generation, more]), "{more}");
+            assert!(ignored(&NOISE, &[rule(&[("attribute", more)])], &[generation, more]), "{more}");
+        }
+        assert!(!ignored(&NOISE, &[], &[]));
+    }
+
+    #[test]
     fn a_rule_counts_until_the_end_of_its_last_day() {
         let rules = [rule(&[("name", "a"), ("until", "2026-11-23")])];
         let ignored = |today: &str| {
-            let mut matcher = Matcher::new(&rules, today.parse().unwrap());
+            let mut matcher = Matcher::new(&rules, &[], today.parse().unwrap());
             (matcher.ignores(&update("a", None)), matcher.applied().expired)
         };
         assert_eq!(ignored("2026-11-23"), (true, vec![]));

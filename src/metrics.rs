@@ -3,10 +3,10 @@
 //! Text exposition format 0.0.4. A check's lines are rendered when its state changes; a scrape writes, family by family, the header and every
 //! check's slice. The writer is ours and small because HELP and TYPE stand once a family over all checks; tests hold it against the prometheus crate.
 
-use crate::board::{Board, CheckState};
-use crate::check::Check;
+use crate::board::{Board, CheckState, Drift, Dropped};
+use crate::check::{Check, Reader};
 use crate::snapshot::Snapshot;
-use driftrun_parsers::{Action, Parser, Reading, Source, Verdict};
+use driftrun_parsers::{Action, Reading, Source, Verdict};
 use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -88,7 +88,7 @@ pub static LIVE: [Family; 3] = [
 ];
 
 /// Families that change with a run. Everything in them is from the last run, or from the last good report, as HELP says.
-pub static RUN: [Family; 31] = [
+pub static RUN: [Family; 32] = [
     Family {
         name: "driftrun_check_info",
         help: "A check that is configured; always 1.",
@@ -105,7 +105,7 @@ pub static RUN: [Family; 31] = [
             if let Some(drift) = &state.drift {
                 let version = drift.tool.version.as_deref().unwrap_or_default();
                 out.add(
-                    &[("tool", drift.tool.name), ("tool_version", version), ("parser", drift.parser.name)],
+                    &[("tool", &drift.tool.name), ("tool_version", version), ("parser", drift.parser.name())],
                     1.0,
                 );
             }
@@ -331,14 +331,16 @@ pub static RUN: [Family; 31] = [
         about: About::Report,
         samples: |_, state, out| {
             let Some(drift) = &state.drift else { return };
+            let given = drift.parser.actions();
             for action in Action::ALL {
                 let drifted = drift
                     .resources
                     .iter()
                     .filter(|seen| seen.counts() && seen.resource.action == action)
-                    .count();
-                if drifted > 0 || (action != Action::Read && drift.parser.actions.contains(&action)) {
-                    out.add(&[("action", action.as_str())], number(drifted as u64));
+                    .count() as u64
+                    + dropped(drift, |dropped| dropped.drift.get(&action).copied().unwrap_or_default());
+                if drifted > 0 || (action != Action::Read && given.contains(&action)) {
+                    out.count(&[("action", action.as_str())], drifted);
                 }
             }
         },
@@ -350,10 +352,11 @@ pub static RUN: [Family; 31] = [
         about: About::Report,
         samples: |_, state, out| {
             let Some(drift) = &state.drift else { return };
-            let outside =
-                drift.resources.iter().filter(|seen| seen.counts() && seen.resource.outside).count();
-            if outside > 0 || drift.parser.actions.contains(&Action::Move) {
-                out.add(&[], number(outside as u64));
+            let outside = drift.resources.iter().filter(|seen| seen.counts() && seen.resource.outside).count()
+                as u64
+                + dropped(drift, |dropped| dropped.outside);
+            if outside > 0 || drift.parser.actions().contains(&Action::Move) {
+                out.count(&[], outside);
             }
         },
     },
@@ -368,12 +371,12 @@ pub static RUN: [Family; 31] = [
                 for action in Action::ALL {
                     let is =
                         |r: &driftrun_parsers::Resource| !r.drift && r.source == source && r.action == action;
-                    let resources = drift.resources.iter().filter(|seen| is(&seen.resource)).count();
+                    let resources = drift.resources.iter().filter(|seen| is(&seen.resource)).count() as u64
+                        + dropped(drift, |dropped| {
+                            dropped.informational.get(&(source, action)).copied().unwrap_or_default()
+                        });
                     if resources > 0 {
-                        out.add(
-                            &[("source", source.as_str()), ("action", action.as_str())],
-                            number(resources as u64),
-                        );
+                        out.count(&[("source", source.as_str()), ("action", action.as_str())], resources);
                     }
                 }
             }
@@ -385,8 +388,22 @@ pub static RUN: [Family; 31] = [
         kind: Kind::Gauge,
         about: About::Report,
         samples: |check, state, out| {
-            let Some(drift) = state.drift.as_ref().filter(|_| !check.ignore.is_empty()) else { return };
-            out.add(&[], number(drift.resources.iter().filter(|seen| seen.resource.ignored).count() as u64));
+            let Some(drift) = &state.drift else { return };
+            let ignored = drift.resources.iter().filter(|seen| seen.resource.ignored).count() as u64
+                + dropped(drift, |dropped| dropped.ignored);
+            if ignored > 0 || !check.ignore.is_empty() {
+                out.count(&[], ignored);
+            }
+        },
+    },
+    Family {
+        name: "driftrun_drift_dropped_resources",
+        help: "Drifting resources over the check's max_resources, from the last good report: counted, without series of their own.",
+        kind: Kind::Gauge,
+        about: About::Report,
+        samples: |_, state, out| {
+            let Some(drift) = &state.drift else { return };
+            out.count(&[], dropped(drift, |dropped| dropped.drift.values().sum()));
         },
     },
     Family {
@@ -444,12 +461,17 @@ pub static RUN: [Family; 31] = [
     },
 ];
 
+/// Over all scopes.
+fn dropped(drift: &Drift, of: impl Fn(&Dropped) -> u64) -> u64 {
+    drift.dropped.values().map(of).sum()
+}
+
 /// Exit codes that are no surprise: 0, and those that say "differences".
 fn expected_codes(check: &Check, state: &CheckState) -> Vec<i32> {
     let mut codes = vec![0];
-    match (&check.exit_codes, state.parser) {
+    match (&check.exit_codes, &state.parser) {
         (Some(own), _) => codes.extend(own.clean.iter().chain(&own.drifted)),
-        (None, Some(parser)) => codes.extend(parser.drift_codes),
+        (None, Some(reader)) => codes.extend(reader.codes()),
         (None, None) => {}
     }
     codes.sort_unstable();
@@ -623,12 +645,7 @@ pub fn render_once(snapshot: &Snapshot) -> String {
 }
 
 /// What one recorded output says, as the families of a check called `name`.
-pub fn render_report(
-    name: &str,
-    parser: Option<&'static Parser>,
-    reading: Reading,
-    now: Timestamp,
-) -> String {
+pub fn render_report(name: &str, parser: Option<Reader>, reading: Reading, now: Timestamp) -> String {
     let board = Board::recorded(name, parser, reading, now);
     let mut out = String::new();
     write_run(&mut out, &board.snapshot(), |family| family.about == About::Report);

@@ -47,6 +47,15 @@ impl Captured {
     }
 }
 
+/// Files that a run wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Path, from the first folder that a glob leaves open, and content; sorted by path.
+    pub list: Vec<(String, Vec<u8>)>,
+    /// Bytes of files that were too many to be kept.
+    pub left_out: u64,
+}
+
 /// What a run's processes used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -131,6 +140,10 @@ pub struct Outcome {
     pub stderr: Captured,
     /// What the report command wrote to standard output; parsed, never shown.
     pub report: Option<Captured>,
+    /// The files that the check names and that this run wrote; parsed, never shown.
+    pub files: Files,
+    /// The run of the program that reads the output, where the check has one and the command didn't fail; its output is the report.
+    pub parsed: Option<Finished>,
     /// When the run began.
     pub started: Timestamp,
     /// The git commit that the working folder stood at.
@@ -156,6 +169,8 @@ impl Outcome {
             stdout: Captured::default(),
             stderr: Captured::default(),
             report: None,
+            files: Files::default(),
+            parsed: None,
             started: now,
             revision: None,
             duration: Duration::ZERO,

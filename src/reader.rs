@@ -1,11 +1,11 @@
 //! Which parser reads an outcome, and what verdict comes of it. Pure: bytes in, judgement out.
 
-use crate::check::{Check, ReaderChoice};
-use crate::ignore::Matcher;
-use crate::outcome::{Captured, End, Outcome, Stage};
+use crate::check::{Check, Program, Reader, ReaderChoice};
+use crate::ignore::{Matcher, NOISE, NOISY_TOOLS};
+use crate::outcome::{Captured, End, Finished, Outcome, Stage};
 use driftrun_parsers::{
-    Claim, Class, Diagnostic, DriftReport, Input, ParseError, Parser, Reading, Source, Stream, Verdict, read,
-    recognise, unread_report,
+    Claim, Class, Diagnostic, DriftReport, File, Input, ParseError, Parser, Reading, Source, Stream, Verdict,
+    read, read_by_pattern, read_by_program, recognise, unread_report,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -20,8 +20,8 @@ pub struct Judgement {
     pub class: Option<Class>,
     /// Why, when it is neither clean nor drifted.
     pub reason: Option<String>,
-    /// The parser that read it; keep it as `pinned` for the next run.
-    pub parser: Option<&'static Parser>,
+    /// Who read it; keep a parser of driftrun's own as `pinned` for the next run.
+    pub parser: Option<Reader>,
     /// The evidence by which `parser` was recognised in this run's output.
     pub evidence: Option<&'static str>,
     /// A complete or partial report, ignore rules applied.
@@ -40,61 +40,47 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         verdict,
         class: Some(class),
         reason: Some(reason),
-        parser: pinned,
+        parser: pinned.map(Reader::Builtin),
         evidence: None,
         report: None,
         diagnostics: Vec::new(),
         unused_rules: 0,
     };
-    let stage = match outcome.stage {
-        Stage::Setup(n) => Some(format!("setup command {}", n + 1)),
-        Stage::Report => Some("report command".to_owned()),
-        Stage::Command => None,
+    let code = match exit_code(check, outcome) {
+        Ok(code) => code,
+        Err((verdict, class, reason)) => return failed(verdict, class, reason),
     };
-    let code = match (&outcome.end, outcome.stage) {
-        (End::TimedOut, _) => {
-            let during = stage.map(|stage| format!(" during its {stage}")).unwrap_or_default();
-            let limit = crate::config::units::show_duration(check.timeout);
-            return failed(Verdict::Timeout, Class::Timeout, format!("still running after {limit}{during}"));
-        }
-        (End::Cancelled, _) => return failed(Verdict::Failed, Class::Other, "cancelled".to_owned()),
-        (end, Stage::Setup(_)) => {
-            return failed(
-                Verdict::Failed,
-                Class::Setup,
-                format!("{} {}", stage.unwrap_or_default(), ending(end, outcome)),
-            );
-        }
-        (End::NotStarted(why), _) => {
-            let stage = stage.map(|stage| format!("{stage}: ")).unwrap_or_default();
-            return failed(Verdict::Failed, Class::Spawn, format!("{stage}{why}"));
-        }
-        (End::Signalled(_), _) => {
-            let who = stage.unwrap_or_else(|| "command".to_owned());
-            return failed(
-                Verdict::Failed,
-                Class::Signal,
-                format!("{who} {}", ending(&outcome.end, outcome)),
-            );
-        }
-        (End::Exited(code), Stage::Report) if outcome.report.is_none() => {
-            let end = ending(&End::Exited(*code), outcome);
-            return failed(Verdict::Failed, Class::Exit, format!("report command {end}"));
-        }
-        (End::Exited(code), Stage::Command | Stage::Report) => *code,
-    };
+    if outcome.files.left_out > 0 {
+        let error =
+            ParseError::cut(format!("its files hold {} bytes more than are kept", outcome.files.left_out))
+                .hint("raise max_output, or let `files` match less");
+        return failed(Verdict::Unreadable, Class::OutputLimit, error.to_string());
+    }
     let argv: Vec<&str> = check.command.iter().map(String::as_str).collect();
     let stderr = both_ends(&outcome.stderr);
+    let files: Vec<File<'_>> = outcome.files.list.iter().map(|(path, bytes)| File { path, bytes }).collect();
     let input = Input {
         argv: &argv,
         exit: Some(code),
         stdout: stream(outcome.report.as_ref().unwrap_or(&outcome.stdout)),
         stderr: Stream::kept(&stderr, outcome.stderr.total),
-        files: &[],
+        files: &files,
     };
+    let codes = check.exit_codes.as_ref();
     let (parser, evidence) = match (&check.reader, pinned) {
         (ReaderChoice::ExitCode, _) => (None, None),
-        (ReaderChoice::Parser(parser), _) => (Some(*parser), None),
+        (ReaderChoice::Known(Reader::Builtin(parser)), _) => (Some(*parser), None),
+        (ReaderChoice::Known(reader @ Reader::Pattern(pattern)), _) => {
+            let reading = read_by_pattern(pattern, codes, &input);
+            return judge_reading(check, reading, Some(reader.clone()), None, input.stdout.is_cut(), now);
+        }
+        (ReaderChoice::Known(reader @ Reader::Program(program)), _) => {
+            let reading =
+                read_by_program(&program.name, codes.or(program.exit_codes.as_ref()), &input, || {
+                    reported(program, outcome.parsed.as_ref())
+                });
+            return judge_reading(check, reading, Some(reader.clone()), None, input.stdout.is_cut(), now);
+        }
         (_, Some(pinned)) => (Some(pinned), None),
         (ReaderChoice::OneOf(parsers), None) => match recognise(parsers, &input) {
             Some((parser, evidence)) => (Some(parser), Some(evidence)),
@@ -124,7 +110,7 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
             _ => judged,
         };
     };
-    let mut reading = read(parser, check.exit_codes.as_ref(), &input);
+    let mut reading = read(parser, codes, &input);
     if reading.verdict() == Verdict::Clean
         && let Some(error) = against_clean(check, parser, &input, &reading, outcome)
     {
@@ -132,9 +118,70 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
     }
     let pin = match check.reader {
         ReaderChoice::OneOf(_) if evidence.is_none() && pinned.is_none() => None,
-        _ => Some(parser),
+        _ => Some(Reader::Builtin(parser)),
     };
     judge_reading(check, reading, pin, evidence, input.stdout.is_cut(), now)
+}
+
+/// The exit code of a run that came to its end, or what it is instead of read.
+fn exit_code(check: &Check, outcome: &Outcome) -> Result<i32, (Verdict, Class, String)> {
+    let stage = match outcome.stage {
+        Stage::Setup(n) => Some(format!("setup command {}", n + 1)),
+        Stage::Report => Some("report command".to_owned()),
+        Stage::Command => None,
+    };
+    let ending = |end| ending(end, &outcome.stderr.bytes);
+    match (&outcome.end, outcome.stage) {
+        (End::TimedOut, _) => {
+            let during = stage.map(|stage| format!(" during its {stage}")).unwrap_or_default();
+            let limit = crate::config::units::show_duration(check.timeout);
+            Err((Verdict::Timeout, Class::Timeout, format!("still running after {limit}{during}")))
+        }
+        (End::Cancelled, _) => Err((Verdict::Failed, Class::Other, "cancelled".to_owned())),
+        (end, Stage::Setup(_)) => {
+            let reason = format!("{} {}", stage.unwrap_or_default(), ending(end));
+            Err((Verdict::Failed, Class::Setup, reason))
+        }
+        (End::NotStarted(why), _) => {
+            let stage = stage.map(|stage| format!("{stage}: ")).unwrap_or_default();
+            Err((Verdict::Failed, Class::Spawn, format!("{stage}{why}")))
+        }
+        (end @ End::Signalled(_), _) => {
+            let who = stage.unwrap_or_else(|| "command".to_owned());
+            Err((Verdict::Failed, Class::Signal, format!("{who} {}", ending(end))))
+        }
+        (end @ End::Exited(_), Stage::Report) if outcome.report.is_none() => {
+            Err((Verdict::Failed, Class::Exit, format!("report command {}", ending(end))))
+        }
+        (End::Exited(code), Stage::Command | Stage::Report) => Ok(*code),
+    }
+}
+
+/// What the program printed that reads a check's output.
+///
+/// # Errors
+/// Why there is no report of it.
+pub fn reported<'o>(program: &Program, run: Option<&'o Finished>) -> Result<&'o [u8], ParseError> {
+    let name = &program.name;
+    let Some(run) = run else {
+        return Err(ParseError::format(format!("parser {name} was not run")));
+    };
+    match &run.end {
+        End::Exited(0) if run.stdout.is_cut() => Err(ParseError::cut(format!(
+            "parser {name} printed {} bytes, more than are kept",
+            run.stdout.total
+        ))),
+        End::Exited(0) => Ok(&run.stdout.bytes),
+        End::TimedOut => {
+            let limit = crate::config::units::show_duration(program.timeout);
+            Err(ParseError::format(format!(
+                "parser {name} was still running after {limit}, or at the run's deadline"
+            )))
+        }
+        end @ (End::Exited(_) | End::Signalled(_) | End::Cancelled | End::NotStarted(_)) => {
+            Err(ParseError::format(format!("parser {name} {}", ending(end, &run.stderr.bytes))))
+        }
+    }
 }
 
 /// What the run itself says against a clean reading.
@@ -182,7 +229,7 @@ fn by_code(check: &Check, code: i32, outcome: &Outcome) -> Judgement {
         Claim::Failed => (
             Verdict::Failed,
             Some(Class::Exit),
-            Some(format!("command {}", ending(&End::Exited(code), outcome))),
+            Some(format!("command {}", ending(&End::Exited(code), &outcome.stderr.bytes))),
         ),
     };
     Judgement {
@@ -201,7 +248,7 @@ fn by_code(check: &Check, code: i32, outcome: &Outcome) -> Judgement {
 pub fn judge_reading(
     check: &Check,
     mut reading: Reading,
-    parser: Option<&'static Parser>,
+    parser: Option<Reader>,
     evidence: Option<&'static str>,
     cut: bool,
     now: Timestamp,
@@ -211,9 +258,18 @@ pub fn judge_reading(
         if check.count_refresh {
             report.count_refresh();
         }
-        let mut matcher = Matcher::new(&check.ignore, now.to_zoned(TimeZone::UTC).date());
+        let kubernetes = NOISY_TOOLS.contains(&&*report.tool().name);
+        let noise: &[_] = if check.ignore_defaults && kubernetes { &NOISE } else { &[] };
+        let mut matcher = Matcher::new(&check.ignore, noise, now.to_zoned(TimeZone::UTC).date());
         report.ignore(|resource| matcher.ignores(resource));
         let applied = matcher.applied();
+        let drifted = report.drifted().count();
+        if drifted > check.max_resources {
+            report.remark(Diagnostic::warning(format!(
+                "{drifted} resources drift: the first {} are kept, the rest is counted (max_resources)",
+                check.max_resources
+            )));
+        }
         unused_rules = applied.unused.len() + applied.expired.len();
         let mut remark = |positions: &[usize], what: &str| {
             for n in positions {
@@ -250,7 +306,7 @@ fn stream(captured: &Captured) -> Stream<'_> {
 }
 
 /// How a process ended, with its first words on stderr.
-fn ending(end: &End, outcome: &Outcome) -> String {
+fn ending(end: &End, stderr: &[u8]) -> String {
     let how = match end {
         End::Exited(code) => format!("exited with code {code}"),
         End::Signalled(signal) => format!("was ended by signal {signal}{}", signal_name(*signal)),
@@ -258,7 +314,7 @@ fn ending(end: &End, outcome: &Outcome) -> String {
         End::Cancelled => "was cancelled".to_owned(),
         End::NotStarted(why) => format!("did not start: {why}"),
     };
-    match first_words(&outcome.stderr.bytes) {
+    match first_words(stderr) {
         words if words.is_empty() => how,
         words => format!("{how}: {words}"),
     }
@@ -295,7 +351,7 @@ pub fn read_recorded(
         Some(parser) => (parser, None),
         None => match recognise(driftrun_parsers::ALL, input) {
             Some((parser, evidence)) => (parser, Some(evidence)),
-            None if input.stdout.bytes().is_empty() => {
+            None if input.stdout.bytes().is_empty() && input.files.is_empty() => {
                 return Err(ParseError::format("there is no output to read")
                     .hint("where empty means clean, name the parser and its exit code: --parser kubectl --exit-code 0"));
             }

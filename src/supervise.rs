@@ -1,7 +1,7 @@
 //! One check's life: wait for the slot, wait for a place, run, judge, record; until somebody says stop.
 
 use crate::board::Board;
-use crate::check::Check;
+use crate::check::{Check, Reader};
 use crate::outcome::{End, Outcome};
 use crate::reader;
 use crate::run::Stop;
@@ -134,7 +134,12 @@ impl Summary {
             seconds: outcome.duration.as_secs_f64(),
             drifted: judgement.report.as_ref().map(|report| report.drifted().count()),
             reason: judgement.reason.clone().unwrap_or_default(),
-            recognised: judgement.parser.map(|parser| parser.name).zip(judgement.evidence),
+            recognised: judgement
+                .parser
+                .as_ref()
+                .and_then(Reader::builtin)
+                .map(|parser| parser.name)
+                .zip(judgement.evidence),
             leaked: outcome.leaked,
         }
     }

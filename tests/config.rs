@@ -4,7 +4,7 @@
 
 mod support;
 
-use driftrun::check::{Check, ReaderChoice};
+use driftrun::check::{Check, Reader, ReaderChoice};
 use driftrun::config::{self, Config};
 use std::time::Duration;
 use support::Folder;
@@ -114,7 +114,7 @@ fn layers_merge_and_variables_are_filled_in_where_they_may() {
 fn the_command_line_names_the_reader_and_the_report_s_does_where_there_is_one() {
     let (_folder, config) = team();
     let reader = |name: &str| get(&config, name).reader.clone();
-    let by_name = |name: &str| ReaderChoice::Parser(driftrun_parsers::by_name(name).unwrap());
+    let by_name = |name: &str| ReaderChoice::Known(Reader::Builtin(driftrun_parsers::by_name(name).unwrap()));
     assert_eq!(reader("terradiff-dev"), by_name("terraform-show"));
     assert_eq!(reader("kubediff-dev-db"), by_name("kubectl"));
     assert_eq!(reader("script"), by_name("kubectl"));

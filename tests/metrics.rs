@@ -3,15 +3,16 @@
 #![allow(clippy::format_push_string, reason = "a test's text is short")]
 
 use driftrun::board::Board;
-use driftrun::check::{Check, ReaderChoice};
+use driftrun::check::{Check, Program, Reader, ReaderChoice};
 use driftrun::metrics;
-use driftrun::outcome::{Captured, End, Outcome, Stage};
+use driftrun::outcome::{Captured, End, Finished, Outcome, Stage};
 use driftrun::reader::judge;
 use driftrun_parsers::{Parser, Verdict};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
@@ -33,7 +34,7 @@ fn outcome(code: i32, stdout: &[u8], stderr: &[u8]) -> Outcome {
 
 /// A check read by `parser`, named `c`.
 fn check(parser: &'static Parser) -> Check {
-    Check { reader: ReaderChoice::Parser(parser), ..Check::recorded("c") }
+    Check { reader: ReaderChoice::Known(Reader::Builtin(parser)), ..Check::recorded("c") }
 }
 
 fn run(board: &Board, outcome: Outcome, second: i64) -> Verdict {
@@ -79,7 +80,23 @@ fn fixtures() -> Vec<(&'static Parser, PathBuf)> {
 fn recorded(dir: &Path) -> Outcome {
     let bytes = |name: &str| fs::read(dir.join(name)).unwrap();
     let code = String::from_utf8(bytes("exit")).unwrap().trim().parse().unwrap();
-    outcome(code, &bytes("stdout"), &bytes("stderr"))
+    let mut outcome = outcome(code, &bytes("stdout"), &bytes("stderr"));
+    collect(&dir.join("files"), "", &mut outcome.files.list);
+    outcome.files.list.sort();
+    outcome
+}
+
+/// The files below `dir`, if it is there, each with its path from there.
+fn collect(dir: &Path, prefix: &str, into: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = format!("{prefix}{}", path.file_name().unwrap().to_string_lossy());
+        if path.is_dir() {
+            collect(&path, &format!("{name}/"), into);
+        } else {
+            into.push((name, fs::read(&path).unwrap()));
+        }
+    }
 }
 
 #[test]
@@ -365,4 +382,82 @@ fn the_reference_is_the_table() {
         want,
         "run UPDATE_DOCS=1 cargo test --test metrics"
     );
+}
+
+/// A run whose report says this, as a program would print it.
+fn reported(board: &Board, json: &str, second: i64) -> Verdict {
+    let finished = Finished {
+        end: End::Exited(0),
+        stdout: captured(json.as_bytes()),
+        ..Finished::not_started(String::new())
+    };
+    run(board, Outcome { parsed: Some(finished), ..outcome(0, b"x", b"") }, second)
+}
+
+fn program(check: Check) -> Board {
+    let program = Program {
+        name: "mine".to_owned(),
+        command: vec!["x".to_owned()],
+        timeout: std::time::Duration::from_secs(1),
+        exit_codes: None,
+    };
+    Board::new(
+        vec![Check { reader: ReaderChoice::Known(Reader::Program(Arc::new(program))), ..check }],
+        at(0),
+    )
+}
+
+fn resource(scope: &str, name: &str) -> String {
+    format!("{{\"scope\":\"{scope}\",\"name\":\"{name}\",\"action\":\"update\"}}")
+}
+
+#[test]
+fn over_max_resources_the_first_are_kept_and_the_rest_is_counted() {
+    let board = program(Check { max_resources: 2, ..Check::recorded("c") });
+    let all = ["a", "b", "c", "d"].map(|name| resource("s", name)).join(",");
+    let read = "{\"source\":\"plan\",\"name\":\"z\",\"action\":\"read\"}";
+    assert_eq!(
+        reported(&board, &format!("{{\"verdict\":\"drifted\",\"resources\":[{all},{read}]}}"), 10),
+        Verdict::Drifted
+    );
+    let samples_of = |board: &Board| samples(&metrics::render(&board.snapshot()));
+    let of = |samples: &BTreeMap<String, f64>, name: &str| {
+        samples.keys().filter(|series| series.starts_with(&format!("{name}{{"))).cloned().collect::<Vec<_>>()
+    };
+    let first = samples_of(&board);
+    let labels = |name: &str| {
+        format!(
+            "driftrun_resource_drift{{check=\"c\",scope=\"s\",kind=\"\",name=\"{name}\",action=\"update\",outside=\"false\"}}"
+        )
+    };
+    assert_eq!(of(&first, "driftrun_resource_drift"), [labels("a"), labels("b")]);
+    assert_eq!(sum(&first, "driftrun_drift_resources"), Some(4.0));
+    assert_eq!(sum(&first, "driftrun_drift_dropped_resources"), Some(2.0));
+    assert_eq!(sum(&first, "driftrun_drift_informational_resources"), Some(1.0));
+    // What is repaired makes room.
+    let two = ["b", "c"].map(|name| resource("s", name)).join(",");
+    reported(&board, &format!("{{\"verdict\":\"drifted\",\"resources\":[{two}]}}"), 20);
+    let second = samples_of(&board);
+    assert_eq!(of(&second, "driftrun_resource_drift"), [labels("b"), labels("c")]);
+    assert_eq!(sum(&second, "driftrun_drift_dropped_resources"), Some(0.0));
+}
+
+#[test]
+fn a_partial_report_of_units_replaces_the_modules_of_those_it_read() {
+    let board = program(Check::recorded("c"));
+    let all = [("vpc", "a"), ("vpc//module.m", "b"), ("dns", "c"), ("dns//module.m", "d")];
+    let all = all.map(|(scope, name)| resource(scope, name)).join(",");
+    assert_eq!(
+        reported(&board, &format!("{{\"verdict\":\"drifted\",\"resources\":[{all}]}}"), 10),
+        Verdict::Drifted
+    );
+    let partial = "{\"verdict\":\"partial\",\"scopes\":{\"read\":[\"vpc\"],\"unread\":[{\"scope\":\"dns\",\"reason\":\"failed\"}]}}";
+    assert_eq!(reported(&board, partial, 20), Verdict::Partial);
+    let left = samples(&metrics::render(&board.snapshot()));
+    let names: Vec<&str> = left
+        .keys()
+        .filter(|series| series.starts_with("driftrun_resource_drift{"))
+        .filter_map(|series| series.split("name=\"").nth(1)?.split('"').next())
+        .collect();
+    assert_eq!(names, ["c", "d"]);
 }

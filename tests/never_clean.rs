@@ -2,7 +2,7 @@
 
 mod support;
 
-use driftrun::check::{Check, ReaderChoice};
+use driftrun::check::{Check, Reader, ReaderChoice};
 use driftrun::outcome::{Captured, Outcome, Stage};
 use driftrun::reader::{Judgement, judge};
 use driftrun_parsers::{Class, Verdict, by_name};
@@ -21,7 +21,7 @@ fn script(parser: &str) -> Check {
     let reader = match parser {
         "auto" => ReaderChoice::auto(&command),
         "none" => ReaderChoice::ExitCode,
-        name => ReaderChoice::Parser(by_name(name).unwrap()),
+        name => ReaderChoice::Known(Reader::Builtin(by_name(name).unwrap())),
     };
     Check { command, reader, ..Check::recorded("c") }
 }
@@ -59,7 +59,7 @@ fn a_report_that_no_parser_reads_is_not_judged_by_the_exit_code_alone() {
 #[test]
 fn a_report_of_another_plan_doesn_t_explain_the_exit_code() {
     let command = ["terraform", "plan", "-detailed-exitcode", "-out=p"].map(str::to_owned).to_vec();
-    let reader = ReaderChoice::Parser(by_name("terraform").unwrap());
+    let reader = ReaderChoice::Known(Reader::Builtin(by_name("terraform").unwrap()));
     let check = Check { command, reader, ..Check::recorded("c") };
     let run = |code, report: &str| Outcome {
         end: driftrun::outcome::End::Exited(code),

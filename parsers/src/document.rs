@@ -103,7 +103,7 @@ const fn one() -> u32 {
 /// # Errors
 /// What is not the report's form, with what was expected; what contradicts itself; and, with the program's own reason, a report
 /// whose verdict is `unreadable`.
-pub fn read_document(tool: &str, json: &[u8]) -> Result<Parsed, ParseError> {
+pub(crate) fn read_document(tool: &str, json: &[u8]) -> Result<Parsed, ParseError> {
     let document: Document = serde_json::from_slice(json).map_err(|error| {
         let class = if error.is_eof() { ParseError::cut } else { ParseError::format };
         // serde quotes keys and types, and a value only where one of a few words was expected.

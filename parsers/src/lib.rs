@@ -39,7 +39,6 @@ mod terraform_command;
 mod terraform_json;
 mod terraform_show;
 
-pub use document::read_document;
 pub use error::{Class, Failure, ParseError};
 pub use input::{File, Input, Stream};
 pub use others::unread_report;
@@ -49,6 +48,7 @@ pub use report::{
     UnreadReason, Verdict,
 };
 
+use document::read_document;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -314,6 +314,16 @@ pub fn read_by_pattern(pattern: &Pattern, codes: Option<&ExitCodes>, input: &Inp
         let claim = ExitCodes::claim_of_any(codes.or(pattern.exit_codes.as_ref()), input.exit);
         judge(claim, input, |input| pattern.parse(claim, input))
     })
+}
+
+/// Reads one finished run by the report that a program called `name` printed about it; `report` gives its bytes, or says why there are none.
+pub fn read_by_program<'o>(
+    name: &str,
+    codes: Option<&ExitCodes>,
+    input: &Input<'_>,
+    report: impl FnOnce() -> Result<&'o [u8], ParseError>,
+) -> Reading {
+    judge(ExitCodes::claim_of_any(codes, input.exit), input, |_| read_document(name, report()?))
 }
 
 /// As if no other tool had printed anything.

@@ -3,25 +3,28 @@
 use super::template::{Environment, TMP, Variables, expand, fill};
 use super::units;
 use super::yaml::{Entry, Node, Value};
-use super::{Config, Place, Problem, for_each};
-use crate::check::{self, Check, ReaderChoice, default};
+use super::{Config, Place, Problem, for_each, parsers};
+use crate::check::{self, Check, Reader, ReaderChoice, default};
 use crate::ignore::{IgnoreRule, Pattern};
 use driftrun_parsers::{Action, ExitCodes, Source};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const ROOT_KEYS: &[&str] = &["checks", "defaults", "lists", "max_concurrent", "tmp_dir"];
+const ROOT_KEYS: &[&str] = &["checks", "defaults", "lists", "max_concurrent", "parsers", "tmp_dir"];
 const CHECK_KEYS: &[&str] = &[
     "command",
     "count_refresh",
     "env",
     "exit_codes",
+    "files",
     "ignore",
+    "ignore_defaults",
     "interval",
     "kill_grace",
     "labels",
     "max_output",
+    "max_resources",
     "parser",
     "report",
     "setup",
@@ -42,7 +45,7 @@ pub(super) fn config(
     environment: Environment<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
-    let mut decoder = Decoder { problems, folder, environment };
+    let mut decoder = Decoder { problems, folder, environment, parsers: BTreeMap::new() };
     decoder.keys(root, ROOT_KEYS, "the configuration")?;
     let max_concurrent =
         root.get("max_concurrent").map_or_else(cores, |node| decoder.count(node).unwrap_or(1));
@@ -57,6 +60,9 @@ pub(super) fn config(
             None
         }
     });
+    if let Some(node) = root.get("parsers") {
+        decoder.parsers = parsers::parsers(&mut decoder, node);
+    }
     let defaults = root.get("defaults");
     if let Some(defaults) = defaults {
         decoder.keys(defaults, CHECK_KEYS, "defaults");
@@ -113,7 +119,8 @@ pub(super) fn config(
         }
     }
     checks.sort_by(|a, b| a.name.cmp(&b.name));
-    Some(Config { checks, max_concurrent, warnings })
+    let parsers = decoder.parsers.into_iter().filter_map(|(name, reader)| Some((name, reader?))).collect();
+    Some(Config { checks, parsers, max_concurrent, warnings })
 }
 
 /// What is wrong with a base for private folders, if anything.
@@ -163,19 +170,21 @@ struct Item {
     origin: String,
 }
 
-struct Decoder<'d> {
+pub(super) struct Decoder<'d> {
     problems: &'d mut Vec<Problem>,
-    folder: &'d Path,
+    pub(super) folder: &'d Path,
     environment: Environment<'d>,
+    /// Those that the configuration defines; `None` where that is a problem already.
+    parsers: BTreeMap<String, Option<Reader>>,
 }
 
 impl Decoder<'_> {
-    fn problem(&mut self, place: Place, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, place: Place, message: impl Into<String>) {
         self.problems.push(Problem::new(place, message));
     }
 
     /// Reports keys that aren't known; `None` when the node is no mapping at all.
-    fn keys(&mut self, node: &Node, known: &[&str], of: &str) -> Option<()> {
+    pub(super) fn keys(&mut self, node: &Node, known: &[&str], of: &str) -> Option<()> {
         let Value::Map(entries) = &node.value else {
             self.problem(
                 node.place,
@@ -338,6 +347,11 @@ impl Decoder<'_> {
         });
         let ignore = merged.get("ignore").map(|node| self.rules(node)).unwrap_or_default();
         let count_refresh = merged.get("count_refresh").and_then(|node| self.boolean(node)).unwrap_or(false);
+        let files = merged.get("files").map(|node| self.globs(node, variables)).unwrap_or_default();
+        let ignore_defaults =
+            merged.get("ignore_defaults").and_then(|node| self.boolean(node)).unwrap_or(true);
+        let max_resources =
+            merged.get("max_resources").map_or(Some(default::MAX_RESOURCES), |node| self.count(node));
         let exit_codes = merged.get("exit_codes").map(|node| self.exit_codes(node));
         let printed = report.as_ref().unwrap_or(&command).clone();
         let reader = self.reader(merged.get("parser"), own, printed.as_deref().unwrap_or_default());
@@ -363,8 +377,11 @@ impl Decoder<'_> {
             kill_grace,
             max_output: usize::try_from(max_output?).unwrap_or(usize::MAX),
             tmp_base,
+            files,
             count_refresh,
             ignore,
+            ignore_defaults,
+            max_resources: max_resources?,
         };
         warnings.extend(check.warnings());
         Some(check)
@@ -428,7 +445,30 @@ impl Decoder<'_> {
         }
     }
 
-    fn argv(&mut self, node: &Node, variables: &Variables) -> Option<Vec<String>> {
+    fn globs(&mut self, node: &Node, variables: &Variables) -> Vec<String> {
+        let Value::List(items) = &node.value else {
+            self.problem(
+                node.place,
+                format!("must be a list of globs such as [\"reports/*.yaml\"], not {}", node.kind()),
+            );
+            return Vec::new();
+        };
+        let mut globs = Vec::new();
+        for item in items {
+            let Some(text) = self.text(item).map(|text| fill(&text, variables)) else { continue };
+            match glob::Pattern::new(&text) {
+                Ok(_) if !text.is_empty() => globs.push(text),
+                Ok(_) => self.problem(item.place, "an empty glob matches no file"),
+                Err(error) => {
+                    let at = error.pos + 1;
+                    self.problem(item.place, format!("{text:?} is no glob: {} (character {at})", error.msg));
+                }
+            }
+        }
+        globs
+    }
+
+    pub(super) fn argv(&mut self, node: &Node, variables: &Variables) -> Option<Vec<String>> {
         let Value::List(words) = &node.value else {
             self.problem(node.place, format!("a command must be a list such as [terraform, plan], not {}; a shell's line goes under `shell:`", node.kind()));
             return None;
@@ -464,19 +504,24 @@ impl Decoder<'_> {
             "none" => Some(ReaderChoice::ExitCode),
             name => {
                 if let Some(parser) = driftrun_parsers::by_name(name) {
-                    return Some(ReaderChoice::Parser(parser));
+                    return Some(ReaderChoice::Known(Reader::Builtin(parser)));
+                }
+                if let Some(reader) = self.parsers.get(name) {
+                    return reader.clone().map(ReaderChoice::Known);
                 }
                 let mut known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
+                known.extend(self.parsers.keys().map(String::as_str));
                 known.extend(["auto", "none"]);
                 let hint =
                     nearest(name, &known).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
-                self.problem(place, format!("unknown parser {name:?}; {hint}known: {}", known.join(", ")));
+                let message = format!("unknown parser {name:?}; {hint}known: {}", known.join(", "));
+                self.problem(place, message);
                 None
             }
         }
     }
 
-    fn exit_codes(&mut self, node: &Node) -> ExitCodes {
+    pub(super) fn exit_codes(&mut self, node: &Node) -> ExitCodes {
         let mut codes = ExitCodes::default();
         if self.keys(node, &["clean", "drifted"], "exit_codes").is_none() {
             return codes;
@@ -622,7 +667,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn text(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn text(&mut self, node: &Node) -> Option<String> {
         match &node.value {
             Value::Scalar { text, .. } if !node.is_null() => Some(text.clone()),
             Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
@@ -654,7 +699,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn duration(&mut self, node: Option<&Node>, default: Duration) -> Duration {
+    pub(super) fn duration(&mut self, node: Option<&Node>, default: Duration) -> Duration {
         let Some(node) = node else { return default };
         let Some(text) = self.text(node) else { return default };
         match units::duration(&text) {
@@ -671,7 +716,7 @@ impl Decoder<'_> {
     }
 }
 
-fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
     known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         format!("{text:?} is not one of {}", names.join(", "))

@@ -4,14 +4,16 @@
 
 mod decode;
 mod for_each;
+mod parsers;
 mod template;
 pub mod units;
 mod yaml;
 
 pub(crate) use decode::tmp_base_problem;
-pub use template::TMP;
+pub use template::TMP_HOLE;
 
-use crate::check::Check;
+use crate::check::{Check, Reader};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -20,10 +22,19 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// The checks, sorted by name.
     pub checks: Vec<Check>,
+    /// The parsers that it defines, by name.
+    pub parsers: BTreeMap<String, Reader>,
     /// How many runs may be under way at once.
     pub max_concurrent: usize,
     /// What is valid and yet probably not meant.
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// One check that doesn't come from a file.
+    pub fn of_one(check: Check) -> Self {
+        Self { warnings: check.warnings(), checks: vec![check], parsers: BTreeMap::new(), max_concurrent: 1 }
+    }
 }
 
 /// Line and column in a text, both from 1.

@@ -9,7 +9,10 @@ pub(super) type Variables = BTreeMap<String, String>;
 pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// The name that is replaced when a run starts, by the run's private folder.
-pub const TMP: &str = "tmp";
+pub(super) const TMP: &str = "tmp";
+
+/// How it is written.
+pub const TMP_HOLE: &str = "{tmp}";
 
 /// `text` with every `{name}` replaced whose name is a variable. Any other brace stays, and so does `${name}`.
 pub(super) fn fill(text: &str, variables: &Variables) -> String {

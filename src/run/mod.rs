@@ -4,6 +4,7 @@
 //! that is removed afterwards.
 
 mod capture;
+mod files;
 mod leftovers;
 mod process;
 mod revision;
@@ -11,25 +12,31 @@ mod spawn;
 
 pub use process::Stop;
 
-use crate::check::Check;
-use crate::config::TMP;
-use crate::outcome::{Captured, End, Finished, Killed, Outcome, Stage, Usage};
+use crate::check::{Check, Program, Reader, ReaderChoice};
+use crate::config::TMP_HOLE;
+use crate::outcome::{Captured, End, Files, Finished, Killed, Outcome, Stage, Usage};
+use files::Wanted;
 use jiff::Timestamp;
 use process::{Limits, execute};
 use spawn::{Leaders, Refused, Spawned};
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 /// The variable by which a run's processes are known when they leave their group.
 const COOKIE: &str = "DRIFTRUN_RUN";
 
+/// The variable that tells a program the exit code of the command whose output it reads.
+const EXIT_CODE: &str = "DRIFTRUN_EXIT_CODE";
+
 /// Set for every child unless the user did.
-const ENVIRONMENT: [(&str, &str); 6] = [
+const ENVIRONMENT: [(&str, &str); 7] = [
     ("ANSIBLE_NOCOLOR", "1"),
     ("ANSIBLE_NOCOWS", "1"),
+    // The whole object in one hunk: paths of attributes can be told.
+    ("KUBECTL_EXTERNAL_DIFF", "diff -u -N -U 9999"),
     ("LC_ALL", "C.UTF-8"),
     ("PYTHONUNBUFFERED", "1"),
     ("TF_INPUT", "0"),
@@ -63,6 +70,49 @@ impl Runner {
         Ok(Self { leaders: Leaders::new(), instance, next: AtomicU64::new(0), active: AtomicUsize::new(0) })
     }
 
+    /// Lets `program` read an output of a command that ended with `exit`; its standard output is the report. As a run of `check`, whose limits count.
+    pub async fn parse(
+        &self,
+        check: &Check,
+        program: &Program,
+        exit: Option<i32>,
+        output: &[u8],
+        stop: &Stop,
+    ) -> Finished {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let _active = Active::new(&self.active);
+        let cookie = format!("{:08x}-{number:x}", self.instance);
+        let mut run = self.begin(check, check.workdir.clone(), stop, &cookie, number);
+        let finished = run.parse(program, exit, output).await;
+        if run.tmp.made {
+            remove(run.tmp.path).await;
+        }
+        finished
+    }
+
+    fn begin<'r>(
+        &'r self,
+        check: &'r Check,
+        workdir: Option<PathBuf>,
+        stop: &'r Stop,
+        cookie: &'r str,
+        number: u64,
+    ) -> Run<'r> {
+        Run {
+            runner: self,
+            check,
+            workdir,
+            stop,
+            cookie,
+            deadline: Instant::now() + check.timeout,
+            tmp: Folder::new(
+                &check.tmp_base,
+                self.instance.wrapping_add(u32::try_from(number).unwrap_or_default()),
+            ),
+            sums: Sums::default(),
+        }
+    }
+
     /// One run of `check`. Starts processes where it is polled, which blocks for as long as that takes: not on a thread that serves scrapes. Ends early when `stop` says so, and leaves no process behind either way.
     pub async fn run(&self, check: &Check, stop: &Stop) -> Outcome {
         let (started, clock) = (Timestamp::now(), Instant::now());
@@ -70,19 +120,8 @@ impl Runner {
         let _active = Active::new(&self.active);
         let cookie = format!("{:08x}-{number:x}", self.instance);
         let (workdir, revision) = place(check.workdir.clone()).await;
-        let mut run = Run {
-            runner: self,
-            check,
-            workdir,
-            stop,
-            cookie: &cookie,
-            deadline: clock + check.timeout,
-            tmp: Folder::new(
-                &check.tmp_base,
-                self.instance.wrapping_add(u32::try_from(number).unwrap_or_default()),
-            ),
-            sums: Sums::default(),
-        };
+        let mut run = self.begin(check, workdir, stop, &cookie, number);
+        run.deadline = clock + check.timeout;
         let outcome = run.commands(started).await;
         if run.tmp.made {
             remove(run.tmp.path).await;
@@ -154,6 +193,21 @@ impl Folder {
     }
 }
 
+/// An output that a program reads on standard input, and the exit code of the command that printed it.
+struct Output {
+    file: std::fs::File,
+    exit: Option<i32>,
+}
+
+/// A file that is nowhere on disk: outputs hold secrets.
+fn in_memory(output: &[u8]) -> io::Result<std::fs::File> {
+    let file = rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(output)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 impl Run<'_> {
     async fn commands(&mut self, started: Timestamp) -> Outcome {
         let check = self.check;
@@ -165,25 +219,72 @@ impl Run<'_> {
         }
         // What a setup command leaves behind prints nothing that is parsed.
         self.sums.unwaited = false;
+        let wanted = self.look().await;
         let command = self.execute(&check.command).await;
-        let (Some(argv), End::Exited(code)) = (&check.report, &command.end) else {
+        let End::Exited(code) = command.end else {
             return self.outcome(started, Stage::Command, command, None);
         };
-        if check.is_failure(*code) {
-            return self.outcome(started, Stage::Command, command, None);
+        let failed = check.is_failure(code);
+        let (stage, report) = match &check.report {
+            Some(argv) if !failed => {
+                let report = self.execute(argv).await;
+                if report.end != End::Exited(0) {
+                    // Its standard output is the raw report and must not be shown.
+                    let report = Finished { stdout: Captured::default(), ..report };
+                    return self.outcome(started, Stage::Report, report, None);
+                }
+                (Stage::Report, Some(report.stdout))
+            }
+            Some(_) | None => (Stage::Command, None),
+        };
+        let printed = report.as_ref().unwrap_or(&command.stdout);
+        let parsed = match &check.reader {
+            ReaderChoice::Known(Reader::Program(program)) if !failed && !printed.is_cut() => {
+                let parsed = self.parse(program, Some(code), &printed.bytes).await;
+                if parsed.end == End::Cancelled {
+                    return self.outcome(started, stage, parsed, None);
+                }
+                Some(parsed)
+            }
+            _ => None,
+        };
+        let files = match wanted {
+            Some(wanted) => wanted.read(&self.tmp.path, self.check.max_output).await,
+            None => Files::default(),
+        };
+        Outcome { files, parsed, ..self.outcome(started, stage, command, report) }
+    }
+
+    /// Notes which of the files that the check names are there already.
+    async fn look(&mut self) -> Option<Wanted> {
+        if self.check.files.is_empty() {
+            return None;
         }
-        let report = self.execute(argv).await;
-        if report.end != End::Exited(0) {
-            // Its standard output is the raw report and must not be shown.
-            let report = Finished { stdout: Captured::default(), ..report };
-            return self.outcome(started, Stage::Report, report, None);
-        }
-        self.outcome(started, Stage::Report, command, Some(report.stdout))
+        let folder = self.workdir.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+        Some(Wanted::before(self.check.files.clone(), folder).await)
+    }
+
+    /// Lets a program read an output.
+    async fn parse(&mut self, program: &Program, exit: Option<i32>, output: &[u8]) -> Finished {
+        let reads = match in_memory(output) {
+            Ok(file) => Output { file, exit },
+            Err(error) => return Finished::not_started(format!("no memory for its input: {error}")),
+        };
+        let deadline = self.deadline.min(Instant::now() + program.timeout);
+        // What it leaves behind has nothing to do with whether the command's output is whole.
+        let unwaited = self.sums.unwaited;
+        let finished = self.follow(&program.command, Some(&reads), deadline).await;
+        self.sums.unwaited = unwaited;
+        finished
     }
 
     async fn execute(&mut self, argv: &[String]) -> Finished {
+        self.follow(argv, None, self.deadline).await
+    }
+
+    async fn follow(&mut self, argv: &[String], reads: Option<&Output>, deadline: Instant) -> Finished {
         let limits = Limits {
-            deadline: self.deadline,
+            deadline,
             grace: self.check.kill_grace,
             max_output: self.check.max_output,
             cookie: self.cookie,
@@ -191,7 +292,7 @@ impl Run<'_> {
         if self.stop.soft.is_cancelled() || self.stop.hard.is_cancelled() {
             return Finished { end: End::Cancelled, ..Finished::not_started(String::new()) };
         }
-        let finished = match self.spawn(argv) {
+        let finished = match self.spawn(argv, reads) {
             Ok(spawned) => execute(spawned, &self.runner.leaders, limits, self.stop).await,
             Err(why) => Finished::not_started(why),
         };
@@ -202,10 +303,21 @@ impl Run<'_> {
         finished
     }
 
-    fn spawn(&mut self, argv: &[String]) -> Result<Spawned, String> {
+    fn spawn(&mut self, argv: &[String], reads: Option<&Output>) -> Result<Spawned, String> {
         for _ in 0..100 {
             let folder = (!self.tmp.made).then(|| self.tmp.path.clone());
-            match spawn::spawn(folder.as_deref(), self.command(argv), &self.runner.leaders) {
+            let mut command = self.command(argv);
+            let stdin = match reads {
+                None => Stdio::null(),
+                Some(output) => {
+                    match output.exit {
+                        Some(code) => command.env(EXIT_CODE, code.to_string()),
+                        None => command.env_remove(EXIT_CODE),
+                    };
+                    output.file.try_clone().map_err(|error| format!("its input: {error}"))?.into()
+                }
+            };
+            match spawn::spawn(folder.as_deref(), command, stdin, &self.runner.leaders) {
                 Ok(spawned) => {
                     self.tmp.made = true;
                     return Ok(spawned);
@@ -217,11 +329,13 @@ impl Run<'_> {
         Err(format!("temporary folder in {}: every name is taken", self.check.tmp_base.display()))
     }
 
+    /// `text` with the name of the private folder in it.
+    fn fill(&self, text: &str) -> String {
+        text.replace(TMP_HOLE, &self.tmp.path.to_string_lossy())
+    }
+
     fn command(&self, argv: &[String]) -> Command {
-        let hole = format!("{{{TMP}}}");
-        let tmp = self.tmp.path.to_string_lossy();
-        let fill = |text: &String| text.replace(&hole, &tmp);
-        let mut words = argv.iter().map(fill);
+        let mut words = argv.iter().map(|word| self.fill(word));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         if let Some(workdir) = &self.workdir {
@@ -236,7 +350,7 @@ impl Run<'_> {
             }
         }
         command.env("TMPDIR", &self.tmp.path);
-        command.envs(self.check.env.iter().map(|(name, value)| (name, fill(value))));
+        command.envs(self.check.env.iter().map(|(name, value)| (name, self.fill(value))));
         command.env(COOKIE, self.cookie);
         command
     }
@@ -255,6 +369,8 @@ impl Run<'_> {
             stdout: last.stdout,
             stderr: last.stderr,
             report,
+            files: Files::default(),
+            parsed: None,
             started,
             revision: None,
             duration: std::time::Duration::ZERO,

@@ -98,14 +98,19 @@ pub(super) enum Refused {
 }
 
 /// Makes `folder`, if one is given, for this user only, and starts `command`. No folder is left where that fails.
-pub(super) fn spawn(folder: Option<&Path>, command: Command, leaders: &Leaders) -> Result<Spawned, Refused> {
+pub(super) fn spawn(
+    folder: Option<&Path>,
+    command: Command,
+    stdin: Stdio,
+    leaders: &Leaders,
+) -> Result<Spawned, Refused> {
     if let Some(folder) = folder {
         DirBuilder::new().mode(0o700).create(folder).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Refused::FolderTaken,
             _ => Refused::NotStarted(format!("temporary folder {}: {error}", folder.display())),
         })?;
     }
-    start(command, leaders).map_err(|why| {
+    start(command, stdin, leaders).map_err(|why| {
         // It may hold something already only if the command was started, and then was ended at once.
         if let Some(folder) = folder {
             let _ = std::fs::remove_dir_all(folder);
@@ -114,7 +119,7 @@ pub(super) fn spawn(folder: Option<&Path>, command: Command, leaders: &Leaders) 
     })
 }
 
-fn start(mut command: Command, leaders: &Leaders) -> Result<Spawned, String> {
+fn start(mut command: Command, stdin: Stdio, leaders: &Leaders) -> Result<Spawned, String> {
     let pipes = || -> io::Result<_> {
         let (stdout, stderr) = (io::pipe()?, io::pipe()?);
         // Ours only: the child's ends block, as programs expect.
@@ -123,7 +128,7 @@ fn start(mut command: Command, leaders: &Leaders) -> Result<Spawned, String> {
         Ok((stdout, stderr))
     };
     let ((stdout, out), (stderr, err)) = pipes().map_err(|error| format!("no pipe: {error}"))?;
-    command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
+    command.stdin(stdin).stdout(out).stderr(err).process_group(0);
     let (child, pid) = leaders.with(|pids| {
         let child = command.spawn().map_err(|error| explain(&command, &error))?;
         let pid = Pid::from_child(&child);

@@ -115,7 +115,7 @@ fn facts(view: &View, now: Timestamp) -> Markup {
             @if let Some(since) = state.running { div { dt { "Running" } dd { "for " (span(since, now)) } } }
             div { dt { "Next run" } dd { (next_run(view, now)) } }
             div { dt { "Schedule" } dd { "every " (show_duration(check.interval)) ", at most " (show_duration(check.timeout)) } }
-            div { dt { "Reader" } dd { @match state.parser { Some(parser) => code { (parser.name) }, None => "exit code" } @if let Some(drift) = &state.drift { " · " (drift.tool.name) @if let Some(version) = &drift.tool.version { " " (version) } } } }
+            div { dt { "Reader" } dd { @match &state.parser { Some(parser) => code { (parser.name()) }, None => "exit code" } @if let Some(drift) = &state.drift { " · " (drift.tool.name) @if let Some(version) = &drift.tool.version { " " (version) } } } }
             @if !check.labels.is_empty() { div { dt { "Labels" } dd { (labels(check)) } } }
             @if let Some(workdir) = &check.workdir { div { dt { "Folder" } dd { code { (workdir.display()) } } } }
             @if let Some(revision) = state.last.as_ref().and_then(|last| last.revision.as_ref()) { div { dt { "Commit" } dd { code { (revision) } } } }
