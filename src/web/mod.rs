@@ -1,5 +1,6 @@
 //! HTTP: [`respond`] is a pure function from a request and a snapshot to an answer; `server` is hyper around it; `pages` is the HTML.
 
+mod diff;
 mod pages;
 mod server;
 

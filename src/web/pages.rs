@@ -86,7 +86,7 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
                     details { summary { "Reported, but no drift: " (rest.len()) } (resources(&rest, site.now)) }
                 }
             }
-            @if let Some(last) = &state.last { (remarks(last)) (output(last, check.report.is_some(), site)) }
+            @if let Some(last) = &state.last { (remarks(last)) (output(view, last, site)) }
         },
     )
 }
@@ -164,13 +164,15 @@ fn remarks(last: &LastRun) -> Markup {
     }
 }
 
-fn output(last: &LastRun, reported: bool, site: &Site<'_>) -> Markup {
+fn output(view: &View, last: &LastRun, site: &Site<'_>) -> Markup {
+    let reported = view.check.report.is_some();
+    let whole_objects = view.state.parser.as_ref().is_some_and(|parser| parser.name() == "kubectl");
     html! {
         h2 { "Output" }
         @match site.show {
             Show::Output => {
-                (stream(if reported { "What the command wrote; the report itself is not kept." } else { "Standard output" }, &last.stdout))
-                (stream("Standard error", &last.stderr))
+                (stream(if reported { "What the command wrote; the report itself is not kept." } else { "Standard output" }, &last.stdout, whole_objects))
+                (stream("Standard error", &last.stderr, false))
             }
             Show::TablesOnly => p.note {
                 "Not shown: an output can hold secrets, and this address can be reached from other machines. Listen on a loopback address (" code { "--web.listen-address=127.0.0.1:9152" } "), or allow it with " code { "--web.output=always" } "."
@@ -179,8 +181,12 @@ fn output(last: &LastRun, reported: bool, site: &Site<'_>) -> Markup {
     }
 }
 
-fn stream(title: &str, captured: &Captured) -> Markup {
-    let shown = |bytes: &[u8]| text::string(&text::strip_ansi(bytes));
+/// `whole_objects`: diffs of whole objects, of which three lines around each change are enough.
+fn stream(title: &str, captured: &Captured, whole_objects: bool) -> Markup {
+    let shown = |bytes: &[u8]| {
+        let plain = text::string(&text::strip_ansi(bytes));
+        if whole_objects { super::diff::three_lines(&plain) } else { plain }
+    };
     html! {
         h3 { (title) span.size { " " (captured.total) " bytes" } }
         @if captured.total == 0 { p.note { "Nothing." } }
