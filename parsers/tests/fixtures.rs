@@ -1,4 +1,4 @@
-//! Every recorded output reads as its `expected` says, and no beginning of a drifted one reads as clean.
+//! Every recorded output reads as its `expected` says, and no bytes make a parser panic.
 //!
 //! `UPDATE_FIXTURES=1` rewrites `expected`; read the difference before it is committed.
 
@@ -55,43 +55,8 @@ fn every_fixture_is_found_by_its_command_line_or_its_output() {
     }
 }
 
-#[test]
-fn no_beginning_of_a_drifted_output_reads_as_clean() {
-    let mut cuts = 0_u64;
-    for fixture in fixtures() {
-        if !matches!(fixture.read(&fixture.stdout).verdict(), Verdict::Drifted | Verdict::Partial) {
-            continue;
-        }
-        let stdout = &fixture.stdout;
-        // Every byte of a small output, every line of a large one (and random bytes below).
-        let at: Vec<usize> = if stdout.len() <= 4096 {
-            (0..stdout.len()).collect()
-        } else {
-            stdout.iter().enumerate().filter(|(_, b)| **b == b'\n').flat_map(|(at, _)| [at, at + 1]).collect()
-        };
-        for at in at.into_iter().filter(|at| *at < stdout.len()) {
-            cuts += 1;
-            let verdict = fixture.read(&stdout[..at]).verdict();
-            assert_ne!(verdict, Verdict::Clean, "{} cut at byte {at} of {}", fixture.name(), stdout.len());
-        }
-    }
-    assert!(cuts > 0, "no drifted fixture");
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_random_cut_of_a_drifted_output_reads_as_clean(at in any::<prop::sample::Index>()) {
-        for fixture in fixtures() {
-            let stdout = &fixture.stdout;
-            if stdout.is_empty() || !matches!(fixture.read(stdout).verdict(), Verdict::Drifted | Verdict::Partial) {
-                continue;
-            }
-            let at = at.index(stdout.len());
-            prop_assert_ne!(fixture.read(&stdout[..at]).verdict(), Verdict::Clean, "{} cut at byte {}", fixture.name(), at);
-        }
-    }
 
     #[test]
     fn no_bytes_make_a_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..512), exit in prop::option::of(0..4_i32)) {

@@ -2,6 +2,8 @@
 //!
 //! kubectl's diffs are made with whole objects in them, so that parsers can tell the paths of attributes.
 
+use std::fmt::Write as _;
+
 /// Lines that are shown before and after a change.
 const AROUND: usize = 3;
 
@@ -31,7 +33,7 @@ fn close(out: &mut String, same: &mut Vec<&str>, after_change: bool, before_chan
     // Saying that one line is hidden takes a line.
     if hidden > 1 {
         out.extend(same[..first].iter().copied());
-        out.push_str(&format!("  … {hidden} unchanged lines\n"));
+        let _ = writeln!(out, "  … {hidden} unchanged lines");
         out.extend(same[same.len() - last..].iter().copied());
     } else {
         out.extend(same.iter().copied());

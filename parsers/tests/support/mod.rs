@@ -25,8 +25,16 @@ impl Fixture {
 
     /// Reads the fixture with `stdout` in place of the recorded one.
     pub fn read(&self, stdout: &[u8]) -> Reading {
+        self.read_with(stdout, None)
+    }
+
+    /// The same with the file at a position of `files` replaced, too.
+    pub fn read_with(&self, stdout: &[u8], replaced: Option<(usize, &[u8])>) -> Reading {
         let argv: Vec<&str> = self.command.iter().map(String::as_str).collect();
-        let files: Vec<File<'_>> = self.files.iter().map(|(path, bytes)| File { path, bytes }).collect();
+        let mut files: Vec<File<'_>> = self.files.iter().map(|(path, bytes)| File { path, bytes }).collect();
+        if let Some((position, bytes)) = replaced {
+            files[position].bytes = bytes;
+        }
         let input = Input {
             argv: &argv,
             exit: Some(self.exit),
@@ -78,16 +86,9 @@ fn load(parser: &'static Parser, dir: PathBuf) -> Fixture {
         .map(|line| words(line).collect());
     let command: Vec<String> = commands.next().unwrap_or_else(|| panic!("{}: no command", dir.display()));
     let report = commands.next().unwrap_or_else(|| command.clone());
-    let files = dir.join("files");
-    let files = if files.is_dir() {
-        fs::read_dir(&files)
-            .unwrap()
-            .map(|entry| entry.unwrap())
-            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).unwrap()))
-            .collect()
-    } else {
-        Vec::new()
-    };
+    let mut files = Vec::new();
+    collect(&dir.join("files"), "", &mut files);
+    files.sort();
     Fixture {
         parser,
         command,
@@ -97,6 +98,19 @@ fn load(parser: &'static Parser, dir: PathBuf) -> Fixture {
         stderr: bytes("stderr"),
         files,
         dir,
+    }
+}
+
+/// The files below `dir`, if it is there, each with its path from there.
+fn collect(dir: &Path, prefix: &str, into: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = format!("{prefix}{}", path.file_name().unwrap().to_string_lossy());
+        if path.is_dir() {
+            collect(&path, &format!("{name}/"), into);
+        } else {
+            into.push((name, fs::read(&path).unwrap()));
+        }
     }
 }
 
