@@ -47,7 +47,9 @@ mod tests {
 
     #[test]
     fn far_lines_are_counted_and_near_ones_and_everything_else_stay() {
-        let same = |from: usize, to: usize| (from..=to).map(|n| format!("  line {n}\n")).collect::<String>();
+        let same = |from: usize, to: usize| {
+            (from..=to).fold(String::new(), |text, n| text + "  line " + &n.to_string() + "\n")
+        };
         let head = "diff -u -N -U 9999 a b\n--- a\n+++ b\n@@ -1,40 +1,40 @@\n";
         let text = format!(
             "{head}{}-old\n+new\n{}-x\n{}diff -u b c\n note\n",

@@ -1,5 +1,7 @@
 //! Recorded outputs from `fixtures/<parser>/<case>/`: what made them, what they print, what must be read from them.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use driftrun_parsers::{File, Input, Parser, Reading, Stream};
 use std::fs;
 use std::path::{Path, PathBuf};
