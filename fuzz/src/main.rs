@@ -55,7 +55,7 @@ fuzz_target!(|data: &[u8]| {
         stderr: Stream::whole(stderr),
         files: &files,
     };
-    let lines = stdout.iter().filter(|b| **b == b'\n').count() + 1;
+    let lines = stdout.split(|b| *b == b'\n').count();
     match &*TARGET {
         Target::Parser(parser) => {
             let _ = (parser.recognise)(&input);
