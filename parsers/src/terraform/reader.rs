@@ -1,0 +1,489 @@
+//! Reads one plan line by line.
+
+use super::words::{BELOW, Counts, DRIFTED, PLANNED, Symbols, counts, refreshes};
+use crate::error::{Class, Failure, ParseError, quote};
+use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Source, Span, Tool};
+use crate::terraform_address::{leading, moved};
+use crate::{terraform_command as command, text};
+use memchr::memmem;
+
+/// What begins nearly every line: a value, or the details of something.
+const VALUE: &[u8] = b"      ";
+
+/// Where in the output a line stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Before any list, and between the drift and the plan.
+    Before,
+    /// Under "Objects have changed outside of Terraform".
+    Drift,
+    /// Under "will perform the following actions".
+    Actions,
+    /// Under "Changes to Outputs:".
+    Outputs,
+    /// After a statement: notes, warnings.
+    After,
+}
+
+/// The resource whose lines are being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    None,
+    /// Its header was read: notes and the symbol line follow.
+    Header(Symbols),
+    /// Its body was opened: only a closing brace ends it.
+    Body,
+}
+
+/// How the output states its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Statement {
+    NoChanges,
+    Plan,
+    OutputsOnly,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the last lines said")]
+pub(super) struct Reader {
+    pub parsed: Parsed,
+    part: Part,
+    open: Open,
+    statement: Option<Statement>,
+    counted: Counts,
+    /// Under the `Warnings:` of `-compact-warnings`.
+    compact: bool,
+    /// Under a `Warning:` after the statement: its details may quote anything.
+    details: bool,
+    /// A resource of the current list was read.
+    seen_any: bool,
+    /// The words before a plan with actions.
+    announced: bool,
+}
+
+impl Reader {
+    pub fn new(tool: Tool) -> Self {
+        Self {
+            parsed: Parsed { tool, ..Parsed::new("terraform") },
+            part: Part::Before,
+            open: Open::None,
+            statement: None,
+            counted: Counts::default(),
+            compact: false,
+            details: false,
+            seen_any: false,
+            announced: false,
+        }
+    }
+
+    pub fn read(&mut self, stdout: &[u8]) -> Result<(), ParseError> {
+        if stdout.starts_with(b"\xff\xfe") || stdout.starts_with(b"\xfe\xff") {
+            return Err(ParseError::format("the output is UTF-16").hint("write it as UTF-8"));
+        }
+        let mut before: &[u8] = b"";
+        for line in text::lines(stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout)) {
+            if !line.bytes.starts_with(VALUE) {
+                let plain = line.plain();
+                if plain.trim_ascii_end().is_empty() {
+                    self.compact = self.compact && text::strip_ansi(before).starts_with(b"Warnings:");
+                } else if !plain.starts_with(VALUE) {
+                    self.line(&plain, before, line.number)?;
+                }
+            }
+            before = line.bytes;
+        }
+        if self.open != Open::None {
+            return Err(ParseError::cut("the output ends within a resource").at(text::count_lines(stdout)));
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
+        match self.open {
+            Open::Body if line == b"    }" => {
+                self.close(number);
+                return Ok(());
+            }
+            Open::Body => {
+                return Err(
+                    ParseError::format("a line that doesn't belong to the resource around it").at(number)
+                );
+            }
+            Open::Header(symbols) => return self.symbol(line, symbols, number),
+            Open::None => {}
+        }
+        if line.first() == Some(&b' ') {
+            return match self.part {
+                Part::Drift | Part::Actions => self.header(line, number),
+                Part::Outputs => self.output(line, number),
+                Part::Before | Part::After => stray(line, number),
+            };
+        }
+        self.words(line, before, number)
+    }
+
+    /// Under the details of a warning after a plan with changes.
+    fn quotes(&self) -> bool {
+        self.details && self.statement == Some(Statement::Plan)
+    }
+
+    /// The output itself says that planning failed.
+    fn failed(&mut self) {
+        let cause = "terraform encountered an error while planning";
+        self.parsed.failure = Some(Failure::new(Class::Exit, cause));
+    }
+
+    /// A line at column 0.
+    fn words(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
+        let has = |words: &str| line.starts_with(words.as_bytes());
+        // Whichever of the two names stands before `words`.
+        let by_name = |words: &str| {
+            [("Terraform", "terraform"), ("OpenTofu", "opentofu")].into_iter().find_map(|(prefix, tool)| {
+                let rest = line.strip_prefix(prefix.as_bytes())?;
+                rest.starts_with(words.as_bytes()).then_some(tool)
+            })
+        };
+        match line.first() {
+            // A warning may quote a plan: beside changes that count that is no news, beside none it can be a second plan's end.
+            Some(b'P') if self.quotes() && has("Plan: ") => {}
+            Some(b'N') if self.details && has("No changes.") => {}
+            Some(b'P') if has("Plan: ") => return self.plan(line, number),
+            Some(b'P') if has("Planning failed.") => self.failed(),
+            Some(b'N') if has("No changes.") => {
+                self.begin(Part::After, number)?;
+                if self.announced {
+                    return Err(second(number));
+                }
+                self.statement = Some(Statement::NoChanges);
+            }
+            Some(b'N') if has("No current changes.") => {
+                return Err(ParseError::format(
+                    "nothing but deferred changes: what they would do isn't known yet",
+                )
+                .at(number)
+                .hint("apply what they wait for, then plan again"));
+            }
+            Some(b'N') if has("Note: Objects have changed outside of ") => {
+                if line.ends_with(b"OpenTofu") {
+                    self.parsed.tool.name = "opentofu".into();
+                }
+                self.begin(Part::Drift, number)?;
+            }
+            Some(b'T' | b'O') if let Some(tool) = by_name(" will perform the following actions:") => {
+                self.parsed.tool.name = tool.into();
+                self.begin(Part::Actions, number)?;
+            }
+            Some(b'T' | b'O') if let Some(tool) = by_name(" planned the following actions, but then") => {
+                self.parsed.tool.name = tool.into();
+                self.failed();
+                self.begin(Part::Actions, number)?;
+            }
+            Some(b'T' | b'O') if let Some(tool) = by_name(" used the selected providers") => {
+                self.parsed.tool.name = tool.into();
+                self.begin(Part::Before, number)?;
+                if std::mem::replace(&mut self.announced, true) {
+                    return Err(second(number));
+                }
+            }
+            Some(b'T' | b'O') if let Some(tool) = by_name(" has compared your real infrastructure") => {
+                self.parsed.tool.name = tool.into();
+            }
+            Some(b'T' | b'O') if let Some(tool) = by_name(" v") => {
+                let version = line.split(|b| *b == b' ').nth(1).and_then(|v| v.strip_prefix(b"v"));
+                let version = version.filter(|v| v.first().is_some_and(u8::is_ascii_digit));
+                if let Some(version) = version.filter(|_| self.parsed.tool.version.is_none()) {
+                    self.parsed.tool.name = tool.into();
+                    self.parsed.tool.version = Some(text::string(version));
+                }
+            }
+            Some(b'T') if has("This is a refresh-only plan, so ") && self.part == Part::Drift => {
+                self.parsed.refresh_only = true;
+                self.part = Part::Before;
+            }
+            Some(b'U') if has("Unless you have made equivalent changes") && self.part == Part::Drift => {
+                self.part = Part::Before;
+            }
+            Some(b'Y') if has("Your configuration already matches") && self.part == Part::Drift => {
+                self.part = Part::Before;
+            }
+            Some(b'C') if has("Changes to Outputs:") => self.part = Part::Outputs,
+            Some(b'Y') if has("You can apply this plan to save these new output values") => {
+                if self.statement.is_some() {
+                    return Err(second(number));
+                }
+                self.statement = Some(Statement::OutputsOnly);
+                self.part = Part::After;
+            }
+            Some(b'A' | b'D') if has("Apply complete!") || has("Destroy complete!") => {
+                return Err(ParseError::format("the output of an apply, not of a plan").at(number));
+            }
+            Some(b'D') if has("Do you want to perform these actions") => {
+                return Err(ParseError::format("the output of an apply, not of a plan").at(number));
+            }
+            _ => return self.other(line, before, number),
+        }
+        Ok(())
+    }
+
+    /// Words at column 0 that mean nothing for the plan itself.
+    fn other(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
+        // What a plan begins with: after a statement that is another's, whatever became of it.
+        if self.statement.is_some()
+            && !self.quotes()
+            && (refreshes(line) || line.starts_with(b"Acquiring state lock."))
+        {
+            return Err(second(number));
+        }
+        if self.statement == Some(Statement::NoChanges) && BELOW.iter().any(|words| line.starts_with(words)) {
+            return Err(second(number));
+        }
+        if let Some(remark) = command::remark(&text::strip_ansi(before), line, number) {
+            let diagnostic = if remark.error {
+                Diagnostic::error(remark.summary)
+            } else {
+                Diagnostic::warning(remark.summary)
+            };
+            self.parsed.diagnostics.push(Diagnostic { line: Some(number), ..diagnostic });
+            self.details = self.statement.is_some();
+        } else if line.starts_with("───".as_bytes()) {
+            self.details = false;
+        } else if line == b"Warnings:" {
+            self.compact = true;
+        } else if let Some(summary) = line.strip_prefix(b"- ").filter(|_| self.compact) {
+            let diagnostic = Diagnostic::warning(text::string(summary));
+            self.parsed.diagnostics.push(Diagnostic { line: Some(number), ..diagnostic });
+        } else if self.part == Part::Actions && self.seen_any {
+            return Err(ParseError::format("a line that doesn't belong to a plan, among its actions")
+                .at(number)
+                .hint("keep stdout apart from stderr"));
+        }
+        if self.part == Part::Outputs {
+            self.part = Part::After;
+        }
+        Ok(())
+    }
+
+    /// A part of a plan begins: after a statement it would be a second plan's.
+    fn begin(&mut self, part: Part, number: u32) -> Result<(), ParseError> {
+        // Each kind of plan says below the changes from outside what they mean: without that they would mean nothing.
+        if self.part == Part::Drift {
+            return Err(ParseError::cut("the changes from outside lack the words below them").at(number));
+        }
+        if self.statement.is_some() || (self.part == Part::Actions && part != Part::After) {
+            return Err(second(number));
+        }
+        if self.part == Part::Actions {
+            return Err(ParseError::contradiction("\"No changes.\" among a plan's actions").at(number));
+        }
+        self.part = part;
+        self.seen_any = false;
+        Ok(())
+    }
+
+    fn plan(&mut self, line: &[u8], number: u32) -> Result<(), ParseError> {
+        if self.statement.is_some() {
+            return Err(second(number));
+        }
+        let Some((said, forgets)) = counts(line) else {
+            return Err(ParseError::format(format!("the line {}", quote(line))).at(number));
+        };
+        if self.part != Part::Actions {
+            return Err(ParseError::format("a \"Plan:\" line without a list of actions before it").at(number).hint(
+                "Terraform before 0.12 and output that was taken apart are not read; use `terraform show -json PLANFILE`",
+            ));
+        }
+        let listed = if forgets { self.counted } else { Counts { forget: 0, ..self.counted } };
+        // OpenTofu before 1.10 has no number for what it forgets.
+        if said != listed {
+            return Err(ParseError::contradiction(format!(
+                "the line {} and the {} to import, {} to add, {} to change, {} to destroy, {} to forget that are listed",
+                quote(line),
+                self.counted.import,
+                self.counted.add,
+                self.counted.change,
+                self.counted.destroy,
+                self.counted.forget
+            ))
+            .at(number));
+        }
+        self.statement = Some(Statement::Plan);
+        self.part = Part::After;
+        Ok(())
+    }
+
+    /// `  # ADDR will be created`, with one blank where Terraform forgets; four blanks begin the actions that a resource invokes.
+    fn header(&mut self, line: &[u8], number: u32) -> Result<(), ParseError> {
+        if line.starts_with(b"    ") {
+            return self.invoked(line, number);
+        }
+        let words = line.trim_ascii_start().strip_prefix(b"# ").ok_or_else(|| {
+            ParseError::format("expected a resource's header").at(number).hint(
+                "Terraform before 0.12 isn't read, nor output whose lines were changed: use `terraform show -json PLANFILE`",
+            )
+        })?;
+        let wrong = || ParseError::format(format!("not a resource's header: {}", quote(line))).at(number);
+        let words = str::from_utf8(words).map_err(|_| wrong())?;
+        let (known, source) = match self.part {
+            Part::Drift => (DRIFTED, Source::Refresh),
+            _ => (PLANNED, Source::Plan),
+        };
+        let (address, rest) = leading(words).ok_or_else(wrong)?;
+        let found = known.iter().find(|(said, _, _)| *said == rest);
+        let (mut resource, symbols) = if let Some((said, action, symbols)) = found {
+            let deposed = if address.deposed { " (deposed)" } else { "" };
+            let name = format!("{}{deposed}", address.full);
+            if source == Source::Plan {
+                self.count(*action, said);
+            }
+            (Resource::new(source, address.module, address.kind, name, *action), *symbols)
+        } else {
+            let (old, new) = moved(words).ok_or_else(wrong)?;
+            let mut resource = Resource::new(source, new.module, new.kind, new.full, Action::Move);
+            resource.previous_name = Some(old.full.to_owned());
+            (resource, &[""][..])
+        };
+        resource.span = Some(Span(number, number));
+        self.parsed.resources.push(resource);
+        self.seen_any = true;
+        self.open = Open::Header(symbols);
+        Ok(())
+    }
+
+    fn count(&mut self, action: Action, said: &str) {
+        let keeps_old = said.contains("not be destroyed");
+        let (n, counted) = (1_u64, &mut self.counted);
+        let add = |field: &mut u64| *field = field.saturating_add(n);
+        match action {
+            Action::Create => add(&mut counted.add),
+            Action::Update => add(&mut counted.change),
+            Action::Delete => add(&mut counted.destroy),
+            Action::Replace => {
+                add(&mut counted.add);
+                if !keeps_old {
+                    add(&mut counted.destroy);
+                } else if said.contains("older instance") {
+                    add(&mut counted.forget);
+                }
+            }
+            Action::Import => add(&mut counted.import),
+            Action::Forget => add(&mut counted.forget),
+            Action::Move | Action::Change | Action::Read => {}
+        }
+    }
+
+    /// Between a header and its body: notes, then `-/+ resource "TYPE" "NAME" {`.
+    fn symbol(&mut self, line: &[u8], symbols: Symbols, number: u32) -> Result<(), ParseError> {
+        let wrong = || {
+            ParseError::format(format!("expected \"{} resource …\" after a header", symbols.join("\" or \"")))
+                .at(number)
+        };
+        let line = str::from_utf8(line).map_err(|_| wrong())?.trim_start();
+        let resource = self.parsed.resources.last_mut().ok_or_else(wrong)?;
+        if let Some(note) = line.strip_prefix("# ") {
+            if let Some(old) = note.strip_prefix("(moved from ") {
+                resource.previous_name = leading(old).map(|(address, _)| address.full.to_owned());
+            } else if note.starts_with("(imported") || note.starts_with("(will be imported") {
+                self.counted.import = self.counted.import.saturating_add(1);
+            }
+            return Ok(());
+        }
+        let at = memmem::find(line.as_bytes(), b"resource \"")
+            .or_else(|| memmem::find(line.as_bytes(), b"data \""))
+            .ok_or_else(wrong)?;
+        let (symbol, block) = line.split_at_checked(at).ok_or_else(wrong)?;
+        let kind = block.split('"').nth(1);
+        if !symbols.contains(&symbol.trim_end()) || kind != Some(&resource.kind) {
+            return Err(wrong());
+        }
+        self.open = Open::Body;
+        if block.trim_end().ends_with("{}") {
+            self.close(number);
+        } else if !block.contains('{') {
+            return Err(wrong());
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, number: u32) {
+        self.open = Open::None;
+        if let Some(Span(_, last)) = self.parsed.resources.last_mut().and_then(|r| r.span.as_mut()) {
+            *last = number;
+        }
+    }
+
+    /// Terraform ≥ 1.14 lists the actions that a change triggers after the resource.
+    fn invoked(&mut self, line: &[u8], number: u32) -> Result<(), ParseError> {
+        let words = line.trim_ascii_start();
+        let known = [&b"# Actions to be invoked "[..], b"# action.", b"action \"", b"}"];
+        if self.part == Part::Actions && self.seen_any && known.iter().any(|known| words.starts_with(known)) {
+            return Ok(());
+        }
+        let module = words.strip_prefix(b"# ").is_some_and(|words| words.starts_with(b"module."));
+        if self.part == Part::Actions && self.seen_any && module {
+            return Ok(());
+        }
+        Err(ParseError::format("a line that doesn't belong to any resource").at(number))
+    }
+
+    /// `  ~ NAME = …`; what belongs to its value has four blanks or more.
+    fn output(&mut self, line: &[u8], number: u32) -> Result<(), ParseError> {
+        if line.starts_with(b"    ") || line.starts_with(b"  # ") {
+            return Ok(());
+        }
+        let wrong =
+            || ParseError::format("a line that is no output's, under \"Changes to Outputs:\"").at(number);
+        let words = str::from_utf8(line).map_err(|_| wrong())?.strip_prefix("  ").ok_or_else(wrong)?;
+        let (symbol, words) = words.split_once(' ').ok_or_else(wrong)?;
+        let action = match symbol {
+            "+" => Action::Create,
+            "~" => Action::Update,
+            "-" => Action::Delete,
+            _ => return Err(wrong()),
+        };
+        let (name, _) = words.split_once('=').ok_or_else(wrong)?;
+        let found = Resource::new(Source::Plan, "", OUTPUT_KIND, name.trim(), action);
+        self.parsed.resources.push(found.with_span(number, number));
+        Ok(())
+    }
+
+    pub fn finish(mut self, argv: &[&str]) -> Result<Parsed, ParseError> {
+        let drift = self.parsed.resources.iter().any(|r| r.source == Source::Refresh);
+        let stated = self.parsed.refresh_only;
+        self.parsed.refresh_only = stated || command::refresh_only(argv) == Some(true);
+        self.parsed.said = match self.statement {
+            Some(Statement::NoChanges) => {
+                // It explains Terraform's own code, not that of a script, which may be another plan's.
+                self.parsed.stated_in_words = argv.is_empty() || command::gives_the_code(argv);
+                Said::NoChanges
+            }
+            Some(Statement::Plan | Statement::OutputsOnly) => Said::Changes,
+            None if stated && drift => Said::Changes,
+            None => {
+                return Err(ParseError::cut(
+                    "the output ends before its statement (a \"Plan:\" line, \"No changes.\", or \"You can apply this plan…\")",
+                )
+                .hint("this parser reads what `terraform plan` prints, as it is"));
+            }
+        };
+        Ok(self.parsed)
+    }
+}
+
+fn second(number: u32) -> ParseError {
+    ParseError::contradiction("a second plan begins")
+        .at(number)
+        .hint("one check reads one plan: use a check for each directory")
+}
+
+/// An indented line outside of any list: part of a diagnostic, a legend. A resource's header there means that the list's
+/// beginning is missing.
+fn stray(line: &[u8], number: u32) -> Result<(), ParseError> {
+    let Some(words) = line.trim_ascii_start().strip_prefix(b"# ") else { return Ok(()) };
+    let Ok(words) = str::from_utf8(words) else { return Ok(()) };
+    let header = moved(words).is_some()
+        || leading(words)
+            .is_some_and(|(_, rest)| PLANNED.iter().chain(DRIFTED).any(|(said, _, _)| *said == rest));
+    if header {
+        return Err(ParseError::format("a resource's header outside of any list of changes").at(number));
+    }
+    Ok(())
+}
