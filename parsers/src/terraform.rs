@@ -26,8 +26,11 @@ mod words;
 
 use crate::error::ParseError;
 use crate::input::Input;
-use crate::report::{Parsed, Severity};
+use crate::report::{Parsed, Tool};
+use crate::terraform_command::Blanks;
+use crate::text::Line;
 use crate::{Claim, Parser, terraform_command as command, text};
+pub(crate) use reader::Called;
 use reader::Reader;
 use words::evidence;
 
@@ -61,14 +64,15 @@ fn recognise(input: &Input<'_>) -> Option<&'static str> {
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let claim = command::claim(input);
     let stdout = input.stdout.bytes();
+    let lines = || text::lines(stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout));
     let (remarks, said) = command::stderr(input.stderr.bytes());
-    let mut reader = Reader::new(command::tool(input.argv));
-    let read = reader.read(stdout);
+    let mut reader = Reader::new(command::tool(input.argv), Blanks::Kept);
+    let read = reader.read(lines());
     let failed = reader.parsed.failure.is_some() || claim == Claim::Failed;
     if failed || command::errors_count(input) {
         // `terraform plan 2>&1`: the errors stand on stdout.
-        let error = reader.parsed.diagnostics.iter().any(|d| d.severity == Severity::Error);
-        let own = if failed || error { command::stderr(stdout).1 } else { None };
+        let own =
+            if failed || reader.has_errors() { command::first_error(lines(), Blanks::Kept) } else { None };
         reader.parsed.failure = said.or(own).or(reader.parsed.failure);
     }
     if reader.parsed.failure.is_some() {
@@ -77,7 +81,30 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         return Ok(reader.parsed);
     }
     read?;
-    reader.finish(input.argv)
+    reader.finish(Called {
+        refresh_only: command::refresh_only(input.argv) == Some(true),
+        own_code: input.argv.is_empty() || command::gives_the_code(input.argv),
+    })
+}
+
+/// Reads one plan from lines that somebody forwarded, each with its number in the raw output, the forwarder's words taken off.
+///
+/// Nothing depends on the empty lines being there. There is no exit code: `Ok` with [`Parsed::failure`] where the lines hold an error or say that planning failed.
+#[cfg_attr(not(test), expect(dead_code, reason = "for the reader of Terragrunt's output"))]
+pub(crate) fn read_text<'a>(
+    lines: impl Iterator<Item = Line<'a>> + Clone,
+    tool: Tool,
+    called: Called,
+) -> Result<Parsed, ParseError> {
+    let mut reader = Reader::new(tool, Blanks::Dropped);
+    let read = reader.read(lines.clone());
+    if reader.parsed.failure.is_some() || reader.has_errors() {
+        let own = command::first_error(lines, Blanks::Dropped);
+        reader.parsed.failure = own.or(reader.parsed.failure);
+        return Ok(reader.parsed);
+    }
+    read?;
+    reader.finish(called)
 }
 
 #[cfg(test)]
@@ -257,6 +284,32 @@ mod tests {
         );
         let of = |name: &str| (Source::Plan, name.to_owned(), Action::Create);
         assert_eq!(found(&text), [of("t.n"), of("o")]);
+    }
+
+    #[test]
+    fn lines_that_somebody_forwarded_are_read_without_their_empty_ones() {
+        let read = |text: &str| {
+            let lines = text::lines(text.as_bytes()).filter(|line| !line.bytes.is_empty());
+            read_text(lines, Tool::default(), Called::default())
+        };
+        let plan = format!(
+            "Terraform used the selected providers to\n\n{PERFORM}{}{}Plan: 1 to add, 1 to change, 0 to destroy.\n\nChanges to Outputs:\n  + o = 1\n\nWarning: w\n\nd\n",
+            block("t.n will be updated in-place", "  ~ "),
+            block("t.m will be created", "  + ")
+        );
+        let whole = parsed(&plan).unwrap();
+        assert_eq!(
+            read(&plan).unwrap(),
+            Parsed { tool: Tool { name: "terraform".into(), version: None }, ..whole }
+        );
+        let error = "Terraform planned the following actions, but then encountered a problem:\n\nPlan: x\n\n╷\n│ Error: No valid credential sources found\n│\n╵\n";
+        let failure = read(error).unwrap().failure.unwrap();
+        assert_eq!((failure.class, &*failure.summary), (Class::Auth, "No valid credential sources found"));
+        let nothing = "No changes. Your infrastructure matches the configuration.\n";
+        assert_eq!(read(nothing).unwrap().said, Said::NoChanges);
+        for text in ["", "t.n: Refreshing state... [id=x]\n", &format!("{nothing}{plan}")] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::error::{Class, Failure};
 use crate::input::{Input, arguments_of, go_flag};
 use crate::report::{Action, Diagnostic, Tool};
+use crate::text::Line;
 use crate::{Claim, text};
 
 /// The actions of a plan, gravest first.
@@ -121,10 +122,39 @@ pub(crate) fn remark(before: &[u8], line: &[u8], number: u32) -> Option<Remark> 
     Some(Remark { error, summary: text::string(summary.trim_ascii()), line: number })
 }
 
+/// Whether the empty lines of an output are there: whoever forwards it line by line may drop them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blanks {
+    Kept,
+    Dropped,
+}
+
+impl Blanks {
+    /// What to ask [`remark`] with of the line before: where empty lines are missing, any line may begin a diagnostic.
+    pub(crate) fn before(self, line: &[u8]) -> &[u8] {
+        match self {
+            Self::Dropped if !text::strip_ansi(line).starts_with("╷".as_bytes()) => b"",
+            Self::Kept | Self::Dropped => line,
+        }
+    }
+}
+
 /// The diagnostics on standard error, and the failure that the first error tells.
 pub(crate) fn stderr(bytes: &[u8]) -> (Vec<Diagnostic>, Option<Failure>) {
+    diagnostics(text::lines(bytes), Blanks::Kept)
+}
+
+/// The failure that the first error among these lines tells.
+pub(crate) fn first_error<'a>(lines: impl Iterator<Item = Line<'a>>, blanks: Blanks) -> Option<Failure> {
+    diagnostics(lines, blanks).1
+}
+
+fn diagnostics<'a>(
+    lines: impl Iterator<Item = Line<'a>>,
+    blanks: Blanks,
+) -> (Vec<Diagnostic>, Option<Failure>) {
     let (mut remarks, mut before, mut detail) = (Vec::<Remark>::new(), Vec::new(), String::new());
-    for line in text::lines(bytes) {
+    for line in lines {
         let plain = line.plain();
         if let Some(found) = remark(&before, &plain, line.number) {
             remarks.push(found);
@@ -132,7 +162,7 @@ pub(crate) fn stderr(bytes: &[u8]) -> (Vec<Diagnostic>, Option<Failure>) {
             detail.push_str(&text::string(&plain));
             detail.push('\n');
         }
-        before = plain.into_owned();
+        before = blanks.before(&plain).to_vec();
     }
     let failure = remarks.iter().find(|remark| remark.error).map(|first| failure(&first.summary, &detail));
     let diagnostics = remarks

@@ -2,8 +2,10 @@
 
 use super::words::{BELOW, Counts, DRIFTED, PLANNED, Symbols, counts, refreshes};
 use crate::error::{Class, Failure, ParseError, quote};
-use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Source, Span, Tool};
+use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Severity, Source, Span, Tool};
 use crate::terraform_address::{leading, moved};
+use crate::terraform_command::Blanks;
+use crate::text::Line;
 use crate::{terraform_command as command, text};
 use memchr::memmem;
 
@@ -46,6 +48,7 @@ enum Statement {
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that the last lines said")]
 pub(super) struct Reader {
     pub parsed: Parsed,
+    blanks: Blanks,
     part: Part,
     open: Open,
     statement: Option<Statement>,
@@ -60,9 +63,19 @@ pub(super) struct Reader {
     announced: bool,
 }
 
+/// What is known of the plan from its command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Called {
+    /// It asks for a refresh-only plan.
+    pub refresh_only: bool,
+    /// The exit code is this plan's own: "No changes." explains it. That of a script may be another plan's.
+    pub own_code: bool,
+}
+
 impl Reader {
-    pub fn new(tool: Tool) -> Self {
+    pub fn new(tool: Tool, blanks: Blanks) -> Self {
         Self {
+            blanks,
             parsed: Parsed { tool, ..Parsed::new("terraform") },
             part: Part::Before,
             open: Open::None,
@@ -75,24 +88,23 @@ impl Reader {
         }
     }
 
-    pub fn read(&mut self, stdout: &[u8]) -> Result<(), ParseError> {
-        if stdout.starts_with(b"\xff\xfe") || stdout.starts_with(b"\xfe\xff") {
-            return Err(ParseError::format("the output is UTF-16").hint("write it as UTF-8"));
-        }
-        let mut before: &[u8] = b"";
-        for line in text::lines(stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout)) {
+    /// Reads the lines of one plan, in their order and with the numbers they have in the raw output.
+    pub fn read<'a>(&mut self, lines: impl Iterator<Item = Line<'a>>) -> Result<(), ParseError> {
+        let (mut before, mut last): (&[u8], u32) = (b"", 0);
+        for line in lines {
             if !line.bytes.starts_with(VALUE) {
                 let plain = line.plain();
                 if plain.trim_ascii_end().is_empty() {
                     self.compact = self.compact && text::strip_ansi(before).starts_with(b"Warnings:");
                 } else if !plain.starts_with(VALUE) {
-                    self.line(&plain, before, line.number)?;
+                    self.line(&plain, self.blanks.before(before), line.number)?;
                 }
             }
             before = line.bytes;
+            last = line.number;
         }
         if self.open != Open::None {
-            return Err(ParseError::cut("the output ends within a resource").at(text::count_lines(stdout)));
+            return Err(ParseError::cut("the output ends within a resource").at(last));
         }
         Ok(())
     }
@@ -119,6 +131,11 @@ impl Reader {
             };
         }
         self.words(line, before, number)
+    }
+
+    /// An `Error:` stands among the lines.
+    pub fn has_errors(&self) -> bool {
+        self.parsed.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
     /// Under the details of a warning after a plan with changes.
@@ -445,14 +462,14 @@ impl Reader {
         Ok(())
     }
 
-    pub fn finish(mut self, argv: &[&str]) -> Result<Parsed, ParseError> {
+    /// What was read, if the output states its result.
+    pub fn finish(mut self, called: Called) -> Result<Parsed, ParseError> {
         let drift = self.parsed.resources.iter().any(|r| r.source == Source::Refresh);
         let stated = self.parsed.refresh_only;
-        self.parsed.refresh_only = stated || command::refresh_only(argv) == Some(true);
+        self.parsed.refresh_only = stated || called.refresh_only;
         self.parsed.said = match self.statement {
             Some(Statement::NoChanges) => {
-                // It explains Terraform's own code, not that of a script, which may be another plan's.
-                self.parsed.stated_in_words = argv.is_empty() || command::gives_the_code(argv);
+                self.parsed.stated_in_words = called.own_code;
                 Said::NoChanges
             }
             Some(Statement::Plan | Statement::OutputsOnly) => Said::Changes,
