@@ -21,7 +21,6 @@
 mod ansible;
 mod ansible_json;
 mod ansible_jsonl;
-mod ansible_lines;
 mod ansible_playbook;
 mod document;
 pub mod error;

@@ -1,5 +1,5 @@
 //! What single lines of ansible's text say: banners, hosts, loop labels, failures, the recap's lines. Pure functions; what a
-//! line means where it stands is `ansible.rs`'s.
+//! line means where it stands is the reader's.
 
 use crate::ansible_playbook::{Recap, Stats};
 use crate::text::{self, Lines};
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// A line between stars.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Banner<'a> {
+pub(super) enum Banner<'a> {
     Play(Cow<'a, [u8]>),
     Task(Cow<'a, [u8]>),
     Recap,
@@ -20,7 +20,7 @@ pub(crate) enum Banner<'a> {
 
 /// `bytes` without the colours at their beginning: enough to reject most lines by their first byte.
 #[inline]
-pub(crate) fn after_colour(mut bytes: &[u8]) -> &[u8] {
+pub(super) fn after_colour(mut bytes: &[u8]) -> &[u8] {
     while let Some(rest) = bytes.strip_prefix(b"\x1b[") {
         let Some(end) = rest.iter().position(|b| !matches!(b, b'0'..=b'9' | b';')) else { break };
         bytes = rest.get(end.saturating_add(1)..).unwrap_or_default();
@@ -29,7 +29,7 @@ pub(crate) fn after_colour(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// `MSG ***`, with the time that the callback timestamp adds.
-pub(crate) fn banner(line: &[u8]) -> Option<Banner<'_>> {
+pub(super) fn banner(line: &[u8]) -> Option<Banner<'_>> {
     let line = line.trim_ascii_end();
     let line = match line.rsplit(|b| *b == b' ').next() {
         Some([h1, h2, b':', m1, m2, b':', s1, s2])
@@ -62,7 +62,7 @@ pub(crate) fn banner(line: &[u8]) -> Option<Banner<'_>> {
 }
 
 /// `HOST] tail`: the host ends at the first bracket that a result line's words follow.
-pub(crate) fn bracketed(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn bracketed(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     const TAILS: [&[u8]; 4] = [b" =>", b": FAILED!", b": UNREACHABLE!", b" (item="];
     memchr_iter(b']', rest).find_map(|at| {
         let (host, tail) = rest.split_at_checked(at)?;
@@ -73,14 +73,14 @@ pub(crate) fn bracketed(rest: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Whether a loop's label ends on this line: `)`, `) ` where the item was skipped, or what `-v` adds after either.
-pub(crate) fn label_ends(line: &[u8]) -> bool {
+pub(super) fn label_ends(line: &[u8]) -> bool {
     line.ends_with(b")")
         || line.ends_with(b") ")
         || [&b") => "[..], b")  => "].iter().any(|end| memmem::find(line, end).is_some())
 }
 
 /// Whether a failure's result says `"changed": true`: JSON on the line, pretty JSON or YAML on the next ones.
-pub(crate) fn failed_after_change(tail: &[u8], next: &mut Lines<'_>) -> bool {
+pub(super) fn failed_after_change(tail: &[u8], next: &mut Lines<'_>) -> bool {
     #[derive(Deserialize)]
     struct Result {
         #[serde(default)]
@@ -104,7 +104,7 @@ pub(crate) fn failed_after_change(tail: &[u8], next: &mut Lines<'_>) -> bool {
 }
 
 /// `HOST : ok=1 changed=0 unreachable=0 failed=0`, and three more since 2.8.
-pub(crate) fn recap_line(line: &[u8], number: u32) -> Option<(String, Stats)> {
+pub(super) fn recap_line(line: &[u8], number: u32) -> Option<(String, Stats)> {
     const KEYS: [&str; 7] = ["ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored"];
     let line = std::str::from_utf8(line).ok()?;
     let (host, counts) = line.rsplit_once(" : ok=").or_else(|| line.rsplit_once(": ok="))?;
@@ -131,7 +131,7 @@ pub(crate) fn recap_line(line: &[u8], number: u32) -> Option<(String, Stats)> {
 }
 
 /// The inventory's name of a host: what stands before the delegate, unless the name itself holds an arrow.
-pub(crate) fn inventory_name(written: &[u8], recap: &Recap) -> String {
+pub(super) fn inventory_name(written: &[u8], recap: &Recap) -> String {
     let written = text::string(written);
     if recap.contains_key(&written) {
         return written;

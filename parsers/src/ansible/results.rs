@@ -1,0 +1,291 @@
+//! Results of tasks on hosts: the lines that begin with `ok:`, `changed:`, `skipping:`, `fatal:` and `failed:`, and `...ignoring`.
+
+use super::lines::{after_colour, bracketed, failed_after_change, label_ends};
+use super::reader::{MANY_LINES, Reader};
+use crate::ParseError;
+use crate::report::{Diagnostic, Span};
+use crate::text::{Line, strip_ansi};
+use std::borrow::Cow;
+
+/// What a result line begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Ok,
+    Changed,
+    Skipping,
+    /// `fatal:` and, for items, `failed:`.
+    Failed,
+}
+
+/// A host as the result lines write it, with the delegate if there is one.
+pub(super) struct Host {
+    pub(super) written: Vec<u8>,
+    /// First line with a result that isn't `skipping`.
+    pub(super) answered: Option<u32>,
+    pub(super) unreachable: bool,
+    /// The last play in which it has a result.
+    pub(super) play: u32,
+    /// Its finding in the current task.
+    pub(super) current: Option<usize>,
+    /// Nothing in its name can be taken for a colour.
+    pub(super) plain: bool,
+    /// The host whose result came after its last one: likely to come again.
+    pub(super) next: usize,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that its lines said")]
+/// The results of one task on one host, as long as there is a change among them.
+pub(super) struct Found {
+    pub(super) host: usize,
+    pub(super) task: usize,
+    /// Where the first result line stands, with its pretty JSON.
+    pub(super) first: (u32, u32),
+    pub(super) last: u32,
+    /// Where the diff before the first result line begins.
+    pub(super) diff: Option<u32>,
+    /// Lines of other hosts stand between its own.
+    pub(super) mixed: bool,
+    pub(super) items: bool,
+    /// A `changed:` line.
+    pub(super) shown: bool,
+    /// `"changed": true` in a failure.
+    pub(super) after_failure: bool,
+    pub(super) failed: bool,
+    pub(super) ignored: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn maybe_result(&mut self, line: Line<'a>, body: &[u8]) -> Result<(), ParseError> {
+        let Some((beginning, status)) = status(body) else {
+            if body.starts_with(b"skipping: no hosts matched") {
+                let summary = format!("no hosts matched for play {:?}", self.play);
+                self.diagnostics.push(Diagnostic { line: Some(line.number), ..Diagnostic::warning(summary) });
+                self.pending = None;
+            } else {
+                self.text(line.number, body);
+            }
+            return Ok(());
+        };
+        if status != Status::Failed
+            && let Some(host) = self.expected(body.get(beginning..).unwrap_or_default())
+        {
+            self.goes_on(line.number);
+            let lines = (line.number, line.number);
+            return self.result(host, lines, status, false, status == Status::Changed, false);
+        }
+        let plain = strip_ansi(body);
+        let rest = plain.get(beginning..).unwrap_or_default();
+        let Some((host, tail)) = bracketed(rest) else {
+            self.text(line.number, body);
+            return Ok(());
+        };
+        self.goes_on(line.number);
+        let item = tail.starts_with(b" => (item=") || tail.starts_with(b" (item=");
+        let mut end = line.number;
+        let mut tail = Cow::Borrowed(tail);
+        if item && !label_ends(&tail) {
+            (end, tail) = self.rest_of_label(end, tail);
+        }
+        let mut changed = status == Status::Failed && failed_after_change(&tail, &mut self.lines.clone());
+        if tail.ends_with(b" => {") {
+            end = self.skip_json(end);
+        }
+        changed |= status == Status::Changed;
+        let host = self.host(host);
+        let unreachable = tail.starts_with(b": UNREACHABLE!");
+        self.result(host, (line.number, end), status, item, changed, unreachable)
+    }
+
+    fn result(
+        &mut self,
+        host: usize,
+        lines: (u32, u32),
+        status: Status,
+        item: bool,
+        changed: bool,
+        unreachable: bool,
+    ) -> Result<(), ParseError> {
+        let diff = self.pending.take();
+        self.in_error = false;
+        let before = self.last_host.replace(host);
+        if let Some((only, several)) = self.play_hosts.last_mut() {
+            *several |= only.is_some_and(|only| only != host);
+            *only = Some(host);
+        }
+        let Some(entry) = self.hosts.get_mut(host) else { return Ok(()) };
+        entry.play = self.plays;
+        if status != Status::Skipping && entry.answered.is_none() {
+            entry.answered = Some(lines.0);
+        }
+        entry.unreachable |= unreachable;
+        let failed = status == Status::Failed;
+        let Some(task) = self.tasks.len().checked_sub(1) else {
+            // A merged stderr can bring a failure before its banner; a change without a task is something else.
+            return if status == Status::Changed {
+                Err(ParseError::format("a changed: line before any TASK").at(lines.0))
+            } else {
+                Ok(())
+            };
+        };
+        let current = entry.current.filter(|at| self.found.get(*at).is_some_and(|found| found.task == task));
+        if let Some(found) = current.and_then(|at| self.found.get_mut(at)) {
+            found.mixed |= before != Some(host);
+            found.last = lines.1;
+            found.items |= item;
+            found.failed |= failed;
+            found.shown |= status == Status::Changed;
+            found.after_failure |= failed && changed;
+        } else if changed || failed {
+            entry.current = Some(self.found.len());
+            self.found.push(Found {
+                host,
+                task,
+                first: lines,
+                last: lines.1,
+                diff: diff.filter(|_| !failed),
+                mixed: false,
+                items: item,
+                shown: status == Status::Changed,
+                after_failure: failed && changed,
+                failed,
+                ignored: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Belongs to the result line before it, or, where a looped task or a merged stderr parts the two, to a failure of the
+    /// same task that isn't ignored yet.
+    pub(super) fn ignoring(&mut self) {
+        self.pending = None;
+        let tasks = self.tasks.len();
+        let open = |found: &Found| found.task.saturating_add(1) == tasks && found.failed && !found.ignored;
+        let before = self.last_host.and_then(|host| self.hosts.get(host)).and_then(|host| host.current);
+        let before = before.filter(|at| self.found.get(*at).is_some_and(open));
+        let at = before.or_else(|| {
+            let mut current = self
+                .found
+                .iter()
+                .enumerate()
+                .rev()
+                .take_while(|(_, found)| found.task.saturating_add(1) == tasks);
+            current.find(|(_, found)| open(found)).map(|(at, _)| at)
+        });
+        if let Some(found) = at.and_then(|at| self.found.get_mut(at)) {
+            found.ignored = true;
+        }
+    }
+
+    fn host(&mut self, written: &[u8]) -> usize {
+        let before = std::mem::take(&mut self.before);
+        let next = self.hosts.get(before).map_or(0, |host| host.next);
+        let at = if self.hosts.get(next).is_some_and(|host| host.written == written) {
+            next
+        } else {
+            self.look_up(written)
+        };
+        if let Some(host) = self.hosts.get_mut(before) {
+            host.next = at;
+        }
+        self.before = at;
+        at
+    }
+
+    /// The host that is likely to come next, if `rest` is its name and a bracket and nothing else: most lines of a run are such lines.
+    #[inline]
+    fn expected(&mut self, rest: &[u8]) -> Option<usize> {
+        let next = self.hosts.get(self.before)?.next;
+        let host = self.hosts.get(next)?;
+        (host.plain && rest.strip_suffix(b"]")? == host.written).then(|| {
+            self.before = next;
+            next
+        })
+    }
+
+    fn look_up(&mut self, written: &[u8]) -> usize {
+        if let Some(at) = self.by_name.get(written) {
+            return *at;
+        }
+        let at = self.hosts.len();
+        self.by_name.insert(written.to_vec(), at);
+        self.hosts.push(Host {
+            written: written.to_vec(),
+            answered: None,
+            unreachable: false,
+            play: 0,
+            current: None,
+            plain: !written.contains(&0x1b),
+            next: 0,
+        });
+        at
+    }
+
+    /// A label is printed raw and may hold anything, newlines too. Reads on to the line that ends it.
+    fn rest_of_label<'t>(&mut self, at: u32, tail: Cow<'t, [u8]>) -> (u32, Cow<'t, [u8]>) {
+        let mut ahead = self.lines.clone();
+        for _ in 0..MANY_LINES {
+            let Some(next) = ahead.next() else { break };
+            let plain = next.plain();
+            if label_ends(&plain) {
+                self.lines = ahead;
+                return (next.number, Cow::Owned(plain.into_owned()));
+            }
+        }
+        (at, tail)
+    }
+
+    /// Skips pretty JSON: indented lines and a closing brace. Says where it ends.
+    fn skip_json(&mut self, mut end: u32) -> u32 {
+        loop {
+            let mut ahead = self.lines.clone();
+            let Some(next) = ahead.next() else { return end };
+            match after_colour(next.bytes).first() {
+                Some(b' ') => {}
+                Some(b'}') => {
+                    self.lines = ahead;
+                    self.closed = next.number;
+                    return next.number;
+                }
+                _ => return end,
+            }
+            end = next.number;
+            self.lines = ahead;
+        }
+    }
+}
+
+impl Found {
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.last = self.last.max(other.last);
+        self.mixed = true;
+        self.items |= other.items;
+        self.shown |= other.shown;
+        self.after_failure |= other.after_failure;
+        self.failed |= other.failed;
+        self.ignored |= other.ignored;
+    }
+
+    pub(super) fn span(&self, several_hosts: bool) -> Span {
+        if self.items && several_hosts {
+            Span(self.first.0, if self.mixed { self.first.1 } else { self.last })
+        } else {
+            Span(self.diff.unwrap_or(self.first.0), self.last)
+        }
+    }
+}
+
+/// What a result line begins with, and how long that is. One comparison each: most lines of most outputs are such lines.
+#[inline]
+fn status(body: &[u8]) -> Option<(usize, Status)> {
+    if body.starts_with(b"ok: [") {
+        Some((5, Status::Ok))
+    } else if body.starts_with(b"changed: [") {
+        Some((10, Status::Changed))
+    } else if body.starts_with(b"skipping: [") {
+        Some((11, Status::Skipping))
+    } else if body.starts_with(b"fatal: [") || body.starts_with(b"failed: [") {
+        Some((if body.starts_with(b"fatal") { 8 } else { 9 }, Status::Failed))
+    } else {
+        None
+    }
+}

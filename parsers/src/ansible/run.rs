@@ -1,0 +1,79 @@
+//! What a reader has found when it comes to the end of the output.
+
+use super::lines::inventory_name;
+use super::reader::Reader;
+use super::results::Found;
+use crate::ParseError;
+use crate::ansible_playbook::{Finding, Recap, Run};
+use std::collections::HashMap;
+
+impl Reader<'_> {
+    pub(super) fn run(self) -> Result<Run, ParseError> {
+        let Self { hosts, tasks, plays, play_hosts, found, recaps, no_more_hosts, diagnostics, .. } = self;
+        let empty = Recap::new();
+        let last = recaps.last().unwrap_or(&empty);
+        let names: Vec<String> = hosts.iter().map(|host| inventory_name(&host.written, last)).collect();
+        let mut run = Run { no_more_hosts, diagnostics, ..Run::default() };
+        for (host, name) in hosts.iter().zip(&names) {
+            if host.unreachable {
+                run.unreachable.insert(name.clone());
+            }
+            if let Some(line) = host.answered {
+                run.answered.entry(name.clone()).or_insert(Some(line));
+            }
+            if host.play == plays {
+                run.in_last_play.insert(name.clone());
+            }
+        }
+        let of_last_task = found.iter().rev().take_while(|found| found.task.saturating_add(1) == tasks.len());
+        for found in
+            of_last_task.filter(|found| found.failed && tasks.last().is_some_and(|t| t.play == plays))
+        {
+            run.failed_last.extend(names.get(found.host).cloned());
+        }
+        let found = one_per_host(found, &names);
+        for found in found.into_iter().filter(|found| found.shown || found.after_failure) {
+            let (Some(host), Some(task)) = (names.get(found.host), tasks.get(found.task)) else { continue };
+            let play = usize::try_from(task.play).ok().and_then(|play| play_hosts.get(play));
+            let several = play.is_some_and(|(_, several)| *several);
+            if task.name.is_empty() {
+                return Err(ParseError::format("a task without a name").at(found.first.0));
+            }
+            run.findings.push(Finding {
+                host: host.clone(),
+                kind: String::new(),
+                name: task.name.clone(),
+                span: Some(found.span(several)),
+                failed: found.failed,
+                ignored: found.ignored,
+                shown: found.shown,
+                play: found.items.then_some(task.play),
+            });
+        }
+        run.recaps = recaps;
+        Ok(run)
+    }
+}
+
+/// Merges what one task did on one host where the result lines name the host in several ways, with and without delegates.
+fn one_per_host(found: Vec<Found>, names: &[String]) -> Vec<Found> {
+    let mut first_of: HashMap<&str, usize> = HashMap::new();
+    for (at, name) in names.iter().enumerate() {
+        first_of.entry(name).or_insert(at);
+    }
+    let mut last_of: Vec<Option<usize>> = vec![None; names.len()];
+    let mut merged: Vec<Found> = Vec::with_capacity(found.len());
+    for mut one in found {
+        let Some(host) = names.get(one.host).and_then(|name| first_of.get(name.as_str())) else { continue };
+        one.host = *host;
+        let Some(last) = last_of.get_mut(one.host) else { continue };
+        let same = last.and_then(|at| merged.get_mut(at)).filter(|before| before.task == one.task);
+        if let Some(before) = same {
+            before.absorb(&one);
+        } else {
+            *last = Some(merged.len());
+            merged.push(one);
+        }
+    }
+    merged
+}

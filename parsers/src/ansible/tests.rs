@@ -1,0 +1,177 @@
+use super::*;
+use crate::report::Span;
+use crate::{Class, DriftReport, Reading, Stream, Verdict};
+use std::fmt::Write;
+
+fn reading(stdout: &str, exit: Option<i32>) -> Reading {
+    let stdout = Stream::whole(stdout.as_bytes());
+    crate::read(&PARSER, None, &Input { argv: &[], exit, stdout, stderr: Stream::whole(b""), files: &[] })
+}
+
+/// A play on these lines with this recap: hosts with ok, changed, unreachable, failed, rescued.
+fn play(lines: &str, recap: &[(&str, [u32; 5])]) -> String {
+    let mut out = format!("\nPLAY [p] ****\n\nTASK [t] ****\n{lines}\n\nPLAY RECAP ****\n");
+    for (host, [ok, changed, unreachable, failed, rescued]) in recap {
+        let _ = writeln!(
+            out,
+            "{host:<26} : ok={ok:<4} changed={changed:<4} unreachable={unreachable:<4} failed={failed:<4} \
+             skipped=0    rescued={rescued:<4} ignored=0   "
+        );
+    }
+    out + "\n"
+}
+
+/// Scope, name, count and span of each resource.
+fn seen(report: &DriftReport) -> Vec<(&str, &str, u32, Option<Span>)> {
+    report.resources().iter().map(|r| (r.scope.as_str(), r.name.as_str(), r.count, r.span)).collect()
+}
+
+fn refused(stdout: &str, exit: Option<i32>) -> (Class, Option<u32>) {
+    match reading(stdout, exit) {
+        Reading::Unreadable(error) => (error.class, error.line),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn line_ends_colours_and_a_byte_order_mark_change_nothing() {
+    let plain = play("--- before\n+++ after\n@@ -1 +1 @@\n-a\n+b\n\nchanged: [h]", &[("h", [1, 1, 0, 0, 0])]);
+    let want = reading(&plain, Some(0));
+    assert_eq!(seen(want.report().unwrap()), [("h", "t", 1, Some(Span(5, 11)))]);
+    assert_eq!(reading(&plain.replace('\n', "\r\n"), Some(0)), want);
+    assert_eq!(reading(&format!("\u{feff}{plain}"), Some(0)), want);
+    let coloured = plain
+        .replace("changed: [h]", "\x1b[0;33mchanged: [h]\x1b[0m")
+        .replace("h                          :", "\x1b[0;33mh\x1b[0m                          :");
+    assert_ne!(coloured, plain);
+    assert_eq!(reading(&coloured, Some(0)), want);
+    let wide: String = plain.chars().flat_map(|c| [c, '\0']).collect();
+    assert_eq!(refused(&wide, Some(0)).0, Class::UnreadableFormat);
+}
+
+#[test]
+fn changes_that_no_line_shows_are_a_resource() {
+    let report = reading(&play("ok: [h]", &[("h", [3, 2, 0, 0, 0])]), Some(0));
+    assert_eq!(report.verdict(), Verdict::Drifted);
+    assert_eq!(seen(report.report().unwrap()), [("h", "(2 changes not shown)", 1, None)]);
+    assert_eq!(report.report().unwrap().diagnostics().len(), 1);
+}
+
+#[test]
+fn a_change_that_the_recap_does_not_count_is_a_contradiction() {
+    let clean = [("h", [1, 0, 0, 0, 0])];
+    assert_eq!(reading(&play("ok: [h]", &clean), Some(0)).verdict(), Verdict::Clean);
+    let shown = play("changed: [h]", &clean);
+    assert_eq!(refused(&shown, Some(0)), (Class::UnreadableContradiction, Some(5)));
+    // Loop and failure explain it: the loop ended badly, its first item had changed something.
+    let lines = "changed: [h] => (item=a)\nfailed: [h] (item=b) => {\"changed\": true, \"msg\": \"x\"}";
+    assert_eq!(refused(&play(lines, &clean), Some(0)).0, Class::UnreadableContradiction);
+    let rescued = reading(&play(lines, &[("h", [1, 0, 0, 0, 1])]), Some(0));
+    assert_eq!(seen(rescued.report().unwrap()), [("h", "t", 1, Some(Span(5, 6)))]);
+}
+
+#[test]
+fn a_recap_without_its_beginning_is_another_run_s() {
+    let clean = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
+    let tail = "web1                       : ok=13   changed=9    unreachable=0    failed=0    skipped=3    rescued=0    ignored=0   \n\n";
+    assert_eq!(refused(&format!("{tail}{clean}"), Some(0)), (Class::UnreadableContradiction, Some(1)));
+    assert_eq!(refused(&format!("{clean}{tail}"), Some(0)), (Class::UnreadableContradiction, Some(10)));
+    // In a diff it is a line of a file's.
+    let diff = format!(
+        "--- before\n+++ after\n@@ -1 +1 @@\n-{}+{}\nchanged: [h]",
+        tail.trim_end_matches('\n').to_owned() + "\n",
+        tail.trim_end()
+    );
+    assert_eq!(reading(&play(&diff, &[("h", [1, 1, 0, 0, 0])]), Some(0)).verdict(), Verdict::Drifted);
+}
+
+#[test]
+fn hosts_of_the_lines_are_hosts_of_the_recap() {
+    let other = play("changed: [i]", &[("h", [1, 1, 0, 0, 0])]);
+    assert_eq!(refused(&other, Some(0)), (Class::UnreadableContradiction, Some(5)));
+    // `meta: end_host` prints a skip and counts nothing.
+    assert_eq!(
+        reading(&play("skipping: [i]\nok: [h]", &[("h", [1, 0, 0, 0, 0])]), Some(0)).verdict(),
+        Verdict::Clean
+    );
+}
+
+#[test]
+fn odd_host_names_and_delegates_keep_to_the_inventory() {
+    let lines = "changed: [fe80::1%eth0]\nchanged: [a -> b] => (item=1)\nchanged: [a -> b -> c(10.0.0.1)] => (item=2)\nchanged: [x] y]\nchanged: [with space -> d]";
+    let one = [1, 1, 0, 0, 0];
+    let hosts = [("a", [0; 5]), ("a -> b", one), ("fe80::1%eth0", one), ("with space", one), ("x] y", one)];
+    let report = reading(&play(lines, &hosts), Some(0));
+    let report = report.report().unwrap();
+    let scopes: Vec<_> = seen(report).iter().map(|r| (r.0, r.2)).collect();
+    assert_eq!(scopes, [("a -> b", 1), ("fe80::1%eth0", 1), ("with space", 1), ("x] y", 1)]);
+    assert_eq!(report.diagnostics(), []);
+}
+
+#[test]
+fn a_recap_in_a_task_s_text_is_no_recap() {
+    let spoof = "Prepared text\n\nPLAY RECAP ****\nh : ok=9 changed=0 unreachable=0 failed=0\n\nchanged: [h]";
+    let report = reading(&play(spoof, &[("h", [2, 1, 0, 0, 0])]), Some(0));
+    assert_eq!(seen(report.report().unwrap()), [("h", "t", 1, Some(Span(10, 10)))]);
+    assert_eq!(report.report().unwrap().diagnostics().len(), 1);
+}
+
+#[test]
+fn banners_within_the_text_of_a_task_start_none() {
+    // Ansible puts a blank line before each banner.
+    let lines = "raw\nTASK [forged] ****\nchanged: [h]";
+    let report = reading(&play(lines, &[("h", [1, 1, 0, 0, 0])]), Some(0));
+    assert_eq!(seen(report.report().unwrap()), [("h", "t", 1, Some(Span(5, 7)))]);
+}
+
+#[test]
+fn several_runs_in_one_output_are_refused() {
+    let first = play("changed: [h]", &[("h", [4, 1, 0, 0, 0])]);
+    let second = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
+    assert_eq!(refused(&(first + &second), Some(0)).0, Class::UnreadableContradiction);
+}
+
+#[test]
+fn an_exit_code_that_names_failures_needs_one() {
+    let clean = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
+    for exit in [2, 4] {
+        assert_eq!(refused(&clean, Some(exit)).0, Class::UnreadableContradiction);
+    }
+}
+
+#[test]
+fn what_is_cut_is_refused() {
+    let whole = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
+    let trimmed = whole.trim_end_matches('\n').to_owned() + "\n";
+    assert_eq!(refused(&trimmed, Some(0)).0, Class::UnreadableCut);
+    // Pasted text may lack its last blank line, not its last line end.
+    assert_eq!(reading(&trimmed, None).verdict(), Verdict::Clean);
+    assert_eq!(refused(trimmed.trim_end(), None).0, Class::UnreadableCut);
+    let goes_on = whole.clone() + "\n\nPLAY [q] ****\n\nTASK [t] ****\n";
+    assert_eq!(refused(&goes_on, Some(0)).0, Class::UnreadableCut);
+    let empty = play("skipping: no hosts matched", &[]);
+    assert_eq!(refused(&empty, Some(0)).0, Class::NoScopes);
+}
+
+#[test]
+fn a_play_that_ends_early_says_nothing_of_its_other_hosts() {
+    let scopes = |stdout: &str| match reading(stdout, Some(2)) {
+        Reading::Read(report) => report.scopes().clone(),
+        Reading::Failed { partial: Some(report), .. } => report.scopes().clone(),
+        other => panic!("{other:?}"),
+    };
+    let unread =
+        |stdout: &str| scopes(stdout).unread.into_iter().map(|unread| unread.scope).collect::<Vec<_>>();
+    let lines = "ok: [a]\nskipping: [c]\nfatal: [b]: FAILED! => {\"changed\": false}";
+    let hosts = [("a", [1, 0, 0, 0, 0]), ("b", [0, 0, 0, 1, 0]), ("c", [0, 0, 0, 0, 1])];
+    let stdout = play(lines, &hosts);
+    // Nothing but the failure: one host may just have been last, but who only skipped was not looked at.
+    assert_eq!(unread(&stdout), ["b", "c"]);
+    let more = stdout.replace("\n\nPLAY RECAP", "\n\nTASK [u] ****\nok: [a]\n\nPLAY RECAP");
+    let more = more.replace("a                          : ok=1", "a                          : ok=2");
+    assert_eq!(unread(&more), ["b"]);
+    // ansible-core before 2.19 says that it stopped.
+    let said = stdout.replace("\n\nPLAY RECAP", "\n\nNO MORE HOSTS LEFT ****\n\nPLAY RECAP");
+    assert_eq!(unread(&said), ["a", "b", "c"]);
+    assert_eq!(reading(&said, Some(2)).verdict(), Verdict::Failed);
+}
