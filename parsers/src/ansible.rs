@@ -24,6 +24,7 @@
 //! their end, and nothing counts for more than the recap says. The text doesn't name modules, and it doesn't say which of
 //! several hosts a diff in a looped task belongs to: there only the result lines are a resource's part of the output.
 
+mod attributes;
 mod lines;
 mod reader;
 mod results;

@@ -224,15 +224,17 @@ impl Outcome<'_> {
         }
         if self.changed.0 {
             let failed = self.failed.0 || self.unreachable.0;
+            let (host, task) = (run.host(host), run.task(task));
             run.findings.push(Finding {
-                host: host.to_owned(),
+                host,
+                task,
                 kind: self.action.unwrap_or_default().into_owned(),
-                name: task.to_owned(),
                 span,
                 failed,
                 ignored: false,
                 shown: !failed || self.results.is_some_and(an_item_changed),
                 play: None,
+                attributes: None,
             });
         }
     }

@@ -132,9 +132,11 @@ pub(crate) type Recap = BTreeMap<String, Stats>;
 /// A task that changed something on a host, or that failed after it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    pub(crate) host: String,
+    /// In [`Run::hosts`].
+    pub(crate) host: usize,
+    /// In [`Run::tasks`].
+    pub(crate) task: usize,
     pub(crate) kind: String,
-    pub(crate) name: String,
     pub(crate) span: Option<Span>,
     /// The task failed on this host. Such a change is counted only if the failure was ignored.
     pub(crate) failed: bool,
@@ -144,6 +146,8 @@ pub(crate) struct Finding {
     pub(crate) shown: bool,
     /// The play of a looped task: strategy `free` may print one task's items under several banners of the same name.
     pub(crate) play: Option<u32>,
+    /// Everything that it changed, where the output shows that.
+    pub(crate) attributes: Option<Vec<String>>,
 }
 
 /// Everything that was read of a run that came to its end.
@@ -151,6 +155,10 @@ pub(crate) struct Finding {
 pub(crate) struct Run {
     pub(crate) recaps: Vec<Recap>,
     pub(crate) findings: Vec<Finding>,
+    /// Names of hosts.
+    pub(crate) hosts: Vec<String>,
+    /// Names of tasks; equal ones may stand in it more than once.
+    pub(crate) tasks: Vec<String>,
     /// Hosts with a result, and its line. Skipped results are none: a host that only skips may be missing in the recap.
     pub(crate) answered: BTreeMap<String, Option<u32>>,
     /// Hosts that could not be reached at least once.
@@ -162,6 +170,30 @@ pub(crate) struct Run {
     /// The output says that the last play ended early, for every host.
     pub(crate) no_more_hosts: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The numbers of hosts and tasks, for formats that repeat their names.
+    pub(crate) numbers: (HashMap<String, usize>, HashMap<String, usize>),
+}
+
+impl Run {
+    /// The number of a host.
+    pub(crate) fn host(&mut self, name: &str) -> usize {
+        number(&mut self.hosts, &mut self.numbers.0, name)
+    }
+
+    /// The number of a task; equal names have one.
+    pub(crate) fn task(&mut self, name: &str) -> usize {
+        number(&mut self.tasks, &mut self.numbers.1, name)
+    }
+}
+
+fn number(names: &mut Vec<String>, numbers: &mut HashMap<String, usize>, name: &str) -> usize {
+    if let Some(at) = numbers.get(name) {
+        return *at;
+    }
+    let at = names.len();
+    names.push(name.to_owned());
+    numbers.insert(name.to_owned(), at);
+    at
 }
 
 /// Standard output without a byte order mark.
@@ -275,12 +307,15 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     let Run {
         recaps,
         findings,
+        hosts,
+        tasks,
         answered,
         unreachable,
         failed_last,
         in_last_play,
         no_more_hosts,
         diagnostics,
+        numbers: _,
     } = run;
     let line = command_line(input.argv);
     let count = recaps.len();
@@ -320,15 +355,18 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     }
     // In the order of the recap's hosts.
     let names: Vec<&String> = recap.keys().collect();
+    let places: Vec<_> = hosts.iter().map(|host| names.binary_search(&host).ok()).collect();
     let mut by_host: Vec<Vec<Finding>> = names.iter().map(|_| Vec::new()).collect();
+    parsed.resources.reserve(findings.len());
     for finding in findings {
-        let at = names.binary_search(&&finding.host);
-        if let Some(of_host) = at.ok().and_then(|at| by_host.get_mut(at)) {
+        let place = places.get(finding.host).copied().flatten();
+        if let Some(of_host) = place.and_then(|at| by_host.get_mut(at)) {
             of_host.push(finding);
         }
     }
+    let tasks = Tasks::new(&tasks);
     for ((host, stats), findings) in recap.iter().zip(by_host) {
-        account(host, stats, findings, &mut parsed)?;
+        account(host, stats, findings, &tasks, &mut parsed)?;
     }
     parsed.said = if recap.values().any(|stats| stats.changed > 0) || !parsed.resources.is_empty() {
         Said::Changes
@@ -417,16 +455,48 @@ fn stopped(parsed: &mut Parsed, ended: impl Fn(&str) -> bool) {
     parsed.scopes.unread.extend(unread);
 }
 
+/// The names of tasks and their order.
+struct Tasks<'a> {
+    names: &'a [String],
+    /// Equal for equal names.
+    ranks: Vec<usize>,
+}
+
+impl<'a> Tasks<'a> {
+    fn new(names: &'a [String]) -> Self {
+        let mut sorted: Vec<(&String, usize)> = names.iter().zip(0_usize..).collect();
+        sorted.sort_unstable();
+        let mut ranks = vec![0; names.len()];
+        let (mut rank, mut before) = (0_usize, None);
+        for (name, at) in sorted {
+            rank = rank.saturating_add(usize::from(before.replace(name) != Some(name)));
+            if let Some(of_task) = ranks.get_mut(at) {
+                *of_task = rank;
+            }
+        }
+        Self { names, ranks }
+    }
+
+    fn name(&self, finding: &Finding) -> &'a str {
+        self.names.get(finding.task).map_or("", String::as_str)
+    }
+
+    fn rank(&self, finding: &Finding) -> usize {
+        self.ranks.get(finding.task).copied().unwrap_or_default()
+    }
+}
+
 /// Lists the changes of one host so that they explain its count, and says so where they don't.
 fn account(
     host: &str,
     counts: &Stats,
     findings: Vec<Finding>,
+    tasks: &Tasks<'_>,
     parsed: &mut Parsed,
 ) -> Result<(), ParseError> {
     let counted = usize::try_from(counts.changed).unwrap_or(usize::MAX);
     let (failed, mut changed): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.failed);
-    merge_split_loops(&mut changed, counted);
+    merge_split_loops(&mut changed, tasks, counted);
     let missing = counted.saturating_sub(changed.len());
     let ignored = failed.iter().filter(|finding| finding.ignored).count();
     let take_all = missing > 0 && ignored != missing;
@@ -455,37 +525,48 @@ fn account(
     }
     if excess > 0 {
         let shown = counted.saturating_add(excess);
-        warn(format!("{host}: {shown} changed tasks are shown, the recap counts {counted}"));
+        warn(format!("{host}: recap says changed={counted}, result lines show {shown}"));
     }
     let hidden = missing.saturating_sub(explained);
     if hidden > 0 {
         let shown = counted.saturating_sub(hidden);
-        warn(format!("{host}: {shown} changed tasks are shown, the recap counts {counted}"));
+        warn(format!("{host}: recap says changed={counted}, result lines show {shown}"));
         let name = format!("({hidden} changes not shown)");
         parsed.resources.push(Resource::new(Source::Plan, host, "", name, Action::Change));
     }
     let mut listed = changed;
     listed.extend(failed.into_iter().filter(|finding| finding.shown || taken(finding)));
     // Host by host and sorted: the report, which sorts all of them, has next to nothing left to compare.
-    listed.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
-    parsed.resources.extend(listed.into_iter().map(|finding| Resource {
-        span: finding.span,
-        ..Resource::new(Source::Plan, finding.host, finding.kind, finding.name, Action::Change)
-    }));
+    let mut order: Vec<(usize, usize)> =
+        listed.iter().zip(0_usize..).map(|(one, at)| (tasks.rank(one), at)).collect();
+    order.sort_unstable();
+    // Text names no module. Comparing nothing, over and over, would take longer than reading it.
+    if listed.iter().any(|one| !one.kind.is_empty()) {
+        order.sort_by_cached_key(|(_, at)| listed.get(*at).map(|one| one.kind.clone()));
+    }
+    for (_, at) in order {
+        let Some(finding) = listed.get_mut(at) else { continue };
+        let kind = std::mem::take(&mut finding.kind);
+        parsed.resources.push(Resource {
+            span: finding.span,
+            attributes: finding.attributes.take(),
+            ..Resource::new(Source::Plan, host, kind, tasks.name(finding), Action::Change)
+        });
+    }
     Ok(())
 }
 
 /// Merges looped tasks of the same name and play, the last ones first, while there are more than `counted`.
-fn merge_split_loops(findings: &mut Vec<Finding>, counted: usize) {
+fn merge_split_loops(findings: &mut Vec<Finding>, tasks: &Tasks<'_>, counted: usize) {
     let excess = findings.len().saturating_sub(counted);
     if excess == 0 {
         return;
     }
-    let mut first_of: HashMap<(u32, &str), usize> = HashMap::new();
+    let mut first_of: HashMap<(u32, usize), usize> = HashMap::new();
     let mut twins: Vec<(usize, usize)> = Vec::new();
     for (at, finding) in findings.iter().enumerate() {
         let Some(play) = finding.play else { continue };
-        match first_of.entry((play, &finding.name)) {
+        match first_of.entry((play, tasks.rank(finding))) {
             Entry::Occupied(first) => twins.push((at, *first.get())),
             Entry::Vacant(free) => {
                 free.insert(at);
@@ -497,6 +578,7 @@ fn merge_split_loops(findings: &mut Vec<Finding>, counted: usize) {
     for first in merged.values() {
         if let Some(first) = findings.get_mut(*first) {
             first.span = None;
+            first.attributes = None;
         }
     }
     let mut at = 0_usize..;

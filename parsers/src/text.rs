@@ -31,6 +31,33 @@ pub fn lines(text: &[u8]) -> Lines<'_> {
     Lines { rest: Some(text).filter(|t| !t.is_empty()), number: 0 }
 }
 
+impl<'a> Lines<'a> {
+    /// What follows the lines that were taken.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest.unwrap_or_default()
+    }
+
+    /// The number of the line that was taken last.
+    #[inline]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Takes the next line if it is `line`, which holds its end: a comparison is faster than looking for the end.
+    #[inline]
+    pub fn take_same(&mut self, line: &[u8]) -> bool {
+        match self.rest.and_then(|rest| rest.strip_prefix(line)) {
+            Some(rest) if !line.is_empty() => {
+                self.rest = Some(rest).filter(|rest| !rest.is_empty());
+                self.number = self.number.saturating_add(1);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
@@ -155,6 +182,15 @@ mod tests {
         for text in [&b""[..], b"\n", b"a", b"a\n", b"a\n\nb"] {
             assert_eq!(count_lines(text) as usize, all(text).len());
         }
+    }
+
+    #[test]
+    fn a_line_that_is_known_is_taken_whole() {
+        let mut lines = lines(b"ok\nok\nok: 2\n");
+        assert!(lines.take_same(b"ok\n") && lines.take_same(b"ok\n") && !lines.take_same(b"ok\n"));
+        assert!(!lines.take_same(b"") && lines.number() == 2 && lines.rest() == b"ok: 2\n");
+        assert_eq!(lines.next(), Some(Line { number: 3, bytes: b"ok: 2" }));
+        assert!(!lines.take_same(b"\n") && lines.rest().is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::ParseError;
 use crate::ansible_playbook::{Recap, Run};
 use crate::error::quote;
 use crate::report::Diagnostic;
-use crate::text::{self, Line, Lines};
+use crate::text::{self, Line, Lines, strip_ansi};
 use memchr::memmem;
 use std::collections::HashMap;
 
@@ -15,6 +15,13 @@ pub(super) const MANY_LINES: usize = 400;
 pub(super) struct Task {
     pub(super) name: String,
     pub(super) play: u32,
+}
+
+/// Text that can belong to the next result.
+pub(super) struct Pending<'a> {
+    pub(super) first: Line<'a>,
+    /// From the line after it.
+    pub(super) after: Lines<'a>,
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that the last lines said")]
@@ -38,7 +45,11 @@ pub(super) struct Reader<'a> {
     /// The current play was ended for every host.
     pub(super) no_more_hosts: bool,
     /// Where text that can belong to the next result line begins.
-    pub(super) pending: Option<u32>,
+    pub(super) pending: Option<Pending<'a>>,
+    /// Diffs of the current task whose results did not come yet.
+    pub(super) owed: u32,
+    /// The last of them is of a file's content, and one of its attributes can follow.
+    content: bool,
     /// Within the `[ERROR]: …` that 2.19 and newer print before a failure.
     pub(super) in_error: bool,
     /// The line that was read last is blank.
@@ -73,6 +84,8 @@ impl<'a> Reader<'a> {
             ended: false,
             no_more_hosts: false,
             pending: None,
+            owed: 0,
+            content: false,
             in_error: false,
             blank: false,
             after_blank: false,
@@ -86,23 +99,18 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn read(mut self) -> Result<Run, ParseError> {
-        while let Some(line) = self.lines.next() {
+        loop {
+            self.repeated();
+            let Some(line) = self.lines.next() else { break };
             let body = after_colour(line.bytes);
             let Some(first) = body.first() else {
                 self.blank = true;
                 continue;
             };
             self.after_blank = std::mem::take(&mut self.blank);
-            // In a diff it is a file's.
-            if self.stray.is_none()
-                && !matches!(first, b' ' | b'+' | b'-' | b'@' | b'\\')
-                && memmem::find(body, b" unreachable=").is_some()
-                && recap_line(&line.plain(), line.number).is_some()
-            {
-                self.stray = Some(line.number);
-            }
             match first {
-                b' ' | b'+' | b'@' | b'\\' | b'<' | b'}' => {}
+                b' ' | b'+' | b'@' | b'\\' => {}
+                b'-' => self.maybe_diff(line, body),
                 b'o' | b'c' | b's' | b'f' => self.maybe_result(line, body)?,
                 b'P' | b'T' | b'R' | b'C' | b'N' | b'D' | b'G' => self.maybe_banner(line, body)?,
                 b'.' if body.starts_with(b"...ignoring") => self.ignoring(),
@@ -115,8 +123,8 @@ impl<'a> Reader<'a> {
                     self.pending = None;
                 }
                 b'S' | b'M' => self.maybe_raw_output(line)?,
-                b'-' if !body.starts_with(b"--- ") => {}
-                _ => self.text(line.number, body),
+                b'<' | b'}' => self.maybe_recap(line, body),
+                _ => self.text(line, body),
             }
         }
         if !self.ended {
@@ -131,7 +139,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Text that can be the diff of the next result: a diff's header, or a prepared diff, which has none.
-    pub(super) fn text(&mut self, line: u32, body: &[u8]) {
+    pub(super) fn text(&mut self, line: Line<'a>, body: &'a [u8]) {
+        self.maybe_recap(line, body);
         if self.pending.is_some() {
             return;
         }
@@ -141,7 +150,33 @@ impl<'a> Reader<'a> {
                 .iter()
                 .any(|beginning| body.starts_with(beginning));
         if !noise {
-            self.pending = Some(line);
+            self.pending = Some(Pending { first: line, after: self.lines.clone() });
+        }
+    }
+
+    /// A diff's header, or a line that a diff removes.
+    fn maybe_diff(&mut self, line: Line<'a>, body: &[u8]) {
+        if !body.starts_with(b"--- ") {
+            return;
+        }
+        if body.starts_with(b"--- before") {
+            let plain = strip_ansi(body);
+            let more = self.content && plain.ends_with(b" (file attributes)");
+            self.owed = self.owed.saturating_add(u32::from(!more));
+            self.content = plain.ends_with(b" (content)");
+        }
+        if self.pending.is_none() && !self.in_error {
+            self.pending = Some(Pending { first: line, after: self.lines.clone() });
+        }
+    }
+
+    /// Keeps a host's line of a recap that stands in none. In a diff it would be a file's, so nobody asks there.
+    fn maybe_recap(&mut self, line: Line<'a>, body: &[u8]) {
+        if self.stray.is_none()
+            && memmem::find(body, b": ok=").is_some()
+            && recap_line(&line.plain(), line.number).is_some()
+        {
+            self.stray = Some(line.number);
         }
     }
 
@@ -168,13 +203,13 @@ impl<'a> Reader<'a> {
                 .at(line.number)
                 .hint("set ANSIBLE_STDOUT_CALLBACK=default"));
         }
-        self.text(line.number, &plain);
+        self.text(line, after_colour(line.bytes));
         Ok(())
     }
 
     // ---- banners ----
 
-    fn maybe_banner(&mut self, line: Line<'a>, body: &[u8]) -> Result<(), ParseError> {
+    fn maybe_banner(&mut self, line: Line<'a>, body: &'a [u8]) -> Result<(), ParseError> {
         const BEGINNINGS: [&[u8]; 12] = [
             b"TASK [",
             b"PLAY [",
@@ -190,14 +225,14 @@ impl<'a> Reader<'a> {
             b"GATHERING FACTS ",
         ];
         if !BEGINNINGS.iter().any(|beginning| body.starts_with(beginning)) {
-            self.text(line.number, body);
+            self.text(line, body);
             return Ok(());
         }
         if line.number > 1 && self.spaced.is_none() {
             self.spaced = Some(self.after_blank);
         }
         if self.spaced == Some(true) && !self.after_blank {
-            self.text(line.number, body);
+            self.text(line, body);
             return Ok(());
         }
         let plain = line.plain();
@@ -205,7 +240,7 @@ impl<'a> Reader<'a> {
             return self.banner(line.number, found);
         }
         if !plain.contains(&b'[') {
-            self.text(line.number, body);
+            self.text(line, body);
             return Ok(());
         }
         // A name of several lines: the stars come at its end.
@@ -228,6 +263,7 @@ impl<'a> Reader<'a> {
 
     fn banner(&mut self, line: u32, banner: Banner<'_>) -> Result<(), ParseError> {
         self.pending = None;
+        self.owed = 0;
         self.in_error = false;
         match banner {
             Banner::Play(name) => {

@@ -1,7 +1,8 @@
 //! Results of tasks on hosts: the lines that begin with `ok:`, `changed:`, `skipping:`, `fatal:` and `failed:`, and `...ignoring`.
 
+use super::attributes;
 use super::lines::{after_colour, bracketed, failed_after_change, label_ends};
-use super::reader::{MANY_LINES, Reader};
+use super::reader::{MANY_LINES, Pending, Reader};
 use crate::ParseError;
 use crate::report::{Diagnostic, Span};
 use crate::text::{Line, strip_ansi};
@@ -25,10 +26,15 @@ pub(super) struct Host {
     pub(super) unreachable: bool,
     /// The last play in which it has a result.
     pub(super) play: u32,
-    /// Its finding in the current task.
+    /// Its last finding.
     pub(super) current: Option<usize>,
+    /// The task of that finding.
+    pub(super) task: usize,
     /// Nothing in its name can be taken for a colour.
     pub(super) plain: bool,
+    /// Its `ok: [HOST]` and `skipping: [HOST]`, byte for byte, with colours and line end; empty before the first.
+    pub(super) ok: Vec<u8>,
+    pub(super) skipping: Vec<u8>,
     /// The host whose result came after its last one: likely to come again.
     pub(super) next: usize,
 }
@@ -43,6 +49,8 @@ pub(super) struct Found {
     pub(super) last: u32,
     /// Where the diff before the first result line begins.
     pub(super) diff: Option<u32>,
+    /// That diff is its own.
+    pub(super) certain: bool,
     /// Lines of other hosts stand between its own.
     pub(super) mixed: bool,
     pub(super) items: bool,
@@ -52,31 +60,80 @@ pub(super) struct Found {
     pub(super) after_failure: bool,
     pub(super) failed: bool,
     pub(super) ignored: bool,
+    /// What the diffs of all its changes show; `None` where one of them doesn't show everything.
+    pub(super) attributes: Option<Vec<String>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn maybe_result(&mut self, line: Line<'a>, body: &[u8]) -> Result<(), ParseError> {
+    /// Takes the lines that are, byte for byte, what the hosts that come next had before: most lines of most outputs.
+    #[inline]
+    pub(super) fn repeated(&mut self) {
+        let Some(task) = self.tasks.len().checked_sub(1) else { return };
+        let Some(first) = self.hosts.get(self.before).map(|host| host.next) else { return };
+        if self.ended || !matches!(self.lines.rest().first(), Some(b'o' | b's' | 0x1b)) {
+            return;
+        }
+        let (mut at, mut last, mut several) = (first, None, false);
+        while let Some(host) = self.hosts.get_mut(at) {
+            // A finding that goes on.
+            if host.task == task {
+                break;
+            }
+            if self.lines.take_same(&host.ok) {
+                if host.answered.is_none() {
+                    host.answered = Some(self.lines.number());
+                }
+            } else if !self.lines.take_same(&host.skipping) {
+                break;
+            }
+            host.play = self.plays;
+            several |= at != first;
+            last = Some(at);
+            at = host.next;
+        }
+        if let Some(last) = last {
+            self.before = last;
+            self.blank = false;
+            self.after_result(last);
+            if let Some((_, more)) = self.play_hosts.last_mut() {
+                *more |= several;
+            }
+        }
+    }
+
+    /// What is the same after any result. Gives what stood before it, and the host of the result before.
+    fn after_result(&mut self, host: usize) -> (Option<Pending<'a>>, Option<usize>) {
+        self.in_error = false;
+        if let Some((only, several)) = self.play_hosts.last_mut() {
+            *several |= only.is_some_and(|only| only != host);
+            *only = Some(host);
+        }
+        (self.pending.take(), self.last_host.replace(host))
+    }
+
+    pub(super) fn maybe_result(&mut self, line: Line<'a>, body: &'a [u8]) -> Result<(), ParseError> {
         let Some((beginning, status)) = status(body) else {
             if body.starts_with(b"skipping: no hosts matched") {
                 let summary = format!("no hosts matched for play {:?}", self.play);
                 self.diagnostics.push(Diagnostic { line: Some(line.number), ..Diagnostic::warning(summary) });
                 self.pending = None;
             } else {
-                self.text(line.number, body);
+                self.text(line, body);
             }
             return Ok(());
         };
         if status != Status::Failed
-            && let Some(host) = self.expected(body.get(beginning..).unwrap_or_default())
+            && let Some(host) = self.known(body.get(beginning..).unwrap_or_default())
         {
             self.goes_on(line.number);
+            self.keep(host, status, line);
             let lines = (line.number, line.number);
             return self.result(host, lines, status, false, status == Status::Changed, false);
         }
         let plain = strip_ansi(body);
         let rest = plain.get(beginning..).unwrap_or_default();
         let Some((host, tail)) = bracketed(rest) else {
-            self.text(line.number, body);
+            self.text(line, body);
             return Ok(());
         };
         self.goes_on(line.number);
@@ -92,8 +149,31 @@ impl<'a> Reader<'a> {
         }
         changed |= status == Status::Changed;
         let host = self.host(host);
+        if tail.is_empty() {
+            self.keep(host, status, line);
+        }
         let unreachable = tail.starts_with(b": UNREACHABLE!");
         self.result(host, (line.number, end), status, item, changed, unreachable)
+    }
+
+    /// Keeps a line that the host is likely to have again.
+    fn keep(&mut self, host: usize, status: Status, line: Line<'a>) {
+        let Some(host) = self.hosts.get_mut(host) else { return };
+        let kept = match status {
+            Status::Ok => &mut host.ok,
+            Status::Skipping => &mut host.skipping,
+            Status::Changed | Status::Failed => return,
+        };
+        if kept.is_empty() && !self.lines.rest().is_empty() {
+            kept.extend_from_slice(line.bytes);
+            let before = self.stdout.len().saturating_sub(self.lines.rest().len());
+            let end: &[u8] = if self.stdout.get(..before).is_some_and(|all| all.ends_with(b"\r\n")) {
+                b"\r\n"
+            } else {
+                b"\n"
+            };
+            kept.extend_from_slice(end);
+        }
     }
 
     fn result(
@@ -105,50 +185,56 @@ impl<'a> Reader<'a> {
         changed: bool,
         unreachable: bool,
     ) -> Result<(), ParseError> {
-        let diff = self.pending.take();
-        self.in_error = false;
-        let before = self.last_host.replace(host);
-        if let Some((only, several)) = self.play_hosts.last_mut() {
-            *several |= only.is_some_and(|only| only != host);
-            *only = Some(host);
-        }
+        let (text, before) = self.after_result(host);
         let Some(entry) = self.hosts.get_mut(host) else { return Ok(()) };
         entry.play = self.plays;
         if status != Status::Skipping && entry.answered.is_none() {
             entry.answered = Some(lines.0);
         }
         entry.unreachable |= unreachable;
-        let failed = status == Status::Failed;
+        let (failed, shown) = (status == Status::Failed, status == Status::Changed);
         let Some(task) = self.tasks.len().checked_sub(1) else {
             // A merged stderr can bring a failure before its banner; a change without a task is something else.
-            return if status == Status::Changed {
+            return if shown {
                 Err(ParseError::format("a changed: line before any TASK").at(lines.0))
             } else {
                 Ok(())
             };
         };
-        let current = entry.current.filter(|at| self.found.get(*at).is_some_and(|found| found.task == task));
+        // The diff of an item can come before another host's item: it is this one's where no other diff waits.
+        let certain = !item || self.owed == 1;
+        if shown {
+            self.owed = if item { self.owed.saturating_sub(1) } else { 0 };
+        }
+        let attributes = text.as_ref().filter(|_| shown).and_then(|text| attributes::of(text, lines.0));
+        let current = entry.current.filter(|_| entry.task == task);
         if let Some(found) = current.and_then(|at| self.found.get_mut(at)) {
             found.mixed |= before != Some(host);
             found.last = lines.1;
             found.items |= item;
             found.failed |= failed;
-            found.shown |= status == Status::Changed;
+            if shown {
+                found.attributes = attributes::both(found.attributes.take(), attributes);
+            }
+            found.shown |= shown;
             found.after_failure |= failed && changed;
         } else if changed || failed {
             entry.current = Some(self.found.len());
+            entry.task = task;
             self.found.push(Found {
                 host,
                 task,
                 first: lines,
                 last: lines.1,
-                diff: diff.filter(|_| !failed),
+                diff: text.filter(|_| !failed).map(|text| text.first.number),
+                certain,
                 mixed: false,
                 items: item,
-                shown: status == Status::Changed,
+                shown,
                 after_failure: failed && changed,
                 failed,
                 ignored: false,
+                attributes,
             });
         }
         Ok(())
@@ -177,29 +263,33 @@ impl<'a> Reader<'a> {
     }
 
     fn host(&mut self, written: &[u8]) -> usize {
-        let before = std::mem::take(&mut self.before);
-        let next = self.hosts.get(before).map_or(0, |host| host.next);
-        let at = if self.hosts.get(next).is_some_and(|host| host.written == written) {
-            next
-        } else {
-            self.look_up(written)
-        };
-        if let Some(host) = self.hosts.get_mut(before) {
-            host.next = at;
-        }
-        self.before = at;
+        let next = self.hosts.get(self.before).map_or(0, |host| host.next);
+        let known = self.hosts.get(next).is_some_and(|host| host.written == written);
+        let at = if known { next } else { self.look_up(written) };
+        self.follows(at);
         at
     }
 
-    /// The host that is likely to come next, if `rest` is its name and a bracket and nothing else: most lines of a run are such lines.
+    /// The host of a line, if `rest` is its name and a bracket and nothing else: most lines of a run are such lines.
     #[inline]
-    fn expected(&mut self, rest: &[u8]) -> Option<usize> {
+    fn known(&mut self, rest: &[u8]) -> Option<usize> {
+        let written = rest.strip_suffix(b"]")?;
         let next = self.hosts.get(self.before)?.next;
-        let host = self.hosts.get(next)?;
-        (host.plain && rest.strip_suffix(b"]")? == host.written).then(|| {
-            self.before = next;
-            next
-        })
+        let at = match self.hosts.get(next) {
+            Some(host) if host.written == written => next,
+            _ => *self.by_name.get(written)?,
+        };
+        self.hosts.get(at).filter(|host| host.plain)?;
+        self.follows(at);
+        Some(at)
+    }
+
+    /// Learns that `at` comes after the host before.
+    fn follows(&mut self, at: usize) {
+        if let Some(host) = self.hosts.get_mut(self.before) {
+            host.next = at;
+        }
+        self.before = at;
     }
 
     fn look_up(&mut self, written: &[u8]) -> usize {
@@ -214,7 +304,10 @@ impl<'a> Reader<'a> {
             unreachable: false,
             play: 0,
             current: None,
+            task: usize::MAX,
             plain: !written.contains(&0x1b),
+            ok: Vec::new(),
+            skipping: Vec::new(),
             next: 0,
         });
         at
@@ -263,14 +356,13 @@ impl Found {
         self.after_failure |= other.after_failure;
         self.failed |= other.failed;
         self.ignored |= other.ignored;
+        self.attributes = attributes::both(self.attributes.take(), other.attributes.clone());
     }
 
     pub(super) fn span(&self, several_hosts: bool) -> Span {
-        if self.items && several_hosts {
-            Span(self.first.0, if self.mixed { self.first.1 } else { self.last })
-        } else {
-            Span(self.diff.unwrap_or(self.first.0), self.last)
-        }
+        let shared = self.items && several_hosts;
+        let first = self.diff.filter(|_| self.certain || !shared).unwrap_or(self.first.0);
+        Span(first, if shared && self.mixed { self.first.1 } else { self.last })
     }
 }
 

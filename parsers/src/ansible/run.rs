@@ -32,24 +32,29 @@ impl Reader<'_> {
             run.failed_last.extend(names.get(found.host).cloned());
         }
         let found = one_per_host(found, &names);
+        run.findings.reserve(found.len());
         for found in found.into_iter().filter(|found| found.shown || found.after_failure) {
-            let (Some(host), Some(task)) = (names.get(found.host), tasks.get(found.task)) else { continue };
+            let Some(task) = tasks.get(found.task) else { continue };
             let play = usize::try_from(task.play).ok().and_then(|play| play_hosts.get(play));
             let several = play.is_some_and(|(_, several)| *several);
             if task.name.is_empty() {
                 return Err(ParseError::format("a task without a name").at(found.first.0));
             }
             run.findings.push(Finding {
-                host: host.clone(),
+                host: found.host,
+                task: found.task,
                 kind: String::new(),
-                name: task.name.clone(),
                 span: Some(found.span(several)),
                 failed: found.failed,
                 ignored: found.ignored,
                 shown: found.shown,
                 play: found.items.then_some(task.play),
+                // The diff of an item can be another host's.
+                attributes: found.attributes.filter(|_| !(found.failed || found.items && several)),
             });
         }
+        run.hosts = names;
+        run.tasks = tasks.into_iter().map(|task| task.name).collect();
         run.recaps = recaps;
         Ok(run)
     }
@@ -60,6 +65,9 @@ fn one_per_host(found: Vec<Found>, names: &[String]) -> Vec<Found> {
     let mut first_of: HashMap<&str, usize> = HashMap::new();
     for (at, name) in names.iter().enumerate() {
         first_of.entry(name).or_insert(at);
+    }
+    if first_of.len() == names.len() {
+        return found;
     }
     let mut last_of: Vec<Option<usize>> = vec![None; names.len()];
     let mut merged: Vec<Found> = Vec::with_capacity(found.len());
