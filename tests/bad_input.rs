@@ -173,7 +173,7 @@ fn a_usage_error_is_1_and_help_is_0() {
         &["watch", "--nonsense", "--", "true"],
         &["watch", "--label", "job=x", "--", "true"],
         &["watch", "--parser", "x", "--", "true"],
-        &["once", "--", "helm", "diff", "upgrade"],
+        &["once", "--", "pulumi", "preview"],
         &["watch", "--workdir", "/nowhere", "--", "true"],
         &["watch", "--name", "a b", "--", "true"],
         &["once", "--config.file", "x", "--", "true"],

@@ -14,9 +14,9 @@
 //! An object's identity is its file's name; hunks rarely hold one. Nothing that differs prints nothing, so an empty output is
 //! clean with exit code 0 and by nothing else. What it can't tell: how many objects were compared.
 
-mod attributes;
+pub(crate) mod attributes;
 mod object;
-mod stderr;
+pub(crate) mod stderr;
 
 use crate::error::ParseError;
 use crate::input::{Input, arguments_of};

@@ -22,10 +22,14 @@ mod ansible;
 mod ansible_json;
 mod ansible_jsonl;
 mod ansible_playbook;
+mod argocd;
 mod document;
 pub mod error;
 pub mod input;
+mod kube;
 mod kubectl;
+mod kubediff;
+mod ndiff;
 mod others;
 pub mod pattern;
 pub mod report;
@@ -57,6 +61,8 @@ pub static ALL: &[&Parser] = &[
     &terraform_show::PARSER,
     &ansible_jsonl::PARSER,
     &ansible_json::PARSER,
+    &argocd::PARSER,
+    &kubediff::PARSER,
     &terraform::PARSER,
     &ansible::PARSER,
     &kubectl::PARSER,
@@ -253,20 +259,9 @@ pub fn by_command(argv: &[&str]) -> Vec<&'static Parser> {
 }
 
 /// The tool that this command line runs, when it shows drift and no parser reads it. Its exit code may be 0 either way
-/// (`helm diff`, salt), so judging it by that alone must be somebody's decision.
+/// (salt, `pulumi preview`), so judging it by that alone must be somebody's decision.
 pub fn unread_tool<S: AsRef<str>>(argv: &[S]) -> Option<&'static str> {
-    const TOOLS: [&str; 10] = [
-        "ansible",
-        "argocd",
-        "chef-client",
-        "flux",
-        "helm",
-        "kubediff",
-        "pulumi",
-        "puppet",
-        "salt-call",
-        "terragrunt",
-    ];
+    const TOOLS: [&str; 8] = ["ansible", "chef-client", "pulumi", "puppet", "salt-call", "terragrunt"];
     let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
     TOOLS.into_iter().find(|tool| input::arguments_of(&argv, &[tool]).is_some())
 }
@@ -487,9 +482,9 @@ mod tests {
 
     #[test]
     fn tools_that_nobody_reads_are_known_by_name() {
-        assert_eq!(unread_tool(&["env", "A=b", "/usr/bin/helm", "diff", "upgrade"]), Some("helm"));
+        assert_eq!(unread_tool(&["env", "A=b", "/usr/bin/pulumi", "preview"]), Some("pulumi"));
         assert_eq!(unread_tool(&["terraform", "plan"]), None);
-        assert_eq!(unread_tool(&["sh", "-c", "helm diff"]), None);
+        assert_eq!(unread_tool(&["sh", "-c", "pulumi preview"]), None);
     }
 
     #[test]

@@ -77,22 +77,14 @@ const MARKERS: &[Marker] = &[
     unread(" has been added:", helm, "a change that helm diff shows"),
     unread(" has been removed:", helm, "a change that helm diff shows"),
     unread("\u{25ba} ", flux, "an object that flux diff shows"),
-    unread(
+    decorated(
         "===== ",
-        |line| line.starts_with("===== ") && line.ends_with(" ======"),
+        |line| line.contains('/') && line.ends_with(" ======"),
         "a difference that argocd shows",
     ),
     unread("Previewing update", |line| line.starts_with("Previewing update"), "a preview of pulumi"),
-    unread(
-        "## ",
-        |line| line.starts_with("## ") && line.contains(" (") && line.ends_with(".)"),
-        "a difference that kubediff shows",
-    ),
-    unread(
-        "## ",
-        |line| line.starts_with("## ") && line.contains(".v1") && line.ends_with(')'),
-        "a difference that kubediff shows",
-    ),
+    decorated("## ", |line| line.contains(" (") && line.ends_with(".)"), "a difference that kubediff shows"),
+    decorated("## ", |line| line.contains(".v1") && line.ends_with(')'), "a difference that kubediff shows"),
     unread("\u{b1} value change", |_| true, "a change that dyff shows"),
     unread("(changed=", |line| line.starts_with("Succeeded: "), "a summary of salt"),
     unread("(noop)", |line| line.starts_with("Notice: "), "a change that puppet shows"),
@@ -103,12 +95,12 @@ const MARKERS: &[Marker] = &[
 fn helm(line: &str) -> bool {
     let ends = [" has changed:", " has been added:", " has been removed:"];
     let object = ends.iter().find_map(|end| line.strip_suffix(end));
-    object.is_some_and(|object| object.matches(", ").count() == 2 && object.ends_with(')'))
+    object.is_some_and(|object| object.matches(", ").count() >= 2 && object.ends_with(')'))
 }
 
 /// `► Kind/NAMESPACE/NAME drifted`
 fn flux(line: &str) -> bool {
-    line.starts_with('\u{25ba}') && ["created", "drifted", "deleted"].iter().any(|word| line.ends_with(word))
+    line.contains("\u{25ba} ") && ["created", "drifted", "deleted"].iter().any(|word| line.ends_with(word))
 }
 
 /// What report stands in `bytes` that no parser reads, as a few words for people. `None` says little.

@@ -35,7 +35,7 @@ struct Place<'a> {
 
 /// Follows the lines of one object.
 #[derive(Debug, Default)]
-pub(super) struct Attributes<'a> {
+pub(crate) struct Attributes<'a> {
     old: Place<'a>,
     /// `None` while both versions stand at the same place.
     new: Option<Place<'a>>,
@@ -190,7 +190,7 @@ impl<'a> Place<'a> {
 const DIGITS: &[u8; 10] = b"0123456789";
 
 /// Whether it can stand in a path without quotes.
-fn is_plain(b: u8) -> bool {
+pub(crate) fn is_plain(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/' | b'$')
 }
 

@@ -15,7 +15,7 @@ const MAX_WARNINGS: usize = 20;
 
 /// Standard error, understood.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     /// The first line that says that the command failed.
     pub error: Option<Failure>,
     /// Pruned objects could not be looked for.
@@ -111,9 +111,10 @@ fn is_shell_s(line: &str) -> bool {
     ENDS.iter().any(|end| line.ends_with(end)) || ENDINGS.iter().any(|word| ended(word))
 }
 
-fn failure(line: &str) -> Failure {
+/// The failure that a line of any of Kubernetes' tools tells.
+pub(crate) fn failure(line: &str) -> Failure {
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    let class = if has(&["(Forbidden)", " is forbidden: ", "forbidden: User "]) {
+    let class = if has(&["(Forbidden)", " is forbidden: ", "forbidden: User ", "code = PermissionDenied"]) {
         Class::Forbidden
     } else if has(&[
         "Unauthorized",
@@ -121,6 +122,7 @@ fn failure(line: &str) -> Failure {
         "getting credentials",
         "exec plugin",
         "credential plugin",
+        "code = Unauthenticated",
     ]) {
         Class::Auth
     } else if has(&[
@@ -135,6 +137,9 @@ fn failure(line: &str) -> Failure {
         "Client.Timeout",
         "(ServiceUnavailable)",
         "Unable to connect to the server",
+        "Kubernetes cluster unreachable",
+        "code = Unavailable",
+        "code = DeadlineExceeded",
     ]) {
         Class::Unreachable
     } else {
@@ -144,7 +149,7 @@ fn failure(line: &str) -> Failure {
 }
 
 /// The words of `line` up to anything that may be an attribute's value, 200 characters at most.
-fn summary(line: &str) -> String {
+pub(crate) fn summary(line: &str) -> String {
     // `Invalid value: "x"`, `… in '{"data":…}'`, "cannot unmarshal !!str `x` into int", a webhook's own text.
     const BEFORE: [&str; 5] = [" value: ", "'{", "{\"", "`", " denied the request: "];
     let end = BEFORE.iter().filter_map(|mark| line.find(mark)).min();

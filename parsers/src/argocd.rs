@@ -1,0 +1,527 @@
+//! Reads `argocd app diff`, with the normal diff that it prints by itself and with a unified one.
+//!
+//! ```text
+//!
+//! ===== apps/Deployment shop/web ======
+//! 17c17
+//! <   replicas: 3
+//! ---
+//! >   replicas: 5
+//!
+//! ===== /ConfigMap shop/brand-new ======
+//! 0a1,2
+//! > apiVersion: v1
+//! > kind: ConfigMap
+//! ```
+//!
+//! A header names each object that differs; what the differ prints below it says how. Lines of a diff are counted by its own
+//! numbers, and the paths of a unified one repeat the object's name. Nothing that differs prints nothing: an empty output is clean
+//! with exit code 0 and by nothing else. What it can't tell: Secrets, which Argo CD leaves out, and how many objects were compared.
+
+use crate::error::{Failure, ParseError, quote};
+use crate::input::{Input, arguments_of};
+use crate::kube;
+use crate::kubectl::attributes::Attributes;
+use crate::kubectl::stderr::{self, Notes};
+use crate::ndiff::{self, Follower, Step};
+use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source};
+use crate::text::{self, Line};
+use crate::udiff::{self, Body, Event, Reader, Side, Sign};
+use crate::{Claim, Parser};
+
+/// `argocd app diff`.
+pub static PARSER: Parser = Parser {
+    name: "argocd",
+    about: "argocd app diff with a normal or unified differ",
+    recommended: "argocd app diff APP",
+    actions: &[Action::Delete, Action::Create, Action::Update, Action::Change],
+    drift_codes: &[1],
+    runs,
+    recognise,
+    claim,
+    parse,
+};
+
+const HINT: &str = "set KUBECTL_EXTERNAL_DIFF=\"diff -u -N\"";
+
+fn runs(argv: &[&str]) -> bool {
+    arguments(argv).is_some()
+}
+
+/// The arguments after `argocd … app diff`.
+fn arguments<'a>(argv: &'a [&'a str]) -> Option<&'a [&'a str]> {
+    let rest = arguments_of(argv, &["argocd"])?;
+    let at = rest.windows(2).position(|two| two == ["app", "diff"])?;
+    rest.get(at.checked_add(2)?..)
+}
+
+/// The value of the last `--NAME=VALUE` or `--NAME VALUE`.
+fn value<'a>(args: &'a [&'a str], name: &str) -> Option<&'a str> {
+    args.iter().enumerate().rev().find_map(|(at, arg)| {
+        let rest = arg.strip_prefix(name)?;
+        match rest.strip_prefix('=') {
+            Some(value) => Some(value),
+            None if rest.is_empty() => args.get(at.checked_add(1)?).copied(),
+            None => None,
+        }
+    })
+}
+
+fn claim(input: &Input<'_>) -> Claim {
+    let args = arguments(input.argv).unwrap_or_default();
+    // A boolean flag takes its value behind `=` only.
+    let off = |arg: &&str| matches!(*arg, "--exit-code=false" | "--exit-code=0" | "--exit-code=f");
+    let mute = args.iter().any(off);
+    let differs = value(args, "--diff-exit-code").and_then(|code| code.parse().ok()).unwrap_or(1);
+    match input.exit {
+        Some(0) if mute || differs == 0 => Claim::Silent,
+        Some(0) => Claim::Clean,
+        Some(code) if code == differs => Claim::Drifted,
+        None => Claim::Silent,
+        Some(_) => Claim::Failed,
+    }
+}
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    let out = input.stdout.bytes();
+    let head = out.get(..1 << 20).unwrap_or(out);
+    let found = text::lines(head)
+        .any(|line| text::skip_ansi(line.bytes).starts_with(b"===== ") && header(&line.plain()).is_some());
+    found.then_some("a header of Argo CD's")
+}
+
+/// `===== GROUP/KIND NAMESPACE/NAME ======`, five and six.
+fn header(line: &[u8]) -> Option<(String, String, String)> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (kind, object) = line.strip_prefix("===== ")?.strip_suffix(" ======")?.split_once(' ')?;
+    let (group, kind) = kind.split_once('/')?;
+    let (scope, name) = object.split_once('/')?;
+    let sound = kube::is_group(group) && kube::is_kind(kind) && kube::is_namespace(scope) && !name.is_empty();
+    sound.then(|| (scope.to_owned(), kube::kind(kind, group), name.to_owned()))
+}
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let out = input.stdout.bytes();
+    let mut notes = Notes::read(input.stderr.bytes());
+    notes.error = notes.error.or_else(|| fatal(input.stderr.bytes()));
+    let mut parsed = Parsed::new("argocd");
+    parsed.diagnostics = std::mem::take(&mut notes.warnings);
+    if out.iter().all(u8::is_ascii_whitespace) {
+        match (input.exit, claim(input)) {
+            (Some(_), Claim::Clean) => {
+                kube::believe_silence(input, &notes, runs(input.argv))?;
+                parsed.said = Said::NoChanges;
+            }
+            (Some(0), _) => {
+                return Err(ParseError::format("no output, and the exit code says nothing")
+                    .hint("leave `--exit-code=false` and `--diff-exit-code=0` out"));
+            }
+            (Some(code), _) => parsed.failure = Some(notes.failure(code)),
+            (None, _) if notes.error.is_some() => parsed.failure = notes.error,
+            (None, _) => kube::believe_silence(input, &notes, runs(input.argv))?,
+        }
+        return Ok(parsed);
+    }
+    match objects(out) {
+        Ok((resources, remarks)) => {
+            parsed.said = Said::Changes;
+            parsed.resources = resources;
+            parsed.diagnostics.extend(remarks);
+            parsed.failure = notes.error;
+        }
+        Err(error) if notes.error.is_none() => return Err(error),
+        Err(_) => parsed.failure = notes.error,
+    }
+    Ok(parsed)
+}
+
+/// What argocd logs before it ends, in any of its formats: `level=fatal msg="…"`, `{"level":"fatal","msg":"…"`, `FATA[0000] …`.
+fn fatal(bytes: &[u8]) -> Option<Failure> {
+    const BEFORE: [&str; 3] = ["msg=\"", "\"msg\":\"", "] "];
+    const MARKS: [&str; 3] = ["level=fatal", "\"level\":\"fatal\"", "FATA["];
+    text::lines(bytes).map(|line| text::string(&line.plain())).find_map(|line| {
+        MARKS.iter().find(|mark| line.contains(**mark))?;
+        let words = BEFORE.iter().find_map(|before| line.split_once(before)).map_or("", |(_, words)| words);
+        let words = words.split("\",\"").next().unwrap_or_default();
+        let words = words.split("\" ").next().unwrap_or_default().trim_end_matches(['"', '}']);
+        Some(stderr::failure(words))
+    })
+}
+
+/// Every object of the output.
+fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
+    let (mut found, mut remarks) = (Vec::new(), Vec::new());
+    let mut block: Option<Block<'_>> = None;
+    let mut last = 0;
+    for event in Reader::new(out) {
+        match event? {
+            Event::Other(line) => {
+                last = line.number;
+                let plain = line.plain();
+                let done = block.as_ref().is_none_or(Block::is_done);
+                if let Some(object) = header(&plain).filter(|_| done) {
+                    finish(&mut block, &mut found, &mut remarks, last)?;
+                    block = Some(Block::new(object, last));
+                    continue;
+                }
+                block.as_mut().ok_or_else(|| stray(line, &plain))?.normal(line, &plain)?;
+            }
+            Event::Blank(number) => {
+                last = number;
+                if let Some(block) = &mut block {
+                    block.follower.end(number)?;
+                    block.closed = block.form != Form::None;
+                }
+            }
+            Event::Body(body) => {
+                last = body.number;
+                if let Some(block) = &mut block {
+                    block.unified(body);
+                }
+            }
+            Event::Paths(number, old, new) => {
+                last = number;
+                open(block.as_mut(), number)?.paths(number, &old, &new)?;
+            }
+            Event::Hunk(number, hunk) => {
+                last = number;
+                open(block.as_mut(), number)?.hunk(number, hunk)?;
+            }
+            Event::NoNewline(number) => {
+                last = number;
+                open(block.as_mut(), number)?.last = number;
+            }
+            // git's remarks, in scripts around it.
+            Event::Command(number, _) | Event::Remark(number) => {
+                last = number;
+                let block = open(block.as_mut(), number)?;
+                if !block.is_done() || block.form != Form::None {
+                    return Err(foreign(number));
+                }
+                block.last = number;
+            }
+            Event::OnlyIn(number, _) => return Err(foreign(number)),
+        }
+    }
+    finish(&mut block, &mut found, &mut remarks, last)?;
+    if out.last() != Some(&b'\n') {
+        return Err(ParseError::cut("the last line has no end").at(text::count_lines(out)));
+    }
+    Ok((found, remarks))
+}
+
+fn stray(line: Line<'_>, plain: &[u8]) -> ParseError {
+    // Nothing but argocd's own words stands before the first header.
+    ParseError::format(format!("expected `===== GROUP/KIND NAMESPACE/NAME ======`, found {}", quote(plain)))
+        .at(line.number)
+}
+
+fn foreign(line: u32) -> ParseError {
+    ParseError::format("a line that belongs to no diff of Argo CD's").at(line).hint(HINT)
+}
+
+fn open<'a, 'b>(block: Option<&'a mut Block<'b>>, line: u32) -> Result<&'a mut Block<'b>, ParseError> {
+    block.ok_or_else(|| foreign(line))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    None,
+    Normal,
+    Unified,
+}
+
+/// One object while its diff is read.
+#[derive(Debug)]
+struct Block<'a> {
+    scope: String,
+    kind: String,
+    name: String,
+    first: u32,
+    last: u32,
+    form: Form,
+    hunks: u32,
+    /// Of the last hunk: first line and count on each side.
+    old: (u64, u64),
+    new: (u64, u64),
+    /// An `apiVersion:` at the top level is among the removed or added lines.
+    version: (bool, bool),
+    follower: Follower,
+    /// An empty line came after its diff: only the next header may follow.
+    closed: bool,
+    attributes: Option<Attributes<'a>>,
+}
+
+impl<'a> Block<'a> {
+    fn new((scope, kind, name): (String, String, String), line: u32) -> Self {
+        Self {
+            scope,
+            kind,
+            name,
+            first: line,
+            last: line,
+            form: Form::None,
+            hunks: 0,
+            old: (0, 0),
+            new: (0, 0),
+            version: (false, false),
+            follower: Follower::default(),
+            closed: false,
+            attributes: None,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.follower.is_done()
+    }
+
+    fn normal(&mut self, line: Line<'_>, plain: &[u8]) -> Result<(), ParseError> {
+        if self.form == Form::Unified || self.closed {
+            return Err(foreign(line.number));
+        }
+        let step = self.follower.line(line, plain).map_err(|error| error.hint(HINT))?;
+        self.form = Form::Normal;
+        self.last = line.number;
+        match step {
+            Step::Hunk(hunk) => self.range(line.number, hunk)?,
+            Step::Body(sign) => self.seen(sign, plain.get(2..).unwrap_or_default()),
+            Step::Between => {}
+        }
+        Ok(())
+    }
+
+    fn range(&mut self, line: u32, ndiff::Hunk { old, new }: ndiff::Hunk) -> Result<(), ParseError> {
+        let end = |(start, count): (u64, u64)| start.saturating_add(count);
+        if self.hunks > 0 && (old.0 < end(self.old) || new.0 < end(self.new)) {
+            return Err(ParseError::contradiction("hunks of one object overlap").at(line));
+        }
+        (self.old, self.new) = (old, new);
+        self.hunks = self.hunks.saturating_add(1);
+        Ok(())
+    }
+
+    fn seen(&mut self, sign: Sign, text: &[u8]) {
+        if text.starts_with(b"apiVersion: ") {
+            match sign {
+                Sign::Removed => self.version.0 = true,
+                Sign::Added => self.version.1 = true,
+                Sign::Context => {}
+            }
+        }
+    }
+
+    /// `NAME-live.yaml` and `NAME` in a folder of Argo CD's.
+    fn paths(&mut self, line: u32, old: &Side<'_>, new: &Side<'_>) -> Result<(), ParseError> {
+        if self.form != Form::None || !self.is_done() {
+            return Err(foreign(line));
+        }
+        let base = |side: &Side<'_>| {
+            let name = side.path.rsplit(|b| *b == b'/').next().unwrap_or_default();
+            text::string(name)
+        };
+        if !old.is_null() && base(old) != format!("{}-live.yaml", self.name)
+            || !new.is_null() && base(new) != self.name
+        {
+            return Err(
+                ParseError::contradiction("the diff is of other files than its header names").at(line)
+            );
+        }
+        (self.form, self.last) = (Form::Unified, line.saturating_add(1));
+        Ok(())
+    }
+
+    fn hunk(&mut self, line: u32, udiff::Hunk { old, new }: udiff::Hunk) -> Result<(), ParseError> {
+        if self.form != Form::Unified || self.closed {
+            return Err(foreign(line));
+        }
+        self.range(line, ndiff::Hunk { old, new })?;
+        // An object on one side only has no changed fields; a hunk that begins later doesn't show what stands above.
+        let whole = self.hunks == 1 && old.1 > 1 && new.1 > 1 && (old.0, new.0) == (1, 1);
+        self.attributes = whole.then(Attributes::default);
+        self.last = line;
+        Ok(())
+    }
+
+    fn unified(&mut self, body: Body<'a>) {
+        self.last = body.number;
+        self.seen(body.sign, &text::strip_ansi(body.text));
+        if let Some(attributes) = &mut self.attributes {
+            attributes.line(body);
+        }
+    }
+
+    /// An object on one side only is one hunk, and only a whole object holds its `apiVersion`.
+    fn action(&self) -> Action {
+        let whole = self.hunks == 1;
+        if self.hunks == 0 {
+            Action::Change
+        } else if whole && self.old == (0, 0) && self.version.1 {
+            Action::Create
+        } else if whole && self.new == (0, 0) && self.version.0 {
+            Action::Delete
+        } else {
+            Action::Update
+        }
+    }
+}
+
+fn finish(
+    block: &mut Option<Block<'_>>,
+    found: &mut Vec<Resource>,
+    remarks: &mut Vec<Diagnostic>,
+    last: u32,
+) -> Result<(), ParseError> {
+    let Some(block) = block.take() else { return Ok(()) };
+    block.follower.end(last)?;
+    if block.form == Form::Unified && block.hunks == 0 {
+        return Err(ParseError::cut("paths without a hunk below them").at(block.last));
+    }
+    let action = block.action();
+    if action == Action::Change {
+        remarks.push(Diagnostic {
+            severity: Severity::Warning,
+            summary: "the differ printed nothing about an object that Argo CD says differs".to_owned(),
+            line: Some(block.first),
+        });
+    }
+    let mut resource = Resource::new(Source::Plan, block.scope, block.kind, block.name, action)
+        .with_span(block.first, block.last);
+    if action == Action::Update {
+        resource.attributes = block.attributes.and_then(Attributes::paths);
+    }
+    found.push(resource);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+    use crate::input::Stream;
+    use crate::report::Verdict;
+    use crate::{Reading, read};
+
+    const WEB: &str =
+        "\n===== apps/Deployment shop/web ======\n17c17\n<   replicas: 3\n---\n>   replicas: 5\n";
+
+    fn run(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> Reading {
+        let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
+        read(&PARSER, None, &Input { argv, exit, stdout, stderr, files: &[] })
+    }
+
+    fn resources(stdout: &str) -> Vec<Resource> {
+        match run(&[], Some(1), stdout, "") {
+            Reading::Read(report) => report.resources().to_vec(),
+            other => panic!("{stdout}: {other:?}"),
+        }
+    }
+
+    fn object(scope: &str, kind: &str, name: &str, action: Action, (first, last): (u32, u32)) -> Resource {
+        let mut resource = Resource::new(Source::Plan, scope, kind, name, action).with_span(first, last);
+        resource.drift = true;
+        resource
+    }
+
+    fn verdict(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> (Verdict, Option<Class>) {
+        let reading = run(argv, exit, stdout, stderr);
+        (reading.verdict(), reading.class())
+    }
+
+    #[test]
+    fn each_header_is_an_object() {
+        let new = "\n===== /ConfigMap shop/new ======\n0a1,2\n> apiVersion: v1\n> kind: ConfigMap\n";
+        let old =
+            "===== rbac.authorization.k8s.io/ClusterRole /a:b c ======\n1,2d0\n< apiVersion: v1\n< kind: x\n";
+        assert_eq!(
+            resources(&format!("{WEB}{new}{old}")),
+            [
+                object("", "ClusterRole.rbac.authorization.k8s.io", "a:b c", Action::Delete, (12, 15)),
+                object("shop", "ConfigMap", "new", Action::Create, (8, 11)),
+                object("shop", "Deployment.apps", "web", Action::Update, (2, 6)),
+            ]
+        );
+        let top = "===== /ConfigMap shop/a ======\n0a1\n> a: b\n";
+        assert_eq!(resources(top), [object("shop", "ConfigMap", "a", Action::Update, (1, 3))]);
+        let mute = "===== /ConfigMap shop/a ======\n\n===== /ConfigMap shop/b ======\n";
+        assert_eq!(
+            resources(mute),
+            [
+                object("shop", "ConfigMap", "a", Action::Change, (1, 1)),
+                object("shop", "ConfigMap", "b", Action::Change, (3, 3)),
+            ]
+        );
+    }
+
+    #[test]
+    fn unified_diffs_are_read_and_tell_fields_when_they_show_everything() {
+        let unified = |hunks: &str| {
+            format!(
+                "===== /ConfigMap shop/a ======\n--- /tmp/argocd-diff1/a-live.yaml\t2026-11-23 01:21:43.1 +0000\n+++ /tmp/argocd-diff1/a\t2026-11-23 01:21:43.1 +0000\n{hunks}"
+            )
+        };
+        let mut all = object("shop", "ConfigMap", "a", Action::Update, (1, 8));
+        all.attributes = Some(vec!["data.a".to_owned()]);
+        assert_eq!(resources(&unified("@@ -1,3 +1,3 @@\n data:\n-  a: 1\n+  a: 2\n   b: 1\n")), [all]);
+        let part = unified("@@ -4,2 +4,2 @@\n-  a: 1\n+  a: 2\n   b: 1\n");
+        assert_eq!(resources(&part), [object("shop", "ConfigMap", "a", Action::Update, (1, 7))]);
+        let new = unified("@@ -0,0 +1,2 @@\n+apiVersion: v1\n+kind: ConfigMap\n");
+        assert_eq!(resources(&new), [object("shop", "ConfigMap", "a", Action::Create, (1, 6))]);
+    }
+
+    #[test]
+    fn what_is_cut_or_strange_is_refused() {
+        use Class::{UnreadableContradiction, UnreadableCut, UnreadableFormat};
+        let refused =
+            |text: &str, expected| assert_eq!(verdict(&[], Some(1), text, "").1, Some(expected), "{text}");
+        refused(WEB.trim_end(), UnreadableCut);
+        refused(&WEB.replace(">   replicas: 5\n", ""), UnreadableCut);
+        refused(&WEB.replace("---\n", "\n"), UnreadableCut);
+        refused(&format!("{WEB}hello\n"), UnreadableFormat);
+        refused(&format!("{WEB}\n29c29\n< a\n---\n> b\n"), UnreadableFormat);
+        refused(&format!("hello\n{WEB}"), UnreadableFormat);
+        refused(&WEB.replace("=====\n", "====\n"), UnreadableFormat);
+        refused(&WEB.replace("17c17", "17x17"), UnreadableFormat);
+        refused(&format!("{WEB}9c9\n< a\n---\n> b\n"), UnreadableContradiction);
+        let other =
+            "===== /ConfigMap shop/a ======\n--- /tmp/x/b-live.yaml\n+++ /tmp/x/b\n@@ -1 +1 @@\n-a\n+b\n";
+        refused(other, UnreadableContradiction);
+        let bare = "===== /ConfigMap shop/a ======\n--- /tmp/x/a-live.yaml\n+++ /tmp/x/a\n";
+        refused(bare, UnreadableCut);
+    }
+
+    #[test]
+    fn the_exit_code_says_what_its_flags_say() {
+        use Verdict::{Clean, Drifted, Failed, Unreadable};
+        let argv = ["argocd", "--server", "x", "app", "diff", "shop"];
+        assert_eq!(verdict(&argv, Some(0), "", ""), (Clean, None));
+        assert_eq!(verdict(&argv, Some(1), WEB, ""), (Drifted, None));
+        assert_eq!(verdict(&argv, Some(0), WEB, ""), (Drifted, None));
+        assert_eq!(verdict(&[], None, "", "").0, Unreadable);
+        let mute = ["argocd", "app", "diff", "shop", "--exit-code=false"];
+        assert_eq!(verdict(&mute, Some(0), "", "").0, Unreadable);
+        let code = ["argocd", "app", "diff", "shop", "--diff-exit-code", "5"];
+        assert_eq!(verdict(&code, Some(5), WEB, ""), (Drifted, None));
+        assert_eq!(verdict(&code, Some(1), WEB, "").0, Failed);
+        assert_eq!(verdict(&argv, Some(1), "", "").0, Failed);
+        assert!(runs(&argv) && !runs(&["argocd", "app", "get", "diff"]) && !runs(&["argocd", "version"]));
+    }
+
+    #[test]
+    fn a_failure_has_a_class() {
+        for (stderr, class) in [
+            (
+                "time=\"2026-11-23T01:21:43Z\" level=fatal msg=\"rpc error: code = Unauthenticated desc = invalid session\"",
+                Class::Auth,
+            ),
+            (
+                "{\"level\":\"fatal\",\"msg\":\"rpc error: code = PermissionDenied desc = permission denied\",\"time\":\"x\"}",
+                Class::Forbidden,
+            ),
+            ("FATA[0000] rpc error: code = Unavailable desc = connection error", Class::Unreachable),
+            ("FATA[0000] rpc error: code = NotFound desc = error getting application", Class::Exit),
+        ] {
+            assert_eq!(verdict(&[], Some(20), "", stderr), (Verdict::Failed, Some(class)), "{stderr}");
+            assert_eq!(verdict(&[], Some(20), WEB, stderr), (Verdict::Failed, Some(class)), "{stderr}");
+        }
+    }
+}

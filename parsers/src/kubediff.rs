@@ -1,0 +1,773 @@
+//! Reads `kubediff`, as text, as JSON, and in the form of its first versions.
+//!
+//! ```text
+//! ## shop/web (Deployment.v1.apps)
+//!
+//! .spec.replicas: '5' != '3'
+//! ## shop/settings (ConfigMap.v1.)
+//!
+//! .data.file.txt: Diff:
+//! --- .data.file.txt
+//! +++ running
+//! @@ -1,2 +1,2 @@
+//!  first
+//! -second
+//! +third
+//! ## shop/api (Deployment.v1.apps)
+//!
+//! Error from server (NotFound): deployments.apps "api" not found
+//! ```
+//!
+//! A header stands above every difference, so an object repeats. What stands below may be a value of several lines: lines of a
+//! diff are counted by its ranges, and other values end with a quote before the next header. An object that the cluster doesn't
+//! have is a finding; whatever else kubectl says below a header leaves the object unread. `--json` names files, not objects. The
+//! only witness beside the differences is the exit code, which is 2 for differences and for failures alike, and 0 also for a
+//! folder that isn't there.
+
+use crate::error::{Class, Failure, ParseError};
+use crate::input::{Input, arguments_of};
+use crate::kube;
+use crate::kubectl::stderr::{self, Notes};
+use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source, Unread, UnreadReason};
+use crate::text;
+use crate::udiff::{Event, Reader, Side};
+use crate::{Claim, Parser};
+use memchr::memmem;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// `kubediff`.
+pub static PARSER: Parser = Parser {
+    name: "kubediff",
+    about: "kubediff's text and JSON",
+    recommended: "kubediff DIR",
+    actions: &[Action::Create, Action::Update],
+    drift_codes: &[2],
+    runs,
+    recognise,
+    claim,
+    parse,
+};
+
+/// The scope of objects that kubediff could not even name.
+const UNPARSED: &str = "unparsed";
+
+fn runs(argv: &[&str]) -> bool {
+    arguments_of(argv, &["kubediff"]).is_some()
+}
+
+/// `-e`: the exit code says nothing.
+fn is_mute(argv: &[&str]) -> bool {
+    runs(argv) && argv.iter().any(|arg| matches!(*arg, "-e" | "--no-error-on-diff"))
+}
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    let out = input.stdout.bytes();
+    let head = out.get(..1 << 20).unwrap_or(out);
+    let mut checking = false;
+    for line in text::lines(head) {
+        match line.bytes {
+            [b'#', ..] if header(line.bytes).is_some() => return Some("a header of kubediff's"),
+            [b'F', ..] if line.bytes.starts_with(UNPARSABLE) => return Some("an error of kubediff's"),
+            [b'C', ..] => checking |= old_header(line.bytes).is_some(),
+            [b' ', b'*', b'*', b'*', b' ', ..] if checking => return Some("kubediff's checks"),
+            [b' ', b' ', b'"', ..]
+                if [&b".yaml\": ["[..], b".yml\": ["].iter().any(|end| line.bytes.ends_with(end)) =>
+            {
+                let after = memmem::find(head, line.bytes).and_then(|at| head.get(at..));
+                let next = after.and_then(|rest| text::lines(rest).nth(1));
+                if next.is_some_and(|next| next.bytes.starts_with(b"    \"")) {
+                    return Some("kubediff's JSON");
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn claim(input: &Input<'_>) -> Claim {
+    match input.exit {
+        Some(0) if !is_mute(input.argv) => Claim::Clean,
+        Some(2) => Claim::Drifted,
+        Some(0) | None => Claim::Silent,
+        Some(_) => Claim::Failed,
+    }
+}
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let out = input.stdout.bytes();
+    let notes = Notes::read(input.stderr.bytes());
+    let mut parsed = Parsed::new("kubediff");
+    if let Some(code) = input.exit.filter(|code| !matches!(code, 0 | 2)) {
+        parsed.failure = Some(traceback(input.stderr.bytes()).unwrap_or_else(|| notes.failure(code)));
+        return Ok(parsed);
+    }
+    if out.iter().all(u8::is_ascii_whitespace) {
+        if let Some(code @ 2) = input.exit {
+            parsed.failure = Some(notes.failure(code));
+            return Ok(parsed);
+        }
+        if is_mute(input.argv) {
+            return Err(ParseError::format("no output, and with `-e` the exit code says nothing")
+                .hint("leave `-e` out"));
+        }
+        kube::believe_silence(input, &notes, runs(input.argv))?;
+        parsed.said = Said::NoChanges;
+        return Ok(parsed);
+    }
+    if out.last() != Some(&b'\n') {
+        return Err(ParseError::cut("the last line has no end").at(text::count_lines(out)));
+    }
+    if let Some(at) = object_starts(out) {
+        json(out, at, input.exit, &mut parsed)?;
+    } else {
+        let mut walk = Walk::default();
+        walk.read(out)?;
+        walk.hand_over(input.exit, &mut parsed);
+    }
+    Ok(parsed)
+}
+
+/// What Python says at the end of a traceback, without its message: that may quote a manifest.
+fn traceback(stderr: &[u8]) -> Option<Failure> {
+    let mut lines = text::lines(stderr).skip_while(|line| !line.bytes.starts_with(b"Traceback (most recent"));
+    lines.next()?;
+    let raised =
+        lines.filter(|line| line.bytes.first().is_some_and(u8::is_ascii_alphabetic)).find(|line| {
+            let name = line.bytes.split(|b| *b == b':').next().unwrap_or_default();
+            name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_'))
+        })?;
+    let name = raised.bytes.split(|b| *b == b':').next().unwrap_or_default();
+    Some(Failure::new(Class::Exit, format!("kubediff ended with {}", text::string(name))))
+}
+
+/// What a difference is about.
+#[derive(Clone, Debug, Default)]
+struct Object {
+    scope: String,
+    kind: String,
+    name: String,
+}
+
+/// `## NAMESPACE/NAME (Kind.version.group)`
+fn header(line: &[u8]) -> Option<Object> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (object, kind) = line.strip_prefix("## ")?.strip_suffix(')')?.rsplit_once(" (")?;
+    // The version is always there.
+    kind.split_once('.')?;
+    identity(object, kind)
+}
+
+/// `Checking Kind 'NAME'`, later `Checking Kind.version.group 'NAMESPACE/NAME'`.
+fn old_header(line: &[u8]) -> Option<Object> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (kind, name) = line.strip_prefix("Checking ")?.split_once(' ')?;
+    let name = name.strip_prefix('\'')?.strip_suffix('\'')?;
+    kind.starts_with(|c: char| c.is_ascii_uppercase()).then(|| identity(name, kind)).flatten()
+}
+
+fn identity(object: &str, kind: &str) -> Option<Object> {
+    let (scope, name) = object.split_once('/').unwrap_or(("", object));
+    let mut parts = kind.splitn(3, '.');
+    let (kind, _version, group) = (parts.next()?, parts.next(), parts.next().unwrap_or_default());
+    let sound = kube::is_kind(kind) && kube::is_namespace(scope) && kube::is_group(group) && !name.is_empty();
+    sound.then(|| Object { scope: scope.to_owned(), kind: kube::kind(kind, group), name: name.to_owned() })
+}
+
+const UNPARSABLE: &[u8] = b"Failed to parse Kubernetes object: ";
+
+fn is_log(line: &[u8]) -> bool {
+    line.starts_with(UNPARSABLE) || line.starts_with(b"Missing key: ")
+}
+
+/// What one difference says.
+#[derive(Debug)]
+enum Message {
+    /// A field differs, and no further line belongs to it.
+    Field(String),
+    /// A field differs; the values may have further lines, the last of which ends with a quote.
+    Values(String, Ended),
+    /// `Diff:` and a unified diff of this text as its first path.
+    Diff(String, String),
+    /// kubectl's words.
+    Words,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Yes,
+    No,
+}
+
+impl Ended {
+    fn with_quote(line: &str) -> Self {
+        if line.ends_with('\'') { Self::Yes } else { Self::No }
+    }
+}
+
+/// `.path: 'want' != 'have'` and its likes. Paths may hold blanks and colons: the first place where the rest is a known form.
+fn message(line: &str, kind: &str) -> Message {
+    if !(line.starts_with('.') || line.starts_with(": ") || line.starts_with("len(.")) {
+        return Message::Words;
+    }
+    if let Some(path) = line.strip_prefix("len(").and_then(|rest| rest.split_once("): "))
+        && is_lengths(path.1)
+    {
+        return Message::Field(attribute(kind, path.0, None));
+    }
+    for (at, _) in line.match_indices(": ") {
+        let Some((path, rest)) = line.split_at_checked(at) else { continue };
+        let Some(rest) = rest.strip_prefix(": ") else { continue };
+        if rest == "Diff:" {
+            return Message::Diff(attribute(kind, path, None), path.to_owned());
+        }
+        if rest.strip_prefix("Unequal lengths: ").is_some_and(is_lengths) {
+            return Message::Field(attribute(kind, path, None));
+        }
+        if rest.starts_with('\'') && rest.contains("' != '") {
+            return Message::Values(attribute(kind, path, None), Ended::with_quote(rest));
+        }
+        if let Some(key) = rest.strip_prefix('\'').and_then(|rest| rest.strip_suffix("' missing")) {
+            return Message::Field(attribute(kind, path, Some(key)));
+        }
+    }
+    Message::Words
+}
+
+/// `2 != 1`
+fn is_lengths(text: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.split_once(" != ").is_some_and(|(want, have)| number(want) && number(have))
+}
+
+/// The path in driftrun's notation. kubediff joins keys by dots without quotes; what stands below labels, annotations and the
+/// data of a `ConfigMap` or `Secret` is a single key whatever it holds.
+fn attribute(kind: &str, path: &str, missing: Option<&str>) -> String {
+    const MAPS: [&str; 4] =
+        [".metadata.labels.", ".metadata.annotations.", ".matchLabels.", ".nodeSelector."];
+    const DATA: [&str; 3] = [".data.", ".stringData.", ".binaryData."];
+    let inside = |map: &&str| path.find(*map).and_then(|at| at.checked_add(map.len()));
+    let data = DATA.iter().find(|map| path.starts_with(**map) && matches!(kind, "ConfigMap" | "Secret"));
+    let split = data.map(|map| map.len()).or_else(|| MAPS.iter().filter_map(inside).min());
+    let (parents, key) = match split.and_then(|at| path.split_at_checked(at)) {
+        Some((parents, key)) => (parents, Some(key)),
+        None => (path, None),
+    };
+    let mut out = String::new();
+    for part in parents.split('.').filter(|part| !part.is_empty()) {
+        let index = part.find('[').filter(|_| part.ends_with(']'));
+        let (name, index) = index.and_then(|at| part.split_at_checked(at)).unwrap_or((part, ""));
+        kube::push_key(&mut out, name);
+        out.push_str(index);
+    }
+    if let Some(key) = key {
+        kube::push_key(&mut out, key);
+    }
+    match missing.map(|key| (key, key.strip_prefix("element "))) {
+        Some((_, Some(index))) if index.starts_with('[') => out.push_str(index),
+        Some((key, _)) => kube::push_key(&mut out, key),
+        None => {}
+    }
+    out
+}
+
+/// What kubectl's words below a header say: that the object isn't there, or that it could not be read.
+fn words(text: &str, name: Option<&str>) -> Option<Failure> {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    let missing = first
+        .strip_prefix("Error from server (NotFound): ")
+        .and_then(|rest| rest.strip_suffix("\" not found"))
+        .and_then(|rest| rest.split_once(" \""))
+        .is_some_and(|(_, found)| name.is_none_or(|name| name == found));
+    if missing && lines.next().is_none() {
+        return None;
+    }
+    Some(Notes::read(text.as_bytes()).error.unwrap_or_else(|| stderr::failure(first)))
+}
+
+/// Where one difference stands.
+#[derive(Debug)]
+enum State {
+    /// The old form's header, nothing below it yet: all is well.
+    Idle,
+    /// A header; an empty line has to follow.
+    Header,
+    /// The message has to follow.
+    Message,
+    /// One line is all.
+    Done(String),
+    Values(String, Ended),
+    /// The path of the field, the path in the diff's header, and how many hunks there were.
+    Diff(String, String, u32),
+    Words(String),
+}
+
+#[derive(Debug)]
+struct Block {
+    object: Object,
+    first: u32,
+    last: u32,
+    state: State,
+}
+
+impl Block {
+    fn can_end(&self) -> bool {
+        match &self.state {
+            State::Idle | State::Done(_) | State::Words(_) => true,
+            State::Values(_, ended) => *ended == Ended::Yes,
+            State::Diff(_, _, hunks) => *hunks > 0,
+            State::Header | State::Message => false,
+        }
+    }
+
+    fn message(&mut self, line: &str) {
+        self.state = match message(line, &self.object.kind) {
+            Message::Field(path) => State::Done(path),
+            Message::Values(path, ended) => State::Values(path, ended),
+            Message::Diff(path, raw) => State::Diff(path, raw, 0),
+            Message::Words => State::Words(format!("{line}\n")),
+        };
+    }
+}
+
+#[derive(Debug, Default)]
+struct Walk {
+    block: Option<Block>,
+    found: Vec<Resource>,
+    errors: Vec<(String, Failure)>,
+    unparsed: Vec<u32>,
+}
+
+impl Walk {
+    fn read(&mut self, out: &[u8]) -> Result<(), ParseError> {
+        let mut last = 0;
+        for event in Reader::new(out) {
+            let event = event?;
+            last = number(&event);
+            self.event(&event)?;
+        }
+        self.finish(last)
+    }
+
+    fn event(&mut self, event: &Event<'_>) -> Result<(), ParseError> {
+        let at = number(event);
+        if let Event::Other(line) = event {
+            return self.line(at, line.bytes);
+        }
+        let block = self.block.as_mut();
+        let Some(block) = block else {
+            return if matches!(event, Event::Blank(_)) { Ok(()) } else { Err(stray(at)) };
+        };
+        match (&mut block.state, event) {
+            (State::Header, Event::Blank(_)) => block.state = State::Message,
+            (State::Message, Event::Blank(_)) => block.state = State::Words(String::new()),
+            // Nothing differs line by line: only the ends of lines do.
+            (State::Diff(path, _, 0), Event::Blank(_)) => block.state = State::Done(path.clone()),
+            (State::Diff(_, raw, 0), Event::Paths(_, old, new)) => paths(at, raw, old, new)?,
+            (State::Diff(_, _, hunks), Event::Hunk(..)) => *hunks = hunks.saturating_add(1),
+            (
+                State::Idle | State::Done(_) | State::Words(_) | State::Values(..) | State::Diff(..),
+                Event::Blank(_),
+            ) => return Ok(()),
+            // Lines of a value or of kubectl's may look like a diff.
+            (State::Values(_, ended), _) => *ended = Ended::No,
+            (State::Diff(..), Event::Body(_)) | (State::Words(_), _) => {}
+            _ => return Err(stray(at)),
+        }
+        block.last = at;
+        Ok(())
+    }
+
+    fn line(&mut self, at: u32, line: &[u8]) -> Result<(), ParseError> {
+        let ended = self.block.as_ref().is_none_or(Block::can_end);
+        if ended {
+            let starts = header(line)
+                .map(|object| (object, State::Header))
+                .or_else(|| old_header(line).map(|object| (object, State::Idle)));
+            if let Some((object, state)) = starts {
+                self.finish(at)?;
+                self.block = Some(Block { object, first: at, last: at, state });
+                return Ok(());
+            }
+            if is_log(line) {
+                self.finish(at)?;
+                if line.starts_with(UNPARSABLE) {
+                    self.unparsed.push(at);
+                }
+                return Ok(());
+            }
+        }
+        let text = text::string(line);
+        let old = text.strip_prefix(" *** ").filter(|_| ended);
+        if let (Some(message), Some(block)) = (old, &self.block) {
+            // Each difference stands below the one header.
+            let object = block.object.clone();
+            self.finish(at)?;
+            let mut block = Block { object, first: at, last: at, state: State::Message };
+            block.message(message);
+            self.block = Some(block);
+            return Ok(());
+        }
+        let block = self.block.as_mut().ok_or_else(|| stray(at))?;
+        match &mut block.state {
+            State::Message => block.message(&text),
+            State::Values(_, ended) => *ended = Ended::with_quote(&text),
+            State::Words(words) => {
+                words.push_str(&text);
+                words.push('\n');
+            }
+            State::Idle | State::Header | State::Done(_) | State::Diff(..) => return Err(stray(at)),
+        }
+        block.last = at;
+        Ok(())
+    }
+
+    fn finish(&mut self, at: u32) -> Result<(), ParseError> {
+        let Some(block) = self.block.take() else { return Ok(()) };
+        if !block.can_end() {
+            return Err(ParseError::cut(format!("the difference of line {} has no end", block.first)).at(at));
+        }
+        let Block { object: Object { scope, kind, name }, first, last, state } = block;
+        let (action, path) = match state {
+            State::Idle | State::Header | State::Message => return Ok(()),
+            State::Words(text) => match words(&text, Some(&name)) {
+                Some(failure) => {
+                    self.errors.push((scope, failure));
+                    return Ok(());
+                }
+                None => (Action::Create, None),
+            },
+            State::Done(path) | State::Values(path, _) | State::Diff(path, ..) => {
+                (Action::Update, Some(path))
+            }
+        };
+        let mut found = Resource::new(Source::Plan, scope, kind, name, action).with_span(first, last);
+        found.attributes = path.map(|path| vec![path]);
+        self.found.push(found);
+        Ok(())
+    }
+
+    fn hand_over(self, exit: Option<i32>, parsed: &mut Parsed) {
+        let Self { found, errors, unparsed, .. } = self;
+        let broken: BTreeSet<&str> = errors.iter().map(|(scope, _)| scope.as_str()).collect();
+        let read: BTreeSet<&str> =
+            found.iter().map(|r| r.scope.as_str()).filter(|s| !broken.contains(s)).collect();
+        let everywhere = |failure: &Failure| matches!(failure.class, Class::Auth | Class::Unreachable);
+        let grave = errors.iter().map(|(_, failure)| failure).find(|failure| everywhere(failure));
+        let first = grave.or_else(|| errors.first().map(|(_, f)| f).filter(|_| read.is_empty()));
+        parsed.failure = first.cloned();
+        for line in &unparsed {
+            parsed.diagnostics.push(Diagnostic {
+                severity: Severity::Error,
+                summary: "kubediff could not parse an object, and did not compare it".to_owned(),
+                line: Some(*line),
+            });
+        }
+        for (scope, failure) in errors.iter().take(20) {
+            parsed.diagnostics.push(Diagnostic::error(format!("{scope}: {}", failure.summary)));
+        }
+        let unread = |scope: &str| Unread { scope: scope.to_owned(), reason: UnreadReason::Failed };
+        parsed.scopes.unread = broken.iter().map(|scope| unread(scope)).collect();
+        if !unparsed.is_empty() {
+            parsed.scopes.unread.push(unread(UNPARSED));
+            if read.is_empty() && parsed.failure.is_none() {
+                parsed.failure = Some(Failure::new(Class::ScopeFailed, "kubediff could not parse an object"));
+            }
+        }
+        if !parsed.scopes.unread.is_empty() {
+            parsed.scopes.read = read.iter().map(ToString::to_string).collect();
+        }
+        parsed.said = match (found.is_empty(), exit) {
+            (false, _) => Said::Changes,
+            (true, Some(_)) => Said::NoChanges,
+            // Beginnings of an output have the same form.
+            (true, None) => Said::Nothing,
+        };
+        parsed.resources = found;
+    }
+}
+
+fn stray(line: u32) -> ParseError {
+    ParseError::format("a line that belongs to no difference of kubediff's").at(line)
+}
+
+/// The header of an embedded diff repeats the field's path.
+fn paths(at: u32, raw: &str, old: &Side<'_>, new: &Side<'_>) -> Result<(), ParseError> {
+    if &*old.raw == raw.as_bytes() && &*new.raw == b"running" {
+        return Ok(());
+    }
+    Err(ParseError::contradiction("a diff of another field than the line above it names").at(at))
+}
+
+const fn number(event: &Event<'_>) -> u32 {
+    match event {
+        Event::Command(at, _)
+        | Event::Remark(at)
+        | Event::Paths(at, ..)
+        | Event::Hunk(at, _)
+        | Event::NoNewline(at)
+        | Event::OnlyIn(at, _)
+        | Event::Blank(at) => *at,
+        Event::Body(body) => body.number,
+        Event::Other(line) => line.number,
+    }
+}
+
+/// Where the JSON begins, if it is JSON: lines of a log may stand before it.
+fn object_starts(out: &[u8]) -> Option<usize> {
+    let mut at = 0_usize;
+    for line in text::lines(out) {
+        if matches!(line.bytes, b"{" | b"{}") {
+            return Some(at);
+        }
+        if !is_log(line.bytes) {
+            return None;
+        }
+        at = at.saturating_add(line.bytes.len()).saturating_add(1);
+    }
+    None
+}
+
+fn json(out: &[u8], at: usize, exit: Option<i32>, parsed: &mut Parsed) -> Result<(), ParseError> {
+    let (logs, object) = out.split_at_checked(at).unwrap_or((b"", out));
+    let line = text::count_lines(logs).saturating_add(1);
+    let value: Value = serde_json::from_slice(object).map_err(|error| {
+        let error_line = u32::try_from(error.line()).unwrap_or_default();
+        let place = line.saturating_add(error_line.saturating_sub(1));
+        if error.is_eof() {
+            ParseError::cut("the JSON ends before its end").at(place)
+        } else {
+            ParseError::format("not the JSON of kubediff").at(place)
+        }
+    })?;
+    let Value::Object(files) = value else { return Err(no_object(line)) };
+    let mut walk = Walk {
+        unparsed: text::lines(logs)
+            .filter(|line| line.bytes.starts_with(UNPARSABLE))
+            .map(|line| line.number)
+            .collect(),
+        ..Walk::default()
+    };
+    for (file, messages) in files {
+        let Value::Array(messages) = messages else { return Err(no_object(line)) };
+        let (mut paths, mut missing) = (Vec::new(), 0_u32);
+        for text in &messages {
+            let Value::String(text) = text else { return Err(no_object(line)) };
+            match message(text.lines().next().unwrap_or_default(), "") {
+                Message::Field(path) | Message::Values(path, _) | Message::Diff(path, _) => paths.push(path),
+                Message::Words => match words(text, None) {
+                    Some(failure) => walk.errors.push((String::new(), failure)),
+                    None => missing = missing.saturating_add(1),
+                },
+            }
+        }
+        let action = if paths.is_empty() { Action::Create } else { Action::Update };
+        let mut found = Resource::new(Source::Plan, "", "", file, action);
+        found.count = u32::try_from(paths.len()).unwrap_or(u32::MAX).saturating_add(missing);
+        if found.count > 0 {
+            // Objects that aren't there have no changed fields to tell.
+            found.attributes = (missing == 0).then_some(paths);
+            walk.found.push(found);
+        } else if messages.is_empty() {
+            return Err(no_object(line));
+        }
+    }
+    walk.hand_over(exit, parsed);
+    if walk_is_empty(parsed) {
+        // `{}` is a whole document: no beginning of another.
+        parsed.said = Said::NoChanges;
+    }
+    Ok(())
+}
+
+fn walk_is_empty(parsed: &Parsed) -> bool {
+    parsed.resources.is_empty() && parsed.scopes.unread.is_empty() && parsed.failure.is_none()
+}
+
+fn no_object(line: u32) -> ParseError {
+    ParseError::format("expected files with their differences as lists of strings").at(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Stream;
+    use crate::report::Verdict;
+    use crate::{Reading, read};
+
+    const REPLICAS: &str = "## shop/web (Deployment.v1.apps)\n\n.spec.replicas: '5' != '3'\n";
+
+    fn run(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> Reading {
+        let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
+        read(&PARSER, None, &Input { argv, exit, stdout, stderr, files: &[] })
+    }
+
+    fn update(scope: &str, kind: &str, name: &str, attributes: &[&str]) -> Resource {
+        let mut resource = Resource::new(Source::Plan, scope, kind, name, Action::Update);
+        resource.attributes = Some(attributes.iter().map(ToString::to_string).collect());
+        resource.drift = true;
+        resource
+    }
+
+    fn resources(stdout: &str) -> Vec<Resource> {
+        match run(&[], Some(2), stdout, "") {
+            Reading::Read(report) => report.resources().to_vec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn class(exit: Option<i32>, stdout: &str, stderr: &str) -> (Verdict, Option<Class>) {
+        let reading = run(&["kubediff", "k8s"], exit, stdout, stderr);
+        (reading.verdict(), reading.class())
+    }
+
+    #[test]
+    fn differences_of_one_object_are_one_resource() {
+        let second = REPLICAS.replace(".spec.replicas: '5' != '3'", ".spec.template: 'spec' missing");
+        let both = Resource {
+            count: 2,
+            ..update("shop", "Deployment.apps", "web", &["spec.replicas", "spec.template.spec"])
+        };
+        assert_eq!(resources(&format!("{REPLICAS}{second}")), [both]);
+    }
+
+    #[test]
+    fn lines_of_values_are_no_headers() {
+        let diff = "## shop/a (ConfigMap.v1.)\n\n.data.x.y: Diff:\n--- .data.x.y\n+++ running\n@@ -1,2 +1,2 @@\n a\n-## shop/b (Secret.v1.)\n+--- c\n";
+        assert_eq!(resources(diff), [update("shop", "ConfigMap", "a", &["data[\"x.y\"]"]).with_span(1, 9)]);
+        let value = "## shop/a (ConfigMap.v1.)\n\n.data.x: 'a' != 'b\n## shop/b (Secret.v1.)\n\n+ x\nc'\n";
+        assert_eq!(resources(value), [update("shop", "ConfigMap", "a", &["data.x"]).with_span(1, 7)]);
+        let ends = "## shop/a (ConfigMap.v1.)\n\n.data.x: Diff:\n\n";
+        assert_eq!(resources(&format!("{ends}{REPLICAS}")).len(), 2);
+    }
+
+    #[test]
+    fn paths_are_written_in_one_notation() {
+        let of = |kind: &str, line: &str| match message(line, kind) {
+            Message::Field(path) | Message::Values(path, _) | Message::Diff(path, _) => path,
+            Message::Words => panic!("{line}"),
+        };
+        assert_eq!(of("Deployment.apps", ".spec.containers: 'element [0]' missing"), "spec.containers[0]");
+        assert_eq!(
+            of("Deployment.apps", ".spec.containers[0].image: 'a' != 'b'"),
+            "spec.containers[0].image"
+        );
+        assert_eq!(of("Pod", ".metadata.labels.a.b/c: 'x' != 'y'"), "metadata.labels[\"a.b/c\"]");
+        assert_eq!(of("Pod", ".metadata.annotations: 'a.b/c' missing"), "metadata.annotations[\"a.b/c\"]");
+        assert_eq!(of("Secret", ".data: 'a: b' missing"), "data[\"a: b\"]");
+        assert_eq!(of("Widget.example.com", ".data.a.b: 'x' != 'y'"), "data.a.b");
+        assert_eq!(of("Pod", ": 'spec' missing"), "spec");
+        assert_eq!(of("Pod", ".spec.x: Unequal lengths: 2 != 1"), "spec.x");
+        assert_eq!(of("Pod", "len(.spec.x): 2 != 1"), "spec.x");
+    }
+
+    #[test]
+    fn an_object_that_isn_t_there_is_created_and_one_that_can_t_be_read_is_not() {
+        let words = |words: &str| format!("## shop/api (Deployment.v1.apps)\n\n{words}\n\n");
+        let gone = words("Error from server (NotFound): deployments.apps \"api\" not found");
+        let mut create = Resource::new(Source::Plan, "shop", "Deployment.apps", "api", Action::Create);
+        create.drift = true;
+        assert_eq!(resources(&gone), [create.with_span(1, 3)]);
+        for (text, expected) in [
+            ("Error from server (NotFound): namespaces \"shop\" not found", Class::Exit),
+            ("error: the server doesn't have a resource type \"Widget\"", Class::Exit),
+            (
+                "Error from server (Forbidden): deployments.apps \"api\" is forbidden: User \"x\"",
+                Class::Forbidden,
+            ),
+            ("error: You must be logged in to the server (Unauthorized)", Class::Auth),
+            ("The connection to the server localhost:8080 was refused - did you", Class::Unreachable),
+        ] {
+            assert_eq!(class(Some(2), &words(text), ""), (Verdict::Failed, Some(expected)), "{text}");
+        }
+    }
+
+    #[test]
+    fn objects_that_could_not_be_read_leave_their_namespace_unread() {
+        let denied = "## db/x (Secret.v1.)\n\nError from server (Forbidden): secrets \"x\" is forbidden: User \"u\"\n\n";
+        let reading = run(&[], Some(2), &format!("{REPLICAS}{denied}"), "");
+        let unread = vec![Unread { scope: "db".to_owned(), reason: UnreadReason::Failed }];
+        assert_eq!(reading.verdict(), Verdict::Partial);
+        assert_eq!(reading.report().unwrap().scopes().unread, unread);
+        let refused =
+            denied.replace("(Forbidden): secrets \"x\" is forbidden: User \"u\"", "(ServiceUnavailable)");
+        assert_eq!(class(Some(2), &format!("{REPLICAS}{refused}"), "").1, Some(Class::Unreachable));
+        let unparsed = "Failed to parse Kubernetes object: {'kind': 'x'}\nMissing key: 'apiVersion'\n";
+        assert_eq!(class(Some(0), unparsed, ""), (Verdict::Failed, Some(Class::ScopeFailed)));
+        assert_eq!(class(Some(2), &format!("{unparsed}{REPLICAS}"), "").0, Verdict::Partial);
+        assert_eq!(class(Some(0), &format!("{unparsed}{{}}\n"), "").0, Verdict::Failed);
+    }
+
+    #[test]
+    fn nothing_but_the_exit_code_makes_a_silence_clean() {
+        use Verdict::{Clean, Failed, Unreadable};
+        assert_eq!(class(Some(0), "", ""), (Clean, None));
+        assert_eq!(class(None, "", "").0, Unreadable);
+        assert_eq!(class(Some(2), "", ""), (Failed, Some(Class::Exit)));
+        assert_eq!(run(&["kubediff", "-e", "k8s"], Some(0), "", "").verdict(), Unreadable);
+        assert_eq!(run(&["kubediff", "-e", "k8s"], Some(0), REPLICAS, "").verdict(), Verdict::Drifted);
+        let ended =
+            "Traceback (most recent call last):\n  File \"x\", line 1\nyaml.scanner.ScannerError: secret\n";
+        let Reading::Failed { failure, .. } = run(&[], Some(1), "", ended) else { panic!("not failed") };
+        assert_eq!(failure, Failure::new(Class::Exit, "kubediff ended with yaml.scanner.ScannerError"));
+    }
+
+    #[test]
+    fn json_tells_files() {
+        let text = "{\n  \"k8s/a.yaml\": [\n    \".spec.replicas: '5' != '3'\",\n    \".data.x: Diff:\\n--- .data.x\\n\"\n  ],\n  \"k8s/b.yaml\": [\n    \"Error from server (NotFound): configmaps \\\"x\\\" not found\\n\"\n  ]\n}\n";
+        let a = Resource { count: 2, ..update("", "", "k8s/a.yaml", &["data.x", "spec.replicas"]) };
+        let mut b = Resource::new(Source::Plan, "", "", "k8s/b.yaml", Action::Create);
+        b.drift = true;
+        assert_eq!(resources(text), [a, b]);
+        assert_eq!(class(Some(0), "{}\n", ""), (Verdict::Clean, None));
+        assert_eq!(class(Some(2), "{}\n", "").1, Some(Class::UnreadableContradiction));
+        assert_eq!(class(Some(2), "{\n  \"a.yaml\": [\n", "").1, Some(Class::UnreadableCut));
+        assert_eq!(class(Some(2), "{\n  \"a\": 1\n}\n", "").1, Some(Class::UnreadableFormat));
+        assert_eq!(class(Some(2), "{\n  \"a\": []\n}\n", "").1, Some(Class::UnreadableFormat));
+        let denied = text.replace("(NotFound): configmaps", "(Forbidden): configmaps");
+        assert_eq!(class(Some(2), &denied, ""), (Verdict::Failed, Some(Class::Forbidden)));
+    }
+
+    #[test]
+    fn the_first_versions_name_what_they_check() {
+        let text = "Checking Deployment 'web'\n *** .spec.replicas: '5' != '3'\n *** .spec.template: 'x' missing\nChecking Service.v1. 'shop/web'\n";
+        let web =
+            Resource { count: 2, ..update("", "Deployment", "web", &["spec.replicas", "spec.template.x"]) };
+        assert_eq!(resources(text), [web]);
+        assert_eq!(class(Some(0), "Checking Service 'web'\n", ""), (Verdict::Clean, None));
+        assert_eq!(class(None, "Checking Service 'web'\n", "").0, Verdict::Unreadable);
+        assert_eq!(class(Some(2), "Checking Service 'web'\n", "").1, Some(Class::UnreadableContradiction));
+    }
+
+    #[test]
+    fn what_is_cut_or_strange_is_refused() {
+        use Class::{UnreadableContradiction, UnreadableCut, UnreadableFormat};
+        let refused = |text: &str, expected| assert_eq!(class(Some(2), text, "").1, Some(expected), "{text}");
+        refused("## shop/web (Deployment.v1.apps)\n", UnreadableCut);
+        refused("## shop/web (Deployment.v1.apps)\n\n", UnreadableCut);
+        refused(REPLICAS.trim_end(), UnreadableCut);
+        refused(&REPLICAS.replace("'3'", "'3"), UnreadableCut);
+        refused(".spec.replicas: '5' != '3'\n", UnreadableFormat);
+        refused(&format!("hello\n{REPLICAS}"), UnreadableFormat);
+        let diff =
+            "## shop/a (ConfigMap.v1.)\n\n.data.x: Diff:\n--- .data.x\n+++ running\n@@ -1 +1 @@\n-a\n+b\n";
+        refused(&diff.replace("--- .data.x", "--- .data.y"), UnreadableContradiction);
+        refused(&diff.replace("+b\n", ""), UnreadableCut);
+        refused(&format!("{diff}c\n"), UnreadableFormat);
+    }
+
+    #[test]
+    fn its_output_is_known() {
+        let known = |text: &str| {
+            let stdout = Stream::whole(text.as_bytes());
+            let input = Input { argv: &[], exit: None, stdout, stderr: Stream::whole(b""), files: &[] };
+            recognise(&input).is_some()
+        };
+        assert!(known(REPLICAS) && known("x\n## /settings (ConfigMap.v1.)\n"));
+        assert!(known("{\n  \"a.yaml\": [\n    \".spec: 'x' missing\"\n  ]\n}\n"));
+        assert!(known("Checking Deployment 'web'\n *** .spec.replicas: '5' != '3'\n"));
+        assert!(!known("## Usage (short)\n") && !known("Checking Deployment 'web'\n") && !known("{}\n"));
+    }
+}
