@@ -18,7 +18,7 @@
 //! numbers, and the paths of a unified one repeat the object's name. Nothing that differs prints nothing: an empty output is clean
 //! with exit code 0 and by nothing else. What it can't tell: Secrets, which Argo CD leaves out, and how many objects were compared.
 
-use crate::error::{Failure, ParseError, quote};
+use crate::error::{Failure, ParseError};
 use crate::input::{Input, arguments_of};
 use crate::kube;
 use crate::kubectl::attributes::Attributes;
@@ -164,7 +164,7 @@ fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
                     block = Some(Block::new(object, last));
                     continue;
                 }
-                block.as_mut().ok_or_else(|| stray(line, &plain))?.normal(line, &plain)?;
+                block.as_mut().ok_or_else(|| stray(last))?.normal(line, &plain)?;
             }
             Event::Blank(number) => {
                 last = number;
@@ -210,10 +210,8 @@ fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
     Ok((found, remarks))
 }
 
-fn stray(line: Line<'_>, plain: &[u8]) -> ParseError {
-    // Nothing but argocd's own words stands before the first header.
-    ParseError::format(format!("expected `===== GROUP/KIND NAMESPACE/NAME ======`, found {}", quote(plain)))
-        .at(line.number)
+fn stray(line: u32) -> ParseError {
+    ParseError::format("expected `===== GROUP/KIND NAMESPACE/NAME ======` above a diff").at(line)
 }
 
 fn foreign(line: u32) -> ParseError {

@@ -13,6 +13,25 @@ pub(crate) fn kind(kind: &str, group: &str) -> String {
     if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
 }
 
+/// The group in an `apiVersion`, or in what a tool prints in its place: `apps/v1`, `apps`, `v1`.
+pub(crate) fn group(api: &str) -> &str {
+    match api.rsplit_once('/') {
+        Some((group, _)) => group,
+        None if is_version(api) => "",
+        None => api,
+    }
+}
+
+/// `v1`, `v1beta2`.
+fn is_version(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let Some(rest) = text.strip_prefix('v') else { return false };
+    match ["alpha", "beta"].iter().find_map(|stage| rest.split_once(stage)) {
+        Some((major, minor)) => digits(major) && digits(minor),
+        None => digits(rest),
+    }
+}
+
 /// Whether it can be a kind.
 pub(crate) fn is_kind(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -39,6 +58,32 @@ pub(crate) fn push_key(path: &mut String, key: &str) {
         }
         path.push_str(key);
     }
+}
+
+/// A path whose keys some tool joined by dots without quotes, `.metadata.labels.example.com/tier`, in driftrun's notation. What
+/// stands below labels, annotations and the data of a `ConfigMap` or `Secret` is a single key whatever it holds.
+pub(crate) fn dotted(kind: &str, path: &str) -> String {
+    const MAPS: [&str; 4] =
+        [".metadata.labels.", ".metadata.annotations.", ".matchLabels.", ".nodeSelector."];
+    const DATA: [&str; 3] = [".data.", ".stringData.", ".binaryData."];
+    let inside = |map: &&str| path.find(*map).and_then(|at| at.checked_add(map.len()));
+    let data = DATA.iter().find(|map| path.starts_with(**map) && matches!(kind, "ConfigMap" | "Secret"));
+    let split = data.map(|map| map.len()).or_else(|| MAPS.iter().filter_map(inside).min());
+    let (parents, key) = match split.and_then(|at| path.split_at_checked(at)) {
+        Some((parents, key)) => (parents, Some(key)),
+        None => (path, None),
+    };
+    let mut out = String::new();
+    for part in parents.split('.').filter(|part| !part.is_empty()) {
+        let index = part.find('[').filter(|_| part.ends_with(']'));
+        let (name, index) = index.and_then(|at| part.split_at_checked(at)).unwrap_or((part, ""));
+        push_key(&mut out, name);
+        out.push_str(index);
+    }
+    if let Some(key) = key {
+        push_key(&mut out, key);
+    }
+    out
 }
 
 /// Whether an output without a word may stand for "nothing differs": the exit code says so, and it is the tool's own.
@@ -78,6 +123,13 @@ fn is_piped(argv: &[&str]) -> bool {
 mod tests {
     use super::*;
     use crate::input::Stream;
+
+    #[test]
+    fn groups_are_told_from_versions() {
+        let of = ["v1", "apps/v1", "apps", "v1beta1", "cert-manager.io/v1", "v1alpha", "vault"].map(group);
+        assert_eq!(of, ["", "apps", "apps", "", "cert-manager.io", "v1alpha", "vault"]);
+        assert_eq!([kind("Secret", ""), kind("Deployment", "apps")], ["Secret", "Deployment.apps"]);
+    }
 
     #[test]
     fn keys_are_quoted_where_they_are_odd() {

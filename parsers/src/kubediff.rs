@@ -241,29 +241,9 @@ fn is_lengths(text: &str) -> bool {
     text.split_once(" != ").is_some_and(|(want, have)| number(want) && number(have))
 }
 
-/// The path in driftrun's notation. kubediff joins keys by dots without quotes; what stands below labels, annotations and the
-/// data of a `ConfigMap` or `Secret` is a single key whatever it holds.
+/// The path in driftrun's notation, with the key or the element that is missing below it.
 fn attribute(kind: &str, path: &str, missing: Option<&str>) -> String {
-    const MAPS: [&str; 4] =
-        [".metadata.labels.", ".metadata.annotations.", ".matchLabels.", ".nodeSelector."];
-    const DATA: [&str; 3] = [".data.", ".stringData.", ".binaryData."];
-    let inside = |map: &&str| path.find(*map).and_then(|at| at.checked_add(map.len()));
-    let data = DATA.iter().find(|map| path.starts_with(**map) && matches!(kind, "ConfigMap" | "Secret"));
-    let split = data.map(|map| map.len()).or_else(|| MAPS.iter().filter_map(inside).min());
-    let (parents, key) = match split.and_then(|at| path.split_at_checked(at)) {
-        Some((parents, key)) => (parents, Some(key)),
-        None => (path, None),
-    };
-    let mut out = String::new();
-    for part in parents.split('.').filter(|part| !part.is_empty()) {
-        let index = part.find('[').filter(|_| part.ends_with(']'));
-        let (name, index) = index.and_then(|at| part.split_at_checked(at)).unwrap_or((part, ""));
-        kube::push_key(&mut out, name);
-        out.push_str(index);
-    }
-    if let Some(key) = key {
-        kube::push_key(&mut out, key);
-    }
+    let mut out = kube::dotted(kind, path);
     match missing.map(|key| (key, key.strip_prefix("element "))) {
         Some((_, Some(index))) if index.starts_with('[') => out.push_str(index),
         Some((key, _)) => kube::push_key(&mut out, key),

@@ -25,6 +25,8 @@ mod ansible_playbook;
 mod argocd;
 mod document;
 pub mod error;
+mod flux;
+mod helm_diff;
 pub mod input;
 mod kube;
 mod kubectl;
@@ -61,6 +63,8 @@ pub static ALL: &[&Parser] = &[
     &terraform_show::PARSER,
     &ansible_jsonl::PARSER,
     &ansible_json::PARSER,
+    &helm_diff::PARSER,
+    &flux::PARSER,
     &argocd::PARSER,
     &kubediff::PARSER,
     &terraform::PARSER,
@@ -261,8 +265,7 @@ pub fn by_command(argv: &[&str]) -> Vec<&'static Parser> {
 /// The tool that this command line runs, when it shows drift and no parser reads it. Its exit code may be 0 either way
 /// (salt, `pulumi preview`), so judging it by that alone must be somebody's decision.
 pub fn unread_tool<S: AsRef<str>>(argv: &[S]) -> Option<&'static str> {
-    const TOOLS: [&str; 8] =
-        ["ansible", "chef-client", "flux", "helm", "pulumi", "puppet", "salt-call", "terragrunt"];
+    const TOOLS: [&str; 6] = ["ansible", "chef-client", "pulumi", "puppet", "salt-call", "terragrunt"];
     let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
     TOOLS.into_iter().find(|tool| input::arguments_of(&argv, &[tool]).is_some())
 }
@@ -484,6 +487,7 @@ mod tests {
     #[test]
     fn tools_that_nobody_reads_are_known_by_name() {
         assert_eq!(unread_tool(&["env", "A=b", "/usr/bin/pulumi", "preview"]), Some("pulumi"));
+        assert_eq!(unread_tool(&["helm", "upgrade", "web", "chart"]), None);
         assert_eq!(unread_tool(&["terraform", "plan"]), None);
         assert_eq!(unread_tool(&["sh", "-c", "pulumi preview"]), None);
     }

@@ -1,0 +1,520 @@
+//! Reads `flux diff kustomization`.
+//!
+//! ```text
+//! ► Deployment/shop/web drifted
+//!
+//! spec.replicas
+//! ± value change
+//! - 3
+//! + 5
+//!
+//! ► ConfigMap/shop/new created
+//! ► Namespace/old deleted
+//! ```
+//!
+//! A line per object, without its group, and below one that drifted what dyff prints of it: paths of fields, list entries by
+//! their names. Content never stands at the first column in the form of such a line. The other witness is the exit code, 1 when
+//! something differs; an empty output is clean with exit code 0 and by nothing else. What it can't tell: objects that are excluded
+//! from reconciliation, which Flux leaves alone, and how many were compared. When an object can't be compared Flux exits with 2 and
+//! may or may not print the others: that is a failure. `flux diff artifact` names no objects: it is clean or not.
+
+use crate::error::{Failure, ParseError};
+use crate::input::{Input, arguments_of};
+use crate::kube;
+use crate::kubectl::stderr::{self, Notes};
+use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source, Unread, UnreadReason};
+use crate::text;
+use crate::{Claim, Parser};
+use memchr::memmem;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// `flux diff kustomization`.
+pub static PARSER: Parser = Parser {
+    name: "flux",
+    about: "flux diff kustomization",
+    recommended: "flux diff kustomization NAME --path DIR --progress-bar=false",
+    actions: &[Action::Delete, Action::Create, Action::Update, Action::Change],
+    drift_codes: &[1],
+    runs,
+    recognise,
+    claim,
+    parse,
+};
+
+fn runs(argv: &[&str]) -> bool {
+    kind_of_diff(argv).is_some()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Diff<'a> {
+    Kustomization,
+    /// With its address, where it is told.
+    Artifact(Option<&'a str>),
+}
+
+/// What `flux … diff …` compares.
+fn kind_of_diff<'a>(argv: &'a [&'a str]) -> Option<Diff<'a>> {
+    let rest = arguments_of(argv, &["flux"])?;
+    let at = rest.iter().position(|arg| *arg == "diff")?;
+    let mut after = rest.get(at.checked_add(1)?..)?.iter();
+    match *after.next()? {
+        "kustomization" | "ks" => Some(Diff::Kustomization),
+        "artifact" => Some(Diff::Artifact(after.find(|arg| arg.starts_with("oci://")).copied())),
+        _ => None,
+    }
+}
+
+fn claim(input: &Input<'_>) -> Claim {
+    match input.exit {
+        Some(0) => Claim::Clean,
+        Some(1) => Claim::Drifted,
+        None => Claim::Silent,
+        Some(_) => Claim::Failed,
+    }
+}
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    let out = input.stdout.bytes();
+    let head = out.get(..1 << 20).unwrap_or(out);
+    let found = memmem::find_iter(head, MARK).any(|at| {
+        let line = head.get(at..).and_then(|rest| text::lines(rest).next());
+        let begins =
+            head.get(..at).is_some_and(|before| matches!(before.last(), None | Some(b'\n' | b'm' | b'\r')));
+        begins && line.is_some_and(|line| matches!(mark(&line.plain()), Some(Mark::Object(..))))
+    });
+    found.then_some("an object of flux diff's")
+}
+
+/// `► `
+const MARK: &[u8] = "\u{25ba} ".as_bytes();
+
+/// A line that isn't dyff's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mark {
+    Object(Object, Verb),
+    /// `📁 Kustomization/NAMESPACE/NAME changed`: what follows belongs to it.
+    Inside,
+    /// `⚠️ Kustomization/NAMESPACE/NAME skipped: …`: its objects were not compared.
+    Unread(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Object {
+    scope: String,
+    kind: String,
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Created,
+    Drifted,
+    Deleted,
+    Skipped,
+}
+
+fn mark(line: &[u8]) -> Option<Mark> {
+    let line = std::str::from_utf8(line).ok()?.trim_end();
+    let (sign, rest) = line.split_once(' ')?;
+    match sign {
+        "\u{25ba}" => {
+            let (subject, verb) = rest.rsplit_once(' ')?;
+            let verb = match verb {
+                "created" => Verb::Created,
+                "drifted" => Verb::Drifted,
+                "deleted" => Verb::Deleted,
+                "skipped" => Verb::Skipped,
+                _ => return None,
+            };
+            Some(Mark::Object(object(subject)?, verb))
+        }
+        "\u{1f4c1}" => object(rest.strip_suffix(" changed")?).map(|_| Mark::Inside),
+        "\u{26a0}\u{fe0f}" | "\u{26a0}" => {
+            let (subject, _) = rest.split_once(" skipped: ")?;
+            object(subject).map(|_| Mark::Unread(subject.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// `Kind/NAMESPACE/NAME`, or `Kind/NAME`.
+fn object(subject: &str) -> Option<Object> {
+    let (kind, rest) = subject.split_once('/')?;
+    let (scope, name) = rest.split_once('/').unwrap_or(("", rest));
+    let sound = kube::is_kind(kind) && kube::is_namespace(scope) && !name.is_empty() && !name.contains('/');
+    sound.then(|| Object { scope: scope.to_owned(), kind: kind.to_owned(), name: name.to_owned() })
+}
+
+/// A line of the progress bar: `✓ Kustomization diffing...: processing inventory`.
+fn is_progress(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    text.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).starts_with("Kustomization diffing...")
+}
+
+/// The first thing that flux says went wrong.
+fn failed(bytes: &[u8]) -> Option<Failure> {
+    text::lines(bytes).map(|line| text::string(&line.plain())).find_map(|line| {
+        let words = line.trim().strip_prefix("\u{2717} ")?;
+        let usual = ["identified at least one change", DIFFERS].iter().any(|usual| words.contains(usual));
+        (!usual).then(|| stderr::failure(words))
+    })
+}
+
+/// What `flux diff artifact` says when it differs.
+const DIFFERS: &str = "artifact contents differs from the local one";
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let out = input.stdout.bytes();
+    let mut notes = Notes::read(input.stderr.bytes());
+    notes.error = failed(input.stderr.bytes()).or(notes.error);
+    let mut parsed = Parsed::new("flux");
+    parsed.diagnostics = std::mem::take(&mut notes.warnings);
+    let mut lines = text::lines(out).map(|line| line.plain());
+    if lines.all(|line| line.trim_ascii().is_empty() || is_progress(&line)) {
+        silence(input, notes, &mut parsed)?;
+        return Ok(parsed);
+    }
+    let mut walk = Walk::default();
+    match walk.read(out) {
+        Err(_) if notes.error.is_some() => parsed.failure = notes.error,
+        Err(error) => return Err(error),
+        Ok(()) => {
+            parsed.failure = notes.error;
+            walk.hand_over(input.exit, &mut parsed);
+        }
+    }
+    Ok(parsed)
+}
+
+/// No object was named.
+fn silence(input: &Input<'_>, notes: Notes, parsed: &mut Parsed) -> Result<(), ParseError> {
+    match input.exit {
+        Some(0) => {
+            kube::believe_silence(input, &notes, runs(input.argv))?;
+            parsed.said = Said::NoChanges;
+        }
+        Some(1) if notes.error.is_none() => {
+            let said = |words: &str| memmem::find(input.stderr.bytes(), words.as_bytes()).is_some();
+            match kind_of_diff(input.argv) {
+                Some(Diff::Artifact(address)) if said(DIFFERS) => {
+                    let name = address.unwrap_or("artifact");
+                    let found = Resource::new(Source::Plan, "", "Artifact", name, Action::Change);
+                    (parsed.said, parsed.resources) = (Said::Changes, vec![found]);
+                }
+                _ if said("identified at least one change") => {
+                    return Err(ParseError::contradiction(
+                        "flux says that something differs, and names nothing",
+                    )
+                    .hint("let its standard output through"));
+                }
+                _ => parsed.failure = Some(notes.failure(1)),
+            }
+        }
+        Some(code) => parsed.failure = Some(notes.failure(code)),
+        None if notes.error.is_some() => parsed.failure = notes.error,
+        None => kube::believe_silence(input, &notes, runs(input.argv))?,
+    }
+    Ok(())
+}
+
+/// One object while what dyff says of it is read.
+#[derive(Debug)]
+struct Block<'a> {
+    object: Object,
+    verb: Verb,
+    first: u32,
+    last: u32,
+    lines: Vec<Cow<'a, [u8]>>,
+}
+
+#[derive(Debug, Default)]
+struct Walk<'a> {
+    block: Option<Block<'a>>,
+    found: Vec<Resource>,
+    skipped: Vec<(u32, String)>,
+    unread: Vec<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn read(&mut self, out: &'a [u8]) -> Result<(), ParseError> {
+        for line in text::lines(out) {
+            let plain = line.plain();
+            if let Some(mark) = mark(&plain) {
+                self.finish()?;
+                match mark {
+                    Mark::Object(object, verb) => {
+                        let (first, last) = (line.number, line.number);
+                        self.block = Some(Block { object, verb, first, last, lines: Vec::new() });
+                    }
+                    Mark::Inside => {}
+                    Mark::Unread(subject) => self.unread.push(subject),
+                }
+                continue;
+            }
+            let blank = plain.trim_ascii().is_empty();
+            match &mut self.block {
+                Some(block) if block.verb == Verb::Drifted => {
+                    if !blank {
+                        block.last = line.number;
+                    }
+                    block.lines.push(plain);
+                }
+                _ if blank || is_progress(&plain) => {}
+                _ => {
+                    return Err(ParseError::format(
+                        "expected `\u{25ba} Kind/NAMESPACE/NAME drifted` or the like",
+                    )
+                    .at(line.number));
+                }
+            }
+        }
+        self.finish()?;
+        if out.last() != Some(&b'\n') && !text::lines(out).last().is_some_and(|line| line.plain().is_empty())
+        {
+            return Err(ParseError::cut("the last line has no end").at(text::count_lines(out)));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), ParseError> {
+        let Some(block) = self.block.take() else { return Ok(()) };
+        let Block { object: Object { scope, kind, name }, verb, first, last, lines } = block;
+        let action = match verb {
+            Verb::Created => Action::Create,
+            Verb::Drifted => Action::Update,
+            Verb::Deleted => Action::Delete,
+            Verb::Skipped => {
+                self.skipped.push((first, format!("{kind}/{scope}/{name}")));
+                return Ok(());
+            }
+        };
+        let paths = match verb {
+            Verb::Drifted => paths(&kind, &lines, first)?,
+            Verb::Created | Verb::Deleted | Verb::Skipped => None,
+        };
+        let mut found = Resource::new(Source::Plan, scope, kind, name, action).with_span(first, last);
+        found.attributes = paths;
+        self.found.push(found);
+        Ok(())
+    }
+
+    fn hand_over(self, exit: Option<i32>, parsed: &mut Parsed) {
+        for (line, subject) in self.skipped {
+            parsed.diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                summary: format!("{subject} is excluded from reconciliation"),
+                line: Some(line),
+            });
+        }
+        if !self.unread.is_empty() {
+            // What is inside of these was not compared; of the rest, only namespaces that are named are known.
+            let mut read: BTreeSet<&str> = self.found.iter().map(|r| r.scope.as_str()).collect();
+            if read.is_empty() {
+                read.insert("");
+            }
+            parsed.scopes.read = read.iter().map(ToString::to_string).collect();
+            let unread = |scope: &String| Unread { scope: scope.clone(), reason: UnreadReason::Failed };
+            parsed.scopes.unread = self.unread.iter().map(unread).collect();
+        }
+        parsed.said = match (self.found.is_empty(), exit) {
+            (false, _) => Said::Changes,
+            (true, Some(_)) => Said::NoChanges,
+            (true, None) => Said::Nothing,
+        };
+        parsed.resources = self.found;
+    }
+}
+
+/// The paths in dyff's report of one object: each stands at the first column, below an empty line and above the first detail.
+/// `None` where one of them isn't a path.
+fn paths(kind: &str, lines: &[Cow<'_, [u8]>], header: u32) -> Result<Option<Vec<String>>, ParseError> {
+    if lines.is_empty() {
+        return Err(ParseError::cut("the output ends before what dyff says of this object").at(header));
+    }
+    let is_blank = |line: &Cow<'_, [u8]>| line.trim_ascii().is_empty();
+    let (mut found, mut exact) = (Vec::new(), true);
+    for three in lines.windows(3) {
+        let [above, path, below] = three else { continue };
+        if !is_blank(above) || !is_detail(below) {
+            continue;
+        }
+        let Ok(path) = std::str::from_utf8(path) else { continue };
+        if path.is_empty() || path.starts_with([' ', '+', '-', '\u{b1}', '\u{21c6}']) {
+            continue;
+        }
+        exact &= !path.contains([' ', '(', '"']);
+        found.push(kube::dotted(kind, &format!(".{path}")));
+    }
+    // Everything of a report stands below a path.
+    let first = lines.iter().position(|line| !is_blank(line));
+    let begins = first.is_none_or(|at| {
+        at.checked_add(1).and_then(|at| lines.get(at)).is_some_and(|below| is_detail(below))
+            && !found.is_empty()
+    });
+    if !begins {
+        return Err(ParseError::format("expected a path and a difference of dyff's below a drifted object")
+            .at(header));
+    }
+    Ok((exact && !found.is_empty()).then_some(found))
+}
+
+/// What dyff writes above a difference.
+fn is_detail(line: &[u8]) -> bool {
+    const CHANGES: [&str; 5] = [
+        "value change",
+        "type change from ",
+        "content change",
+        "certificate change",
+        "whitespace only change",
+    ];
+    let text = String::from_utf8_lossy(line);
+    let Some((sign, rest)) = text.split_once(' ') else { return false };
+    let entries = |word: &str| {
+        let what = ["entry", "entries", "document", "documents"];
+        what.iter().any(|what| rest.contains(&format!(" {what} {word}:")))
+    };
+    match sign {
+        "\u{b1}" => CHANGES.iter().any(|change| rest.starts_with(change)),
+        "\u{21c6}" => rest.starts_with("order changed"),
+        "+" => entries("added"),
+        "-" => entries("removed"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+    use crate::input::Stream;
+    use crate::report::Verdict;
+    use crate::{Reading, read};
+
+    const KS: &[&str] = &["flux", "diff", "kustomization", "shop", "--path", "./shop"];
+    const CHANGED: &str =
+        "\u{26a0}\u{fe0f} identified at least one change, exiting with non-zero exit code\n";
+    const WEB: &str =
+        "\u{25ba} Deployment/shop/web drifted\n\nspec.replicas\n\u{b1} value change\n- 3\n+ 5\n\n";
+    const NEW: &str = "\u{25ba} ConfigMap/shop/new created\n";
+
+    fn run(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> Reading {
+        let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
+        read(&PARSER, None, &Input { argv, exit, stdout, stderr, files: &[] })
+    }
+
+    fn resources(stdout: &str) -> Vec<Resource> {
+        match run(KS, Some(1), stdout, CHANGED) {
+            Reading::Read(report) => report.resources().to_vec(),
+            other => panic!("{stdout}: {other:?}"),
+        }
+    }
+
+    fn of(scope: &str, kind: &str, name: &str, action: Action, (first, last): (u32, u32)) -> Resource {
+        let mut resource = Resource::new(Source::Plan, scope, kind, name, action).with_span(first, last);
+        resource.drift = true;
+        resource
+    }
+
+    fn verdict(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> (Verdict, Option<Class>) {
+        let reading = run(argv, exit, stdout, stderr);
+        (reading.verdict(), reading.class())
+    }
+
+    fn attributes(text: &str) -> Option<Vec<String>> {
+        resources(text)[0].attributes.clone()
+    }
+
+    #[test]
+    fn each_line_is_an_object() {
+        let mut web = of("shop", "Deployment", "web", Action::Update, (1, 6));
+        web.attributes = Some(vec!["spec.replicas".to_owned()]);
+        let text = format!("{WEB}{NEW}\u{25ba} Namespace/old deleted\n\u{25ba} Secret/shop/x skipped\n");
+        let expected = [
+            of("", "Namespace", "old", Action::Delete, (9, 9)),
+            of("shop", "ConfigMap", "new", Action::Create, (8, 8)),
+            web,
+        ];
+        assert_eq!(resources(&text), expected);
+        let coloured = text.replace(
+            "\u{25ba} Namespace/old deleted",
+            "\u{1b}[38;2;255;69;0m\u{25ba} Namespace/old deleted\u{1b}[0m",
+        );
+        assert_eq!(resources(&coloured), expected);
+        let progress = format!("\u{2713} Kustomization diffing...: processing inventory\n{NEW}");
+        assert_eq!(resources(&progress), [of("shop", "ConfigMap", "new", Action::Create, (2, 2))]);
+    }
+
+    #[test]
+    fn fields_are_those_that_dyff_names() {
+        let two = WEB.replace("+ 5\n\n", "+ 5\n\nmetadata.labels.a.b/c\n\u{b1} type change from int to string\n- 1\n+ x\n\nspec.template\n- one map entry removed:   + one map entry added:\na: \"x\"                   b: \"y\"\n\n");
+        let paths = ["metadata.labels[\"a.b/c\"]", "spec.replicas", "spec.template"];
+        assert_eq!(attributes(&two), Some(paths.map(str::to_owned).to_vec()));
+        assert_eq!(attributes(&WEB.replace("spec.replicas", "(root level)")), None);
+        assert_eq!(attributes("\u{25ba} Deployment/shop/web drifted\n\n"), None);
+        // What looks like a path in a value has no difference below it.
+        let value = "\u{25ba} ConfigMap/shop/a drifted\n\ndata.a.txt\n\u{b1} value change in multiline text (one insert, no deletions)\n+ x\n+ \n+ spec.y\n+ \u{b1} value change\n\n\n";
+        assert_eq!(attributes(value), Some(vec!["data[\"a.txt\"]".to_owned()]));
+    }
+
+    #[test]
+    fn kustomizations_inside_are_read_and_those_of_other_clusters_are_not() {
+        let inside = format!("\u{1f4c1} Kustomization/flux-system/apps changed\n{NEW}");
+        assert_eq!(resources(&inside).len(), 1);
+        let remote = "\u{26a0}\u{fe0f} Kustomization/flux-system/remote skipped: diff not supported for remote clusters\n";
+        let reading = run(KS, Some(1), &format!("{NEW}{remote}"), CHANGED);
+        let unread =
+            Unread { scope: "Kustomization/flux-system/remote".to_owned(), reason: UnreadReason::Failed };
+        assert_eq!(reading.verdict(), Verdict::Partial);
+        assert_eq!(reading.report().unwrap().scopes().unread, [unread]);
+        assert_eq!(verdict(KS, Some(0), remote, ""), (Verdict::Partial, Some(Class::ScopeFailed)));
+    }
+
+    #[test]
+    fn nothing_but_an_empty_output_with_code_0_is_clean() {
+        use Verdict::{Clean, Drifted, Failed, Unreadable};
+        assert_eq!(verdict(KS, Some(0), "", "\u{2713}  Kustomization diffing...\n"), (Clean, None));
+        assert_eq!(verdict(KS, Some(0), "\u{2713} Kustomization diffing...\n", ""), (Clean, None));
+        assert_eq!(verdict(KS, Some(0), "\u{25ba} Secret/shop/x skipped\n", "").0, Clean);
+        assert_eq!(verdict(&[], None, "\u{25ba} Secret/shop/x skipped\n", "").0, Unreadable);
+        assert_eq!(verdict(&[], None, "", "").0, Unreadable);
+        assert_eq!(verdict(KS, Some(1), "", CHANGED).1, Some(Class::UnreadableContradiction));
+        assert_eq!(verdict(KS, Some(0), NEW, "").0, Drifted);
+        assert_eq!(verdict(KS, Some(0), "", "\u{2717} x\n").0, Unreadable);
+        assert_eq!(
+            verdict(KS, Some(1), "", "\u{2717} Kustomization name is required\n"),
+            (Failed, Some(Class::Exit))
+        );
+        let denied = "\u{2717} Deployment/shop/web dry-run failed (Forbidden): deployments.apps \"web\" is forbidden: User \"x\"\n";
+        assert_eq!(verdict(KS, Some(2), NEW, denied), (Failed, Some(Class::Forbidden)));
+        assert_eq!(verdict(KS, Some(1), NEW, denied), (Failed, Some(Class::Forbidden)));
+        let down = "\u{2717} Get \"https://x\": dial tcp: connect: connection refused\n";
+        assert_eq!(verdict(KS, Some(2), "", down), (Failed, Some(Class::Unreachable)));
+    }
+
+    #[test]
+    fn an_artifact_is_one_thing() {
+        let argv = ["flux", "diff", "artifact", "oci://example.com/a:b", "--path=x"];
+        assert_eq!(verdict(&argv, Some(0), "", "\u{2714} no changes detected\n"), (Verdict::Clean, None));
+        let differs = "\u{2717} the remote artifact contents differs from the local one\n";
+        let reading = run(&argv, Some(1), "", differs);
+        let mut found = Resource::new(Source::Plan, "", "Artifact", "oci://example.com/a:b", Action::Change);
+        found.drift = true;
+        assert_eq!(reading.report().unwrap().resources(), [found]);
+        assert_eq!(verdict(&argv, Some(1), "", "\u{2717} not found\n").0, Verdict::Failed);
+    }
+
+    #[test]
+    fn what_is_cut_or_strange_is_refused() {
+        use Class::{UnreadableCut, UnreadableFormat};
+        let refused = |text: &str, expected| {
+            assert_eq!(verdict(KS, Some(1), text, CHANGED).1, Some(expected), "{text}");
+        };
+        refused("\u{25ba} Deployment/shop/web drifted\n", UnreadableCut);
+        refused(NEW.trim_end(), UnreadableCut);
+        refused(&format!("{NEW}hello\n"), UnreadableFormat);
+        refused(&WEB.replace("\u{b1} value change\n", ""), UnreadableFormat);
+        refused(&WEB.replacen("\u{25ba}", ">", 1), UnreadableFormat);
+        refused("\u{25ba} Deployment/shop/web exploded\n", UnreadableFormat);
+    }
+}

@@ -1,0 +1,929 @@
+//! Reads `helm diff` (the plugin): its text, `--output simple`, `json`, `template` as it comes, and `structured`.
+//!
+//! ```text
+//! shop, web, Deployment (apps) has changed:
+//!   # Source: web/templates/deployment.yaml
+//!   apiVersion: apps/v1
+//!   kind: Deployment
+//! -   replicas: 3
+//! +   replicas: 5
+//! shop, old, ConfigMap (v1) has been removed:
+//! - apiVersion: v1
+//! ```
+//!
+//! A header stands at the first column, content never does. Without `--detailed-exitcode` the exit code is 0 whatever differs, so
+//! that an empty output says nothing. `--output simple` has counts at its end, and the JSON forms are whole or broken; `json` leaves
+//! out objects whose names it doesn't understand, which only standard error tells. A namespace is always printed: that of the
+//! release for objects that have none. What it can't tell: changes in the cluster. Helm compares with what it installed last,
+//! unless it is called with `--three-way-merge`.
+
+use crate::error::{Failure, ParseError};
+use crate::input::{Input, arguments_of, go_flag};
+use crate::kube;
+use crate::kubectl::attributes::Attributes;
+use crate::kubectl::stderr::Notes;
+use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Source};
+use crate::text::{self, Line};
+use crate::udiff::{Body, Sign};
+use crate::{Claim, Parser};
+use memchr::memmem;
+use serde_json::Value;
+
+/// `helm diff`.
+pub static PARSER: Parser = Parser {
+    name: "helm-diff",
+    about: "helm diff's text, simple, json and structured output",
+    recommended: "helm diff upgrade RELEASE CHART --detailed-exitcode --three-way-merge",
+    actions: &[Action::Delete, Action::Create, Action::Update, Action::Change],
+    drift_codes: &[2],
+    runs,
+    recognise,
+    claim,
+    parse,
+};
+
+const HINT: &str = "add `--detailed-exitcode`";
+
+/// Flags of helm and helmfile before the subcommand whose value is the next argument.
+const VALUE_FLAGS: &[&str] = &[
+    "--burst-limit",
+    "--chart",
+    "--environment",
+    "--file",
+    "--helm-binary",
+    "--kube-apiserver",
+    "--kube-as-group",
+    "--kube-as-user",
+    "--kube-ca-file",
+    "--kube-context",
+    "--kube-tls-server-name",
+    "--kube-token",
+    "--kubeconfig",
+    "--log-level",
+    "--namespace",
+    "--qps",
+    "--registry-config",
+    "--repository-cache",
+    "--repository-config",
+    "--selector",
+    "--state-values-file",
+    "--state-values-set",
+    "-c",
+    "-e",
+    "-f",
+    "-l",
+    "-n",
+];
+
+fn runs(argv: &[&str]) -> bool {
+    arguments(argv).is_some()
+}
+
+/// The arguments after `helm … diff` or `helmfile … diff`.
+fn arguments<'a>(argv: &'a [&'a str]) -> Option<&'a [&'a str]> {
+    let mut rest = arguments_of(argv, &["helm", "helm3", "helmfile"])?.iter();
+    while let Some(arg) = rest.next() {
+        if VALUE_FLAGS.contains(arg) {
+            rest.next();
+        } else if !arg.starts_with('-') {
+            let other = rest.as_slice().first().is_some_and(|next| matches!(*next, "version" | "help"));
+            return (*arg == "diff" && !other).then_some(rest.as_slice());
+        }
+    }
+    None
+}
+
+/// Whether the exit code tells: `--detailed-exitcode`, also on a shell's line that runs nothing else.
+fn is_detailed(argv: &[&str]) -> bool {
+    const FLAG: &str = "--detailed-exitcode";
+    match arguments(argv) {
+        Some(flags) => go_flag(flags, "detailed-exitcode"),
+        None => argv.iter().any(|line| {
+            let only = !line.contains(['|', ';', '&', '\n']);
+            only && line.contains(" diff ") && line.split(' ').any(|word| word == FLAG)
+        }),
+    }
+}
+
+fn claim(input: &Input<'_>) -> Claim {
+    match input.exit {
+        Some(0) if is_detailed(input.argv) => Claim::Clean,
+        Some(2) => Claim::Drifted,
+        Some(0) | None => Claim::Silent,
+        Some(_) => Claim::Failed,
+    }
+}
+
+fn recognise(input: &Input<'_>) -> Option<&'static str> {
+    let out = input.stdout.bytes();
+    let head = out.get(..1 << 20).unwrap_or(out);
+    let mut array = false;
+    for line in text::lines(head) {
+        match text::skip_ansi(line.bytes) {
+            [b' ' | b'+' | b'-' | b'.', ..] | [] => {
+                if array && line.bytes.trim_ascii_start().starts_with(b"\"changeType\": \"") {
+                    return Some("helm diff's structured JSON");
+                }
+                if array && line.bytes.trim_ascii_start().starts_with(b"\"api\": \"") {
+                    return Some("helm diff's JSON");
+                }
+            }
+            [b'[', ..] => array = true,
+            [b'\t', ..] if is_banner(line.bytes) => return Some("helm diff's word of a release"),
+            _ => {
+                let plain = line.plain();
+                if header(&plain).is_some() || counts(&plain).is_some_and(|counts| counts.ownership.is_some())
+                {
+                    return Some("helm diff's words");
+                }
+            }
+        }
+    }
+    None
+}
+
+/// What standard error says, without helm's ways to say that something differs.
+fn notes(stderr: &[u8]) -> Notes {
+    const USUAL: [&[u8]; 2] =
+        [b"Error: identified at least one change", b"Error: plugin \"diff\" exited with error"];
+    let lines = text::lines(stderr).filter(|line| {
+        let plain = line.plain();
+        !USUAL.iter().any(|usual| plain.starts_with(usual))
+    });
+    let mut kept = Vec::with_capacity(stderr.len());
+    for line in lines {
+        kept.extend_from_slice(line.bytes);
+        kept.push(b'\n');
+    }
+    Notes::read(&kept)
+}
+
+fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let out = input.stdout.bytes();
+    let mut notes = notes(input.stderr.bytes());
+    let mut parsed = Parsed::new("helm");
+    parsed.diagnostics = std::mem::take(&mut notes.warnings);
+    if memmem::find(input.stderr.bytes(), b"error processing report entry").is_some() {
+        return Err(ParseError::format("helm diff left out objects whose names it doesn't understand")
+            .hint("use `--output structured`, or leave `--output` out"));
+    }
+    if out.iter().all(u8::is_ascii_whitespace) {
+        match input.exit {
+            Some(0) if is_detailed(input.argv) => {
+                kube::believe_silence(input, &notes, runs(input.argv))?;
+                parsed.said = Said::NoChanges;
+            }
+            Some(0) | None if notes.error.is_some() => parsed.failure = notes.error,
+            Some(0) | None => {
+                return Err(ParseError::format("no output, and no exit code that says that nothing differs")
+                    .hint(HINT));
+            }
+            Some(2) if notes.error.is_none() => {
+                return Err(ParseError::contradiction("exit code 2, and no difference in the output"));
+            }
+            Some(code) => parsed.failure = Some(notes.failure(code)),
+        }
+        return Ok(parsed);
+    }
+    let hidden = go_flag_given(input.argv, "suppress-output-line-regex");
+    let whole = (input.argv.is_empty() || runs(input.argv)) && !hidden;
+    let mut walk = Walk { whole, ..Walk::default() };
+    let understood = match Walk::skip_banner(out) {
+        [b'[', ..] => walk.json(out),
+        _ => walk.text(out),
+    };
+    match understood {
+        Err(_) if notes.error.is_some() => parsed.failure = notes.error,
+        Err(error) => return Err(error),
+        Ok(()) => {
+            parsed.failure = notes.error.or(walk.absent);
+            if walk.found.is_empty() && !walk.none && parsed.failure.is_none() {
+                // Only releases by name, or the word that there is none yet.
+                if !is_detailed(input.argv) {
+                    return Err(
+                        ParseError::format("no difference, and the exit code says nothing").hint(HINT)
+                    );
+                }
+                kube::believe_silence(input, &Notes::default(), runs(input.argv))?;
+                walk.none = input.exit == Some(0);
+            }
+            parsed.said = match (walk.found.is_empty(), walk.none) {
+                (false, _) => Said::Changes,
+                (true, true) => Said::NoChanges,
+                (true, false) => Said::Nothing,
+            };
+            parsed.resources = walk.found;
+            parsed.diagnostics.extend(walk.remarks);
+        }
+    }
+    Ok(parsed)
+}
+
+fn go_flag_given(argv: &[&str], name: &str) -> bool {
+    argv.iter().any(|arg| arg.trim_start_matches('-').starts_with(name))
+}
+
+/// `Release was not present in Helm.  Diff will show entire contents as new.`, between two lines of asterisks.
+fn is_banner(line: &[u8]) -> bool {
+    line.starts_with(b"\tRelease was not present in Helm.")
+}
+
+const STARS: &[u8] = b"********************";
+
+/// What a header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Added,
+    Removed,
+    Changed,
+    Suppressed,
+    Ownership,
+}
+
+impl Word {
+    const fn action(self) -> Action {
+        match self {
+            Self::Added => Action::Create,
+            Self::Removed => Action::Delete,
+            Self::Changed | Self::Suppressed => Action::Update,
+            Self::Ownership => Action::Change,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Diff,
+    Simple,
+    /// Both forms print the same.
+    Either,
+}
+
+const WORDS: [(&str, Word, Form); 9] = [
+    (" has been added:", Word::Added, Form::Diff),
+    (" has been removed:", Word::Removed, Form::Diff),
+    (" has changed:", Word::Changed, Form::Diff),
+    (" changed ownership:", Word::Ownership, Form::Diff),
+    (" has changed, but diff is empty after suppression.", Word::Suppressed, Form::Either),
+    (" to be added.", Word::Added, Form::Simple),
+    (" to be removed.", Word::Removed, Form::Simple),
+    (" to be changed.", Word::Changed, Form::Simple),
+    (" to change ownership.", Word::Ownership, Form::Simple),
+];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Object {
+    scope: String,
+    kind: String,
+    name: String,
+}
+
+/// `NAMESPACE, NAME, Kind (API) has changed:`
+fn header(line: &[u8]) -> Option<(Object, Word, Form)> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (key, word, form) =
+        WORDS.iter().find_map(|(end, word, form)| Some((line.strip_suffix(end)?, *word, *form)))?;
+    Some((object(key)?, word, form))
+}
+
+/// `NAMESPACE, NAME, Kind (API)`; of `helm diff release`, which compares files, `chart/templates/file.yaml`.
+fn object(key: &str) -> Option<Object> {
+    if key.contains("/templates/") && !key.contains(", ") {
+        return Some(Object { scope: String::new(), kind: String::new(), name: key.to_owned() });
+    }
+    let (scope, rest) = key.split_once(", ")?;
+    let (name, kind) = rest.rsplit_once(", ")?;
+    let (kind, api) = kind.strip_suffix(')')?.split_once(" (")?;
+    let sound = kube::is_namespace(scope) && kube::is_kind(kind) && !name.is_empty() && !api.contains(' ');
+    sound.then(|| Object {
+        scope: scope.to_owned(),
+        kind: kube::kind(kind, kube::group(api)),
+        name: name.to_owned(),
+    })
+}
+
+/// The last line of `--output simple`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    added: u32,
+    changed: u32,
+    removed: u32,
+    /// Older versions don't count these.
+    ownership: Option<u32>,
+}
+
+/// `Plan: 1 to add, 2 to change, 0 to destroy, 0 to change ownership.`
+fn counts(line: &[u8]) -> Option<Counts> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut parts = line.strip_prefix("Plan: ")?.strip_suffix('.')?.split(", ");
+    let mut next = |what: &str| parts.next()?.strip_suffix(what)?.parse::<u32>().ok();
+    let (added, changed, removed) = (next(" to add")?, next(" to change")?, next(" to destroy")?);
+    let ownership = match parts.next() {
+        Some(part) => Some(part.strip_suffix(" to change ownership")?.parse().ok()?),
+        None => None,
+    };
+    parts.next().is_none().then_some(Counts { added, changed, removed, ownership })
+}
+
+/// One object while its lines are read.
+#[derive(Debug)]
+struct Block<'a> {
+    object: Object,
+    word: Word,
+    first: u32,
+    last: u32,
+    removed: u32,
+    added: u32,
+    /// Lines with more than a sign.
+    told: (bool, bool),
+    /// Kinds at the top level of the old and of the new object: more than one is more than one object.
+    kinds: (u32, u32),
+    /// Something but an empty line was there.
+    begun: bool,
+    attributes: Option<Attributes<'a>>,
+}
+
+#[derive(Debug, Default)]
+struct Walk<'a> {
+    found: Vec<Resource>,
+    remarks: Vec<Diagnostic>,
+    /// The output itself says that nothing differs.
+    none: bool,
+    /// helm diff ends because there is no release.
+    absent: Option<Failure>,
+    /// Nothing that differs is left out of the text.
+    whole: bool,
+    block: Option<Block<'a>>,
+    form: Option<Form>,
+    counted: Counts,
+    plan: Option<u32>,
+    releases: u32,
+    plans: u32,
+}
+
+impl<'a> Walk<'a> {
+    /// What follows the word that the release isn't there yet, without blanks.
+    fn skip_banner(out: &[u8]) -> &[u8] {
+        let mut rest = out.trim_ascii_start();
+        if let Some(after) = rest.strip_prefix(STARS)
+            && let Some(end) = memmem::find(after, STARS)
+        {
+            rest = after.get(end.saturating_add(STARS.len())..).unwrap_or_default().trim_ascii_start();
+        }
+        rest
+    }
+
+    fn text(&mut self, out: &'a [u8]) -> Result<(), ParseError> {
+        let mut stars = 0_u32;
+        let mut last = Line { number: 0, bytes: b"" };
+        for line in text::lines(out) {
+            last = line;
+            let plain = line.plain();
+            if self.block.is_none() && self.plan.is_none() {
+                if *plain == *STARS {
+                    stars = stars.saturating_add(1);
+                    continue;
+                }
+                if stars == 1 && is_banner(&plain) {
+                    self.release_is_absent(&plain);
+                    continue;
+                }
+                if plain.is_empty() {
+                    continue;
+                }
+            }
+            self.line(line, &plain)?;
+        }
+        self.segment(last.number)?;
+        if out.last() != Some(&b'\n') && !last.plain().is_empty() {
+            return Err(ParseError::cut("the last line has no end").at(last.number));
+        }
+        if stars % 2 == 1 {
+            return Err(ParseError::cut("the output ends in helm diff's word of a release").at(last.number));
+        }
+        Ok(())
+    }
+
+    fn release_is_absent(&mut self, line: &[u8]) {
+        if memmem::find(line, b"Diff will show entire contents as new").is_some() {
+            self.remarks.push(Diagnostic::warning("the release is not installed: everything is new"));
+        } else {
+            let words = "the release is not installed; `--allow-unreleased` shows everything as new";
+            self.absent = Some(Failure::new(crate::Class::Exit, words));
+        }
+    }
+
+    fn line(&mut self, line: Line<'a>, plain: &[u8]) -> Result<(), ParseError> {
+        let at = line.number;
+        match plain {
+            [] | b"..." | [b'+' | b'-'] | [b'+' | b'-' | b' ', b' ', ..] => self.body(line, plain),
+            // helmfile's.
+            _ if plain.starts_with(b"Comparing release=") => {
+                self.segment(at)?;
+                self.releases = self.releases.saturating_add(1);
+                Ok(())
+            }
+            _ if self.plan.is_some() => Err(ParseError::format("a line after the counts").at(at)),
+            _ => {
+                if let Some((object, word, form)) = header(plain) {
+                    self.finish(at)?;
+                    self.is_of(form, at)?;
+                    self.count(word);
+                    let simple = self.form == Some(Form::Simple);
+                    let attributes = word == Word::Changed && self.whole && !simple;
+                    self.block = Some(Block {
+                        object,
+                        word,
+                        first: at,
+                        last: at,
+                        removed: 0,
+                        added: 0,
+                        told: (false, false),
+                        kinds: (0, 0),
+                        begun: false,
+                        attributes: attributes.then(Attributes::default),
+                    });
+                    return Ok(());
+                }
+                if let Some(counts) = counts(plain) {
+                    self.finish(at)?;
+                    self.is_of(Form::Simple, at)?;
+                    return self.compare(counts, at);
+                }
+                // What stands here may be a value.
+                Err(ParseError::format(
+                    "expected a header such as `NAMESPACE, NAME, Kind (API) has changed:`",
+                )
+                .at(at)
+                .hint("`--output dyff`, templates of your own and other differs are not read"))
+            }
+        }
+    }
+
+    fn is_of(&mut self, form: Form, at: u32) -> Result<(), ParseError> {
+        match (self.form, form) {
+            (_, Form::Either) => Ok(()),
+            (Some(known), form) if known != form => {
+                Err(ParseError::contradiction("two forms of helm diff's output in one").at(at))
+            }
+            _ => {
+                self.form = Some(form);
+                Ok(())
+            }
+        }
+    }
+
+    fn count(&mut self, word: Word) {
+        let counted = &mut self.counted;
+        match word {
+            Word::Added => counted.added = counted.added.saturating_add(1),
+            Word::Removed => counted.removed = counted.removed.saturating_add(1),
+            Word::Changed => counted.changed = counted.changed.saturating_add(1),
+            Word::Ownership => {
+                counted.ownership = Some(counted.ownership.unwrap_or_default().saturating_add(1));
+            }
+            Word::Suppressed => {}
+        }
+    }
+
+    fn compare(&mut self, counts: Counts, at: u32) -> Result<(), ParseError> {
+        let ownership = self.counted.ownership.unwrap_or_default();
+        let same = (counts.added, counts.changed, counts.removed)
+            == (self.counted.added, self.counted.changed, self.counted.removed);
+        if !same || counts.ownership.is_some_and(|n| n != ownership) {
+            return Err(ParseError::contradiction("the counts at the end are not those of the list").at(at));
+        }
+        self.plan = Some(at);
+        Ok(())
+    }
+
+    /// One release ends. Only `--output simple` says so itself.
+    fn segment(&mut self, at: u32) -> Result<(), ParseError> {
+        self.finish(at)?;
+        if self.form == Some(Form::Simple) && self.plan.is_none() {
+            return Err(ParseError::cut("the list has no counts at its end").at(at));
+        }
+        self.plans = self.plans.saturating_add(u32::from(self.plan.is_some()));
+        self.none = self.plans > 0 && self.plans >= self.releases && self.found.is_empty();
+        (self.form, self.plan, self.counted) = (None, None, Counts::default());
+        Ok(())
+    }
+
+    fn body(&mut self, line: Line<'a>, plain: &[u8]) -> Result<(), ParseError> {
+        let at = line.number;
+        let Some(block) = &mut self.block else {
+            // An empty line after the counts.
+            return if plain.is_empty() { Ok(()) } else { Err(stray(at)) };
+        };
+        if self.form == Some(Form::Simple) || block.word == Word::Suppressed {
+            return if plain.is_empty() { Ok(()) } else { Err(stray(at)) };
+        }
+        block.last = at;
+        let raw = text::skip_ansi(line.bytes).get(2..).unwrap_or_default();
+        let sign = match plain {
+            [b'+', ..] => Sign::Added,
+            [b'-', ..] => Sign::Removed,
+            b"..." => {
+                block.attributes = None;
+                return Ok(());
+            }
+            _ => Sign::Context,
+        };
+        let text = plain.get(2..).unwrap_or_default();
+        if sign == Sign::Added && text.starts_with(b"Changes suppressed on sensitive content of type ") {
+            block.attributes = None;
+        }
+        let kind = u32::from(text.starts_with(b"kind: "));
+        if sign != Sign::Added {
+            block.kinds.0 = block.kinds.0.saturating_add(kind);
+        }
+        if sign != Sign::Removed {
+            block.kinds.1 = block.kinds.1.saturating_add(kind);
+        }
+        match sign {
+            Sign::Added => {
+                block.added = block.added.saturating_add(1);
+                block.told.1 |= !text.is_empty();
+            }
+            Sign::Removed => {
+                block.removed = block.removed.saturating_add(1);
+                block.told.0 |= !text.is_empty();
+            }
+            Sign::Context => {}
+        }
+        // Templates begin with a comment that names their file, and older versions with an empty line.
+        block.begun |= !text.is_empty();
+        if let Some(attributes) = &mut block.attributes
+            && block.begun
+            && !text.starts_with(b"#")
+        {
+            attributes.line(Body { number: at, sign, text: raw });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, at: u32) -> Result<(), ParseError> {
+        let Some(block) = self.block.take() else { return Ok(()) };
+        if self.form != Some(Form::Simple) && block.word != Word::Suppressed {
+            if block.removed == 0 && block.added == 0 {
+                return Err(ParseError::cut(format!("nothing differs below line {}", block.first)).at(at));
+            }
+            if (block.word == Word::Added && block.told.0) || (block.word == Word::Removed && block.told.1) {
+                return Err(
+                    ParseError::contradiction("an object on one side only has lines on both").at(block.first)
+                );
+            }
+            if block.kinds.0 > 1 || block.kinds.1 > 1 {
+                return Err(
+                    ParseError::contradiction("more than one object below one header").at(block.first)
+                );
+            }
+        }
+        let Object { scope, kind, name } = block.object;
+        let mut found = Resource::new(Source::Plan, scope, kind, name, block.word.action())
+            .with_span(block.first, block.last);
+        found.attributes = block.attributes.and_then(Attributes::paths);
+        self.found.push(found);
+        Ok(())
+    }
+
+    fn json(&mut self, out: &'a [u8]) -> Result<(), ParseError> {
+        let rest = Self::skip_banner(out);
+        if rest.len() < out.trim_ascii_start().len() {
+            for line in text::lines(out).take_while(|line| !line.bytes.starts_with(b"[")) {
+                if is_banner(line.bytes) {
+                    self.release_is_absent(line.bytes);
+                }
+            }
+        }
+        let before = text::count_lines(out.get(..out.len().saturating_sub(rest.len())).unwrap_or_default());
+        let entries: Vec<Value> = serde_json::from_slice(rest).map_err(|error| {
+            let at = before.saturating_add(u32::try_from(error.line()).unwrap_or_default());
+            if error.is_eof() {
+                ParseError::cut("the JSON ends before its end").at(at)
+            } else {
+                ParseError::format("not the JSON of helm diff").at(at)
+            }
+        })?;
+        for entry in &entries {
+            let found = match entry.get("changeType") {
+                Some(_) => structured(entry),
+                None => plain(entry),
+            };
+            self.found.push(found.ok_or_else(|| {
+                ParseError::format("an entry that is none of helm diff's")
+                    .hint("a template of your own is not read: leave HELM_DIFF_TPL out")
+            })?);
+        }
+        self.none = entries.is_empty();
+        Ok(())
+    }
+}
+
+fn stray(line: u32) -> ParseError {
+    ParseError::format("a line of a diff without a header above it").at(line)
+}
+
+fn word(text: &str) -> Option<Word> {
+    Some(match text {
+        "ADD" => Word::Added,
+        "REMOVE" => Word::Removed,
+        "MODIFY" => Word::Changed,
+        "MODIFY_SUPPRESSED" => Word::Suppressed,
+        "OWNERSHIP" => Word::Ownership,
+        _ => return None,
+    })
+}
+
+/// `{"api": "apps", "kind": "Deployment", "namespace": "shop", "name": "web", "change": "MODIFY"}`
+fn plain(entry: &Value) -> Option<Resource> {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str);
+    let kind = text("kind").filter(|kind| kube::is_kind(kind))?;
+    let kind = kube::kind(kind, kube::group(text("api")?));
+    let action = word(text("change")?)?.action();
+    Some(Resource::new(Source::Plan, text("namespace")?, kind, text("name")?, action))
+}
+
+/// `{"apiVersion": "apps/v1", …, "changeType": "MODIFY", "resourceStatus": {…}, "changes": [{"path": "spec", "field": "replicas", …}]}`
+fn structured(entry: &Value) -> Option<Resource> {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str);
+    let word = word(text("changeType")?)?;
+    let status = entry.get("resourceStatus")?;
+    let exists = |key: &str| status.get(key).and_then(Value::as_bool);
+    let exists = (exists("oldExists")?, exists("newExists")?);
+    let name = text("name")?;
+    let Some(kind) = text("kind") else {
+        // Where it could not read the object, all it knows is the header of its text.
+        let Object { scope, kind, name } = object(name)?;
+        return Some(Resource::new(Source::Plan, scope, kind, name, word.action()));
+    };
+    let agrees = match word {
+        Word::Added => exists == (false, true),
+        Word::Removed => exists == (true, false),
+        Word::Changed | Word::Suppressed => exists == (true, true),
+        Word::Ownership => true,
+    };
+    if !agrees || !kube::is_kind(kind) {
+        return None;
+    }
+    let kind = kube::kind(kind, text("apiVersion").map(kube::group).unwrap_or_default());
+    let scope = text("namespace").unwrap_or_default();
+    let mut found = Resource::new(Source::Plan, scope, kind, name, word.action());
+    let suppressed = entry.get("changesSuppressed").and_then(Value::as_bool) == Some(true);
+    if word == Word::Changed && !suppressed {
+        let changes = entry.get("changes").and_then(Value::as_array)?;
+        found.attributes = changes.iter().map(attribute).collect();
+    }
+    Some(found)
+}
+
+/// The place of one change: `path` in nearly our notation, `field` a key or an index.
+fn attribute(change: &Value) -> Option<String> {
+    let text = |key: &str| change.get(key).map_or(Some(""), Value::as_str);
+    let (mut path, field) = (text("path")?.to_owned(), text("field")?);
+    if !field.is_empty() && field.bytes().all(|b| b.is_ascii_digit()) {
+        path.push('[');
+        path.push_str(field);
+        path.push(']');
+    } else {
+        kube::push_key(&mut path, field);
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+    use crate::input::Stream;
+    use crate::report::Verdict;
+    use crate::{Reading, read};
+
+    const DETAILED: &[&str] =
+        &["helm", "-n", "shop", "diff", "upgrade", "web", "./web", "--detailed-exitcode"];
+    const WEB: &str = "shop, web, Deployment (apps) has changed:\n\n  # Source: web/templates/web.yaml\n  apiVersion: apps/v1\n  kind: Deployment\n  spec:\n-   replicas: 3\n+   replicas: 5\n";
+    const GONE: &str =
+        "shop, old, ConfigMap (v1) has been removed:\n\n- apiVersion: v1\n- kind: ConfigMap\n- \n+ \n";
+
+    fn run(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> Reading {
+        let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
+        read(&PARSER, None, &Input { argv, exit, stdout, stderr, files: &[] })
+    }
+
+    fn resources(argv: &[&str], stdout: &str) -> Vec<Resource> {
+        match run(argv, Some(2), stdout, "") {
+            Reading::Read(report) => report.resources().to_vec(),
+            other => panic!("{stdout}: {other:?}"),
+        }
+    }
+
+    fn object(scope: &str, kind: &str, name: &str, action: Action) -> Resource {
+        let mut resource = Resource::new(Source::Plan, scope, kind, name, action);
+        resource.drift = true;
+        resource
+    }
+
+    fn verdict(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> (Verdict, Option<Class>) {
+        let reading = run(argv, exit, stdout, stderr);
+        (reading.verdict(), reading.class())
+    }
+
+    fn with(mut resource: Resource, attributes: &[&str]) -> Resource {
+        resource.attributes = Some(attributes.iter().map(ToString::to_string).collect());
+        resource
+    }
+
+    #[test]
+    fn each_header_is_an_object() {
+        let more = "shop, a:b, ClusterRole (rbac.authorization.k8s.io) has been added:\n+ kind: ClusterRole\nshop, s, Secret (v1) has changed:\n+ Changes suppressed on sensitive content of type Secret\nshop, x, ConfigMap (v1) changed ownership:\n- shop/a\n+ shop/b\nshop, z, Service (v1) has changed, but diff is empty after suppression.\n";
+        let web = with(object("shop", "Deployment.apps", "web", Action::Update), &["spec.replicas"]);
+        assert_eq!(
+            resources(&[], &format!("{WEB}{GONE}{more}")),
+            [
+                object("shop", "ClusterRole.rbac.authorization.k8s.io", "a:b", Action::Create)
+                    .with_span(15, 16),
+                object("shop", "ConfigMap", "old", Action::Delete).with_span(9, 14),
+                object("shop", "ConfigMap", "x", Action::Change).with_span(19, 21),
+                web.with_span(1, 8),
+                object("shop", "Secret", "s", Action::Update).with_span(17, 18),
+                object("shop", "Service", "z", Action::Update).with_span(22, 22),
+            ]
+        );
+        let colours = WEB
+            .replace(
+                "shop, web, Deployment (apps) has changed:",
+                "\x1b[33mshop, web, Deployment (apps) has changed:\x1b[0m",
+            )
+            .replace("-   replicas: 3", "\x1b[31m-   replicas: 3\x1b[0m");
+        assert_eq!(resources(&[], &colours), resources(&[], WEB));
+        let file = "web/templates/web.yaml has changed:\n- a\n+ b\n";
+        assert_eq!(resources(&["helm", "diff", "release", "a", "b"], file)[0].name, "web/templates/web.yaml");
+    }
+
+    #[test]
+    fn fields_are_told_only_where_everything_is_shown() {
+        let told = |argv: &[&str], text: &str| resources(argv, text)[0].attributes.is_some();
+        assert!(told(&[], WEB) && told(DETAILED, WEB));
+        assert!(!told(&[], &WEB.replace("  spec:", "...")));
+        assert!(!told(&["sh", "-c", "x"], WEB));
+        assert!(!told(&["helm", "diff", "upgrade", "--suppress-output-line-regex=a"], WEB));
+    }
+
+    #[test]
+    fn a_silence_is_clean_only_with_a_code_that_tells() {
+        use Verdict::{Clean, Drifted, Failed, Unreadable};
+        let plain = &["helm", "diff", "upgrade", "web", "./web"];
+        assert_eq!(verdict(DETAILED, Some(0), "", ""), (Clean, None));
+        assert_eq!(verdict(DETAILED, Some(0), "\n", ""), (Clean, None));
+        assert_eq!(verdict(plain, Some(0), "", ""), (Unreadable, Some(Class::UnreadableFormat)));
+        assert_eq!(verdict(&[], Some(0), "", "").0, Unreadable);
+        assert_eq!(verdict(&[], None, "", "").0, Unreadable);
+        assert_eq!(
+            verdict(&["sh", "-c", "helm diff upgrade a b --detailed-exitcode"], Some(0), "", "").0,
+            Clean
+        );
+        assert_eq!(
+            verdict(&["sh", "-c", "helm diff upgrade a b --detailed-exitcode | cat"], Some(0), "", "").0,
+            Unreadable
+        );
+        assert_eq!(verdict(plain, Some(0), WEB, "").0, Drifted);
+        let usual = "Error: identified at least one change, exiting with non-zero exit code (detailed-exitcode parameter enabled)\nError: plugin \"diff\" exited with error\n";
+        assert_eq!(verdict(DETAILED, Some(2), WEB, usual).0, Drifted);
+        assert_eq!(verdict(DETAILED, Some(2), "", usual), (Unreadable, Some(Class::UnreadableContradiction)));
+        assert_eq!(verdict(DETAILED, Some(0), "", "Error: x\n").0, Unreadable);
+        assert_eq!(verdict(DETAILED, Some(1), "", "Error: x\n"), (Failed, Some(Class::Exit)));
+        let denied = "Error: Failed to get release web in namespace shop: exit status 1: Error: query: failed to query with labels: secrets is forbidden: User \"x\" cannot list\n";
+        assert_eq!(verdict(DETAILED, Some(1), "", denied), (Failed, Some(Class::Forbidden)));
+        let down = "Error: Kubernetes cluster unreachable: Get \"https://x\"\n";
+        assert_eq!(verdict(DETAILED, Some(1), "", down), (Failed, Some(Class::Unreachable)));
+    }
+
+    #[test]
+    fn the_simple_form_counts() {
+        let list = "shop, web, Deployment (apps) to be changed.\nshop, old, ConfigMap (v1) to be removed.\nshop, z, Service (v1) has changed, but diff is empty after suppression.\n";
+        let plan = "Plan: 0 to add, 1 to change, 1 to destroy, 0 to change ownership.\n";
+        let text = format!("{list}{plan}");
+        assert_eq!(
+            resources(&[], &text),
+            [
+                object("shop", "ConfigMap", "old", Action::Delete).with_span(2, 2),
+                object("shop", "Deployment.apps", "web", Action::Update).with_span(1, 1),
+                object("shop", "Service", "z", Action::Update).with_span(3, 3),
+            ]
+        );
+        let none = "Plan: 0 to add, 0 to change, 0 to destroy, 0 to change ownership.\n";
+        assert_eq!(verdict(&[], Some(0), none, ""), (Verdict::Clean, None));
+        assert_eq!(verdict(&[], Some(2), none, "").1, Some(Class::UnreadableContradiction));
+        assert_eq!(verdict(&[], Some(0), list, "").1, Some(Class::UnreadableCut));
+        for (from, to) in [
+            ("1 to change,", "2 to change,"),
+            ("0 to change o", "1 to change o"),
+            ("1 to destroy", "0 to destroy"),
+        ] {
+            assert_eq!(
+                verdict(&[], Some(0), &text.replace(from, to), "").1,
+                Some(Class::UnreadableContradiction)
+            );
+        }
+        assert_eq!(
+            verdict(&[], Some(0), &format!("{WEB}{plan}"), "").1,
+            Some(Class::UnreadableContradiction)
+        );
+        assert_eq!(verdict(&[], Some(0), &format!("{none}x\n"), "").1, Some(Class::UnreadableFormat));
+    }
+
+    #[test]
+    fn json_is_read_whole_and_not_where_objects_were_left_out() {
+        let json = "[{\n  \"api\": \"apps\",\n  \"kind\": \"Deployment\",\n  \"namespace\": \"shop\",\n  \"name\": \"web\",\n  \"change\": \"MODIFY\"\n}]\n";
+        assert_eq!(resources(&[], json), [object("shop", "Deployment.apps", "web", Action::Update)]);
+        assert_eq!(verdict(&[], Some(0), "[]\n", ""), (Verdict::Clean, None));
+        assert_eq!(
+            verdict(&[], Some(0), "[]\n", "2026/11/24 02:00:00 error processing report entry\n").1,
+            Some(Class::UnreadableFormat)
+        );
+        assert_eq!(verdict(&[], Some(0), json.trim_end_matches("]\n"), "").1, Some(Class::UnreadableCut));
+        assert_eq!(verdict(&[], Some(0), &json.replace("MODIFY", "x"), "").1, Some(Class::UnreadableFormat));
+        let structured = r#"[{"apiVersion":"apps/v1","kind":"Deployment","namespace":"shop","name":"web","changeType":"MODIFY","resourceStatus":{"oldExists":true,"newExists":true},"changes":[{"path":"spec.template.spec.containers[0]","field":"image","change":"replace"},{"path":"metadata.labels","field":"a.b/c","change":"add"},{"path":"spec.args","field":"1","change":"add"}]},
+            {"apiVersion":"v1","kind":"Secret","namespace":"shop","name":"s","changeType":"MODIFY","resourceStatus":{"oldExists":true,"newExists":true},"changesSuppressed":true},
+            {"name":"shop, x, ConfigMap (v1)","changeType":"OWNERSHIP","resourceStatus":{"oldExists":false,"newExists":false}}]"#;
+        let web = with(
+            object("shop", "Deployment.apps", "web", Action::Update),
+            &["metadata.labels[\"a.b/c\"]", "spec.args[1]", "spec.template.spec.containers[0].image"],
+        );
+        assert_eq!(
+            resources(&[], structured),
+            [
+                object("shop", "ConfigMap", "x", Action::Change),
+                web,
+                object("shop", "Secret", "s", Action::Update)
+            ]
+        );
+        let other = structured.replacen("\"newExists\":true", "\"newExists\":false", 1);
+        assert_eq!(verdict(&[], Some(2), &other, "").1, Some(Class::UnreadableFormat));
+    }
+
+    #[test]
+    fn a_release_that_isn_t_there_is_said() {
+        let banner = "********************\n\n\tRelease was not present in Helm.  Diff will show entire contents as new.\n\n********************\n";
+        let new = "shop, web, Service (v1) has been added:\n+ kind: Service\n";
+        let reading = run(&[], Some(2), &format!("{banner}{new}"), "");
+        let report = reading.report().unwrap();
+        assert_eq!((report.resources().len(), report.diagnostics().len()), (1, 1));
+        assert_eq!(verdict(&[], Some(0), banner, "").0, Verdict::Unreadable);
+        assert_eq!(verdict(DETAILED, Some(0), banner, "").0, Verdict::Clean);
+        let absent = banner.replace(
+            "Diff will show entire contents as new.",
+            "Include the `--allow-unreleased` to perform diff without exiting in error.",
+        );
+        assert_eq!(verdict(DETAILED, Some(1), &absent, "Error: release: not found\n").0, Verdict::Failed);
+    }
+
+    #[test]
+    fn releases_of_helmfile_stand_one_below_the_other() {
+        let names = ["Comparing release=web, chart=./web\n", "Comparing release=db, chart=./db\n"];
+        let text = format!("{}{WEB}{}{GONE}", names[0], names[1]);
+        assert_eq!(resources(&["helmfile", "-e", "prod", "diff"], &text).len(), 2);
+        let none = "Plan: 0 to add, 0 to change, 0 to destroy, 0 to change ownership.\n";
+        assert_eq!(
+            verdict(&[], Some(0), &format!("{}{none}{}{none}", names[0], names[1]), "").0,
+            Verdict::Clean
+        );
+        assert_eq!(
+            verdict(&[], Some(0), &format!("{}{none}{}", names[0], names[1]), "").0,
+            Verdict::Unreadable
+        );
+        assert_eq!(verdict(&["helmfile", "diff"], Some(0), names[0], "").0, Verdict::Unreadable);
+    }
+
+    #[test]
+    fn what_is_cut_or_strange_is_refused() {
+        use Class::{UnreadableContradiction, UnreadableCut, UnreadableFormat};
+        let refused =
+            |text: &str, expected| assert_eq!(verdict(&[], Some(2), text, "").1, Some(expected), "{text}");
+        refused("shop, web, Deployment (apps) has changed:\n", UnreadableCut);
+        refused("shop, web, Deployment (apps) has changed:\n  kind: x\n", UnreadableCut);
+        refused(WEB.trim_end(), UnreadableCut);
+        refused("- a\n", UnreadableFormat);
+        refused(&format!("{WEB}hello\n"), UnreadableFormat);
+        refused("\nspec.replicas  (apps/v1/Deployment/web)\n  \u{b1} value change\n", UnreadableFormat);
+        refused(&GONE.replace("- kind", "+ kind"), UnreadableContradiction);
+        let two = WEB.split_once('\n').unwrap().1;
+        refused(&format!("{WEB}{two}"), UnreadableContradiction);
+    }
+
+    #[test]
+    fn command_lines_of_helm_diff_are_known() {
+        for argv in [
+            &["helm", "diff", "upgrade", "a", "b"][..],
+            &["timeout", "60", "/usr/bin/helm", "--kube-context", "diff", "diff", "rollback", "a"],
+            &["helmfile", "-f", "x", "diff"],
+        ] {
+            assert!(runs(argv), "{argv:?}");
+        }
+        for argv in
+            [&["helm", "upgrade", "diff"][..], &["helm", "diff", "version"], &["helm"], &["git", "diff"]]
+        {
+            assert!(!runs(argv), "{argv:?}");
+        }
+    }
+}
