@@ -1,4 +1,5 @@
-//! Recorded runs of kubectl 1.27 to 1.36 and what public repositories hold of such output.
+//! Recorded runs of kubectl 1.27 to 1.36 and of kubediff, and what public repositories hold of their output and of that of
+//! helm diff, flux and argocd.
 
 use crate::Case;
 use driftrun_parsers::{Action, DriftReport, Verdict};
@@ -16,11 +17,39 @@ pub fn cases(root: &Path) -> Vec<Case> {
     cases
 }
 
+/// Every output as another tool's, with a code that says nothing.
+pub fn mistaken(root: &Path) -> Vec<Case> {
+    cases(root).iter().flat_map(foreign).collect()
+}
+
+fn foreign(case: &Case) -> Vec<Case> {
+    const PEERS: [&str; 4] = ["argocd", "flux", "helm-diff", "kubediff"];
+    // An empty line is nothing, whoever printed it.
+    let empty = case.stdout.iter().all(u8::is_ascii_whitespace);
+    let others = PEERS.iter().filter(|peer| **peer != case.parser && !empty);
+    others
+        .map(|parser| Case {
+            path: format!("{} as {parser}", case.path),
+            parser,
+            argv: Vec::new(),
+            exit: None,
+            stdout: case.stdout.clone(),
+            stderr: case.stderr.clone(),
+            promised: false,
+            check: Box::new(|_| Err("read as another tool's".to_owned())),
+            verdicts: vec![Verdict::Unreadable, Verdict::Failed],
+        })
+        .collect()
+}
+
 /// A differ without a voice: same bytes and same code as a clean run, with or without drift.
 const SILENT_DIFFER: &[&str] = &["ext-true"];
 
+/// What kubectl said to kubediff was an error.
+const FAILED: &[&str] = &["kubediff/forbidden", "kubediff/unreachable"];
+
 /// Other formats, or run through another program that changes the text: refused or read right, never clean.
-const OTHER: &[&str] = &["argocd-emulated/", "dyff-", "ext-icdiff", "kubediff/", "kubecolor-", "toybox-"];
+const OTHER: &[&str] = &["dyff-", "ext-icdiff", "kubecolor-", "toybox-"];
 
 fn generated(root: &Path) -> Vec<Case> {
     let root = root.join("generated");
@@ -49,15 +78,26 @@ fn recorded(root: &Path, stdout: &Path) -> Case {
         .unwrap_or_default();
     let env = meta["env"]["KUBECTL_EXTERNAL_DIFF"].as_str().unwrap_or("diff -u -N");
     let unified = env.contains("-u") || env.contains("-U") || env.contains("/git-diff-");
-    let promised = unified && !OTHER.iter().any(|other| name.starts_with(other));
+    let parser = match name.split_once('/') {
+        Some(("argocd-emulated", _)) => "argocd",
+        Some(("kubediff", _)) => "kubediff",
+        _ => "kubectl",
+    };
+    let promised = (unified || parser != "kubectl") && !OTHER.iter().any(|other| name.starts_with(other));
     let stderr = fs::read(stdout.with_extension("stderr")).unwrap_or_default();
     let expected = objects(&meta["expect"]).or_else(|| truth(&name));
     let verdicts = match (exit, bytes.is_empty()) {
         _ if name.starts_with("stdin-") && exit == 0 => vec![Verdict::Unreadable],
         _ if name.starts_with("prune-partial-failure-exit") => vec![Verdict::Failed],
+        (1, _) if parser == "kubediff" => vec![Verdict::Failed],
+        (2, _) if parser == "kubediff" && !FAILED.contains(&name.as_str()) => {
+            vec![if name.contains("/all") { Verdict::Partial } else { Verdict::Drifted }]
+        }
+        (0, false) if name == "kubediff/no-error-on-diff" => vec![Verdict::Drifted],
         (0, true) if expected.as_ref().is_some_and(Vec::is_empty) => vec![Verdict::Clean],
         (0, true) if SILENT_DIFFER.contains(&name.as_str()) => vec![Verdict::Clean],
-        (0, true) if name.starts_with("argocd") || name.starts_with("kubediff") => vec![Verdict::Clean],
+        // A path that isn't there: kubediff's code is 0.
+        (0, true) if parser != "kubectl" => vec![Verdict::Clean],
         (0, true) => vec![],
         // dyff prints an empty line when nothing differs.
         (0, false) if name == "dyff-nodiff" => vec![Verdict::Clean],
@@ -65,10 +105,11 @@ fn recorded(root: &Path, stdout: &Path) -> Case {
         (0 | 1, false) => vec![Verdict::Drifted, Verdict::Unreadable],
         _ => vec![Verdict::Failed],
     };
-    assert!(exit != 1 || !promised || bytes.is_empty() || expected.is_some(), "{name}: no truth");
+    let read = verdicts == [Verdict::Drifted] || verdicts == [Verdict::Partial];
+    assert!(!read || !promised || bytes.is_empty() || expected.is_some(), "{name}: no truth");
     Case {
         path: format!("kubernetes/generated/{name}"),
-        parser: "kubectl",
+        parser,
         argv,
         exit: Some(exit),
         stdout: bytes,
@@ -112,11 +153,31 @@ fn truth(name: &str) -> Option<Vec<Object>> {
         "ver1.36-secret-new-show-secrets" => "shop Secret fresh added",
         "warning-unknown-field" => "shop ConfigMap settings changed",
         "warnings-as-errors" => "shop Endpoints legacy added",
+        "kubediff/drift" | "kubediff/no-error-on-diff" => web,
+        "kubediff/drift-json" => "- - kd/drift/dep-changed.yaml changed",
+        "kubediff/lists" => {
+            "shop Deployment.apps web changed, shop ConfigMap adversarial changed, default ConfigMap settings added, \
+             default ClusterRole.rbac.authorization.k8s.io custom:node.reader changed"
+        }
+        "kubediff/lists-json" => "- - kd/lists/a.yaml changed",
+        "kubediff/missing-json" => "- - kd/missing/new.yaml added",
+        "kubediff/secret-json" => "- - kd/secret/sec2.yaml changed",
+        "kubediff/all" => {
+            "shop Deployment.apps api added, shop ConfigMap api-settings added, shop Secret db changed, \
+             shop Deployment.apps web changed, shop ConfigMap adversarial changed, default ConfigMap settings added, \
+             default ClusterRole.rbac.authorization.k8s.io custom:node.reader changed"
+        }
+        "kubediff/all-json" => {
+            "- - kd/drift/dep-changed.yaml changed, - - kd/lists/a.yaml changed, - - kd/missing/new.yaml added, \
+             - - kd/secret/sec2.yaml changed"
+        }
         _ => return None,
     }
     .split(", ")
     .filter(|object| !object.is_empty())
     .map(|object| match object.split(' ').collect::<Vec<_>>()[..] {
+        // Files have neither namespace nor kind.
+        ["-", "-", name, word] => (String::new(), String::new(), name.to_owned(), action(word)),
         [scope, kind, name, word] => (scope.to_owned(), kind.to_owned(), name.to_owned(), action(word)),
         _ => panic!("{object}"),
     })
@@ -128,7 +189,8 @@ fn truth(name: &str) -> Option<Vec<Object>> {
 fn action(word: &str) -> Action {
     match word {
         "added" => Action::Create,
-        "changed" => Action::Update,
+        "changed" | "suppressed" => Action::Update,
+        "ownership" => Action::Change,
         "deleted" => Action::Delete,
         other => panic!("{other}"),
     }
@@ -141,14 +203,16 @@ fn objects(expected: &Value) -> Option<Vec<Object>> {
         .map(|object| {
             let part = |at: usize| object[at].as_str().unwrap();
             let kind = match part(0) {
-                "" => part(2).to_owned(),
+                // Flux doesn't tell the group, and helm diff writes the core group's version.
+                "" | "?" | "v1" => part(2).to_owned(),
                 group => format!("{}.{group}", part(2)),
             };
             (part(3).to_owned(), kind, part(4).to_owned(), action(part(5)))
         })
         .collect();
     all.sort();
-    all.dedup();
+    // The gravest of an object's actions comes first.
+    all.dedup_by(|b, a| (&a.0, &a.1, &a.2) == (&b.0, &b.1, &b.2));
     Some(all)
 }
 
@@ -172,18 +236,33 @@ fn public(root: &Path) -> Vec<Case> {
             let fields: Vec<&str> = line.split('\t').collect();
             let (file, format) = (fields[0], fields[2]);
             let kubectl = format.starts_with("kubectl-diff") || format == "tanka-diff";
-            let expected = serde_json::from_str(fields[3]).ok().filter(|_| kubectl);
+            let (parser, exit) = match format {
+                _ if format.starts_with("argocd-") => ("argocd", 1),
+                _ if format.starts_with("flux-") => ("flux", 1),
+                _ if format.starts_with("helm-diff-") => ("helm-diff", 2),
+                // Objects that it can't parse don't change its code.
+                _ if format.starts_with("kubediff-") => ("kubediff", 0),
+                _ => ("kubectl", 1),
+            };
+            let peer = parser != "kubectl";
+            let expected = serde_json::from_str(fields[3]).ok().filter(|_| kubectl || peer);
             let expected = expected.as_ref().and_then(objects);
             Case {
                 path: format!("kubernetes/public/{file}"),
-                parser: "kubectl",
+                parser,
                 argv: Vec::new(),
-                exit: Some(1),
+                exit: Some(exit),
                 stdout: fs::read(root.join(file)).unwrap(),
                 stderr: Vec::new(),
-                promised: false,
+                // A hunk that was shortened by hand.
+                promised: peer && format != "argocd-app-diff-unified",
                 check: Box::new(move |report| compare(report, expected.as_deref())),
-                verdicts: vec![Verdict::Drifted, Verdict::Unreadable, Verdict::Failed],
+                verdicts: match parser {
+                    "kubediff" => vec![Verdict::Failed],
+                    "argocd" => vec![Verdict::Drifted, Verdict::Unreadable],
+                    _ if peer => vec![Verdict::Drifted],
+                    _ => vec![Verdict::Drifted, Verdict::Unreadable, Verdict::Failed],
+                },
             }
         })
         .collect()

@@ -134,6 +134,11 @@ fn kubernetes_outputs_read_as_they_are_known() {
 }
 
 #[test]
+fn one_tool_s_difference_is_never_read_as_another_s() {
+    walk("kubernetes, other tools", kubernetes::mistaken);
+}
+
+#[test]
 fn no_beginning_of_ansible_s_output_reads_as_clean() {
     if let Some(root) = root() {
         ansible::no_beginning_reads_as_clean(&root);
