@@ -134,7 +134,9 @@ fn truth(name: &str) -> Option<Vec<Object>> {
         | "kubecolor-diff-force"
         | "trace/cold-client-side"
         | "trace/cold2-server-side"
-        | "trace/warm-client-side" => web,
+        | "trace/warm-client-side"
+        | "kubediff/drift"
+        | "kubediff/no-error-on-diff" => web,
         "trace/new-client-side" | "trace/new-server-side" => new,
         "trace/prune" => {
             "shop ConfigMap keep changed, shop ConfigMap old-settings deleted, shop ConfigMap prune-new added"
@@ -153,7 +155,6 @@ fn truth(name: &str) -> Option<Vec<Object>> {
         "ver1.36-secret-new-show-secrets" => "shop Secret fresh added",
         "warning-unknown-field" => "shop ConfigMap settings changed",
         "warnings-as-errors" => "shop Endpoints legacy added",
-        "kubediff/drift" | "kubediff/no-error-on-diff" => web,
         "kubediff/drift-json" => "- - kd/drift/dep-changed.yaml changed",
         "kubediff/lists" => {
             "shop Deployment.apps web changed, shop ConfigMap adversarial changed, default ConfigMap settings added, \
