@@ -110,8 +110,8 @@ fn mistakes_that_need_a_whole_check_to_be_seen() {
             "4:25: an exit code is a number from 0 to 255",
         ),
         (
-            "checks:\n- name: a\n  command: [helm, diff, upgrade]",
-            "2:3: `parser`: no parser reads helm; write `none` to judge it by its exit code alone",
+            "checks:\n- name: a\n  command: [pulumi, preview]",
+            "2:3: `parser`: no parser reads pulumi; write `none` to judge it by its exit code alone",
         ),
         (
             "checks:\n- name: a\n  command: [x]\n  exit_codes: { clean: [0], drifted: [0] }",

@@ -340,6 +340,8 @@ struct Block<'a> {
     kinds: (u32, u32),
     /// Something but an empty line was there.
     begun: bool,
+    /// A line that both have.
+    context: bool,
     attributes: Option<Attributes<'a>>,
 }
 
@@ -441,6 +443,7 @@ impl<'a> Walk<'a> {
                         told: (false, false),
                         kinds: (0, 0),
                         begun: false,
+                        context: false,
                         attributes: attributes.then(Attributes::default),
                     });
                     return Ok(());
@@ -549,7 +552,7 @@ impl<'a> Walk<'a> {
                 block.removed = block.removed.saturating_add(1);
                 block.told.0 |= !text.is_empty();
             }
-            Sign::Context => {}
+            Sign::Context => block.context |= !text.is_empty(),
         }
         // Templates begin with a comment that names their file, and older versions with an empty line.
         block.begun |= !text.is_empty();
@@ -572,6 +575,11 @@ impl<'a> Walk<'a> {
                 return Err(
                     ParseError::contradiction("an object on one side only has lines on both").at(block.first)
                 );
+            }
+            // `- NAMESPACE/OLD` and `+ NAMESPACE/NEW`, nothing else.
+            if block.word == Word::Ownership && (block.removed > 1 || block.added > 1 || block.context) {
+                return Err(ParseError::contradiction("more than a change of ownership below its header")
+                    .at(block.first));
             }
             if block.kinds.0 > 1 || block.kinds.1 > 1 {
                 return Err(
@@ -907,6 +915,8 @@ mod tests {
         refused(&format!("{WEB}hello\n"), UnreadableFormat);
         refused("\nspec.replicas  (apps/v1/Deployment/web)\n  \u{b1} value change\n", UnreadableFormat);
         refused(&GONE.replace("- kind", "+ kind"), UnreadableContradiction);
+        let taken = "shop, x, ConfigMap (v1) changed ownership:\n- shop/a\n+ shop/b\n";
+        refused(&format!("{taken}{}", WEB.split_once('\n').unwrap().1), UnreadableContradiction);
         let two = WEB.split_once('\n').unwrap().1;
         refused(&format!("{WEB}{two}"), UnreadableContradiction);
     }

@@ -392,6 +392,7 @@ impl Walk {
         }
         let block = self.block.as_mut().ok_or_else(|| stray(at))?;
         match &mut block.state {
+            State::Message if header(line).is_some() => return Err(stray(at)),
             State::Message => block.message(&text),
             State::Values(_, ended) => *ended = Ended::with_quote(&text),
             State::Words(words) => {
@@ -725,6 +726,7 @@ mod tests {
     fn what_is_cut_or_strange_is_refused() {
         use Class::{UnreadableContradiction, UnreadableCut, UnreadableFormat};
         let refused = |text: &str, expected| assert_eq!(class(Some(2), text, "").1, Some(expected), "{text}");
+        refused(&format!("## shop/a (Secret.v1.)\n\n{REPLICAS}"), UnreadableFormat);
         refused("## shop/web (Deployment.v1.apps)\n", UnreadableCut);
         refused("## shop/web (Deployment.v1.apps)\n\n", UnreadableCut);
         refused(REPLICAS.trim_end(), UnreadableCut);

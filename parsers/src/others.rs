@@ -179,6 +179,8 @@ mod tests {
             ("ansible", ANSIBLE, "Plan: 1 to add, 0 to change, 0 to destroy.\n"),
             ("ansible", ANSIBLE, "default, web, Deployment (apps) has changed:\n"),
             ("terraform", TERRAFORM, "\u{25ba} Deployment/apps/web drifted\n"),
+            ("terraform", TERRAFORM, "===== /ConfigMap shop/a ======\n1c1\n< a\n---\n> b\n"),
+            ("ansible", ANSIBLE, "## shop/web (Deployment.v1.apps)\n\n.spec.replicas: '5' != '3'\n"),
         ] {
             for text in [format!("{clean}{drifted}"), format!("{drifted}{clean}")] {
                 for argv in [&script[..], &[]] {
