@@ -2,7 +2,7 @@
 //!
 //! Knows the words of Terraform's errors. Knows nothing of how a plan is printed.
 
-use crate::error::{Class, Failure};
+use crate::error::{Class, Failure, ParseError};
 use crate::input::{Input, arguments_of, go_flag};
 use crate::report::{Action, Diagnostic, Tool};
 use crate::text::Line;
@@ -92,6 +92,11 @@ pub(crate) fn errors_count(input: &Input<'_>) -> bool {
 /// Whether the exit code is Terraform's own. Behind a wrapper its name can be a user's: `sudo -u terraform ./plan.sh`.
 pub(crate) fn gives_the_code(argv: &[&str]) -> bool {
     call(argv).is_some_and(|call| matches!(call.subcommand, "plan" | "show"))
+}
+
+/// A plan that would invoke actions and change nothing (`-invoke`, Terraform ≥ 1.14): neither drift nor none.
+pub(crate) fn only_actions() -> ParseError {
+    ParseError::format("nothing but actions to invoke").hint("plan without -invoke")
 }
 
 /// One `Error:` or `Warning:` of human output.

@@ -66,23 +66,41 @@ fn start(bytes: &[u8]) -> Option<&[u8]> {
 struct Plan<'a> {
     #[serde(borrow)]
     format_version: Option<Cow<'a, str>>,
+    /// HCP Terraform's redacted plan has this in its place.
+    #[serde(borrow, rename = "plan_format_version")]
+    redacted_version: Option<Cow<'a, str>>,
     #[serde(borrow)]
     terraform_version: Option<Cow<'a, str>>,
     planned_values: Option<IgnoredAny>,
-    #[serde(borrow, default)]
-    resource_drift: Vec<ResourceChange<'a>>,
+    // Go writes an empty list as `null`.
+    #[serde(borrow)]
+    resource_drift: Option<Vec<ResourceChange<'a>>>,
     #[serde(borrow)]
     resource_changes: Option<Vec<ResourceChange<'a>>>,
-    #[serde(borrow, default)]
-    output_changes: BTreeMap<Cow<'a, str>, OutputChange<'a>>,
-    #[serde(default)]
-    deferred_changes: Vec<IgnoredAny>,
-    #[serde(borrow, default)]
-    checks: Vec<CheckResult<'a>>,
+    #[serde(borrow)]
+    output_changes: Option<BTreeMap<Cow<'a, str>, OutputChange<'a>>>,
+    deferred_changes: Option<Vec<IgnoredAny>>,
+    action_invocations: Option<Vec<IgnoredAny>>,
+    deferred_action_invocations: Option<Vec<IgnoredAny>>,
+    #[serde(borrow)]
+    checks: Option<Vec<CheckResult<'a>>>,
     applyable: Option<bool>,
     complete: Option<bool>,
     #[serde(default)]
     errored: bool,
+}
+
+impl Plan<'_> {
+    /// Changes and actions that this plan puts off: it can't say what they would do.
+    fn deferred(&self) -> usize {
+        let count = |list: &Option<Vec<IgnoredAny>>| list.as_ref().map_or(0, Vec::len);
+        count(&self.deferred_changes).saturating_add(count(&self.deferred_action_invocations))
+    }
+
+    /// HCP Terraform took the sensitive values out: two of them that differ look the same.
+    fn is_redacted(&self) -> bool {
+        self.redacted_version.is_some()
+    }
 }
 
 #[derive(Deserialize)]
@@ -186,7 +204,7 @@ fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
         u32::try_from(error.line()).unwrap_or(u32::MAX).saturating_add(before)
     };
     // serde's own words may quote a value of the plan: only their place is used.
-    let plan: Plan<'_> = serde_json::from_slice(object).map_err(|error| {
+    let wrong = |error: serde_json::Error| {
         if error.is_eof() {
             ParseError::cut("the JSON object ends before its end").at(line(&error))
         } else if error.is_syntax() {
@@ -194,8 +212,21 @@ fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
         } else {
             ParseError::format("a JSON object, but not of a plan's form").at(line(&error)).hint(hint)
         }
-    })?;
-    match plan.format_version.as_deref() {
+    };
+    let mut stream = serde_json::Deserializer::from_slice(object).into_iter::<Plan<'_>>();
+    let plan = stream.next().unwrap_or_else(|| serde_json::from_slice(object)).map_err(wrong)?;
+    let rest = object.get(stream.byte_offset()..).unwrap_or_default();
+    // The wrapper of the GitHub action `setup-terraform` repeats what it ran as commands of the workflow.
+    if let Some(other) = text::lines(rest.trim_ascii())
+        .find(|line| !line.bytes.trim_ascii().is_empty() && !line.bytes.starts_with(b"::"))
+    {
+        let blanks = rest.len().saturating_sub(rest.trim_ascii_start().len());
+        let end = stdout.len().saturating_sub(rest.len()).saturating_add(blanks);
+        let before = text::count_lines(stdout.get(..end).unwrap_or_default());
+        let line = before.saturating_add(other.number).saturating_sub(u32::from(!rest.starts_with(b"\n")));
+        return Err(ParseError::format("not one JSON object").at(line).hint(hint));
+    }
+    match plan.format_version.as_deref().or(plan.redacted_version.as_deref()) {
         Some(version) if matches!(version.split('.').next(), Some("0" | "1")) => {}
         Some(version) => {
             return Err(ParseError::format(format!("format_version {}", quote(version.as_bytes())))
@@ -203,7 +234,7 @@ fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
         }
         None => return Err(ParseError::format("a JSON object without format_version").hint(hint)),
     }
-    if plan.planned_values.is_none() && plan.resource_changes.is_none() {
+    if plan.planned_values.is_none() && plan.resource_changes.is_none() && !plan.is_redacted() {
         return Err(ParseError::format("a state, not a plan: neither planned_values nor resource_changes")
             .hint("give `terraform show -json` the file that `terraform plan -out=FILE` wrote"));
     }
@@ -214,10 +245,15 @@ fn fill(parsed: &mut Parsed, plan: &Plan<'_>) -> Result<(), ParseError> {
     for change in plan.resource_changes.as_deref().unwrap_or_default() {
         parsed.resources.extend(resource(Source::Plan, change)?);
     }
-    for change in &plan.resource_drift {
+    for change in plan.resource_drift.as_deref().unwrap_or_default() {
         parsed.resources.extend(resource(Source::Refresh, change)?);
     }
-    for (name, change) in &plan.output_changes {
+    if plan.is_redacted() {
+        for resource in &mut parsed.resources {
+            resource.attributes = None;
+        }
+    }
+    for (name, change) in plan.output_changes.iter().flatten() {
         let actions = actions(change.actions)?;
         let action = match actions.as_slice() {
             ["no-op"] => continue,
@@ -229,15 +265,15 @@ fn fill(parsed: &mut Parsed, plan: &Plan<'_>) -> Result<(), ParseError> {
         parsed.resources.push(Resource::new(Source::Plan, "", OUTPUT_KIND, name.as_ref(), action));
     }
     let mut remark = |words: String| parsed.diagnostics.push(Diagnostic::warning(words));
-    for check in plan.checks.iter().filter(|check| matches!(&*check.status, "fail" | "error")) {
+    for check in plan.checks.iter().flatten().filter(|check| matches!(&*check.status, "fail" | "error")) {
         let address = check.address.to_display.as_deref().unwrap_or("a check");
         remark(format!(
             "{address}: {}",
             if check.status == "fail" { "check failed" } else { "check errored" }
         ));
     }
-    if !plan.deferred_changes.is_empty() {
-        remark(format!("{} changes are deferred to a later plan", plan.deferred_changes.len()));
+    if plan.deferred() > 0 {
+        remark(format!("{} changes are deferred to a later plan", plan.deferred()));
     }
     if plan.complete == Some(false) && !plan.errored {
         remark("the plan is incomplete: -target, or changes that are deferred".to_owned());
@@ -292,12 +328,18 @@ fn judge(parsed: &mut Parsed, plan: &Plan<'_>, claim: Claim, asked: Option<bool>
     let looks = asked.is_none() && nothing_listed && plan.applyable != Some(false);
     parsed.refresh_only = asked == Some(true) || (drift && (unexplained || looks));
     let changes = planned || outputs || (parsed.refresh_only && drift);
-    if plan.applyable == Some(true) && !changes {
-        return Err(ParseError::contradiction("the plan is marked as applyable and lists no change"));
-    }
-    if !plan.deferred_changes.is_empty() && !changes {
+    // What isn't said can be drift: beside drift that is no news, beside none it would be called clean.
+    let counts = |r: &Resource| r.source == Source::Plan && r.kind != OUTPUT_KIND && r.action != Action::Read;
+    let drifts = parsed.resources.iter().any(counts) || (parsed.refresh_only && drift);
+    if plan.deferred() > 0 && !drifts {
         return Err(ParseError::format("nothing but deferred changes: what they would do isn't known yet")
             .hint("apply what they wait for, then plan again"));
+    }
+    if plan.action_invocations.as_ref().is_some_and(|actions| !actions.is_empty()) && !drifts {
+        return Err(command::only_actions());
+    }
+    if plan.applyable == Some(true) && !changes {
+        return Err(ParseError::contradiction("the plan is marked as applyable and lists no change"));
     }
     parsed.said = if changes { Said::Changes } else { Said::NoChanges };
     Ok(())
@@ -579,6 +621,61 @@ mod tests {
         let deferred = json!({"deferred_changes": [{"reason": "unknown"}], "complete": false});
         assert_eq!(verdict(DETAILED, Some(0), &plan(&none, &none, &deferred)), Verdict::Unreadable);
         assert_eq!(verdict(DETAILED, Some(2), &plan(&update, &none, &deferred)), Verdict::Drifted);
+        // Beside what never counts they are all there is.
+        let read = json!([change(&json!(["read"]))]);
+        assert_eq!(verdict(DETAILED, Some(2), &plan(&read, &none, &json!({}))), Verdict::Clean);
+        assert_eq!(verdict(DETAILED, Some(2), &plan(&read, &none, &deferred)), Verdict::Unreadable);
+        let actions = json!({"deferred_action_invocations": [{"reason": "unknown"}]});
+        assert_eq!(verdict(DETAILED, Some(0), &plan(&none, &none, &actions)), Verdict::Unreadable);
+        let invoked = json!({"applyable": true, "action_invocations": [{"address": "action.a.b"}]});
+        assert_eq!(verdict(DETAILED, Some(2), &plan(&none, &none, &invoked)), Verdict::Unreadable);
+        assert_eq!(verdict(DETAILED, Some(2), &plan(&update, &none, &invoked)), Verdict::Drifted);
+    }
+
+    #[test]
+    fn the_redacted_plan_of_hcp_has_no_attributes() {
+        let mut update = change(&json!(["update"]));
+        update["change"]["before"] = json!({"a": 1, "s": "REDACTED"});
+        update["change"]["after"] = json!({"a": 2, "s": "REDACTED"});
+        let of = |changes: &Value| json!({"plan_format_version": "1.1", "resource_drift": null, "resource_changes": changes, "output_changes": null, "provider_schemas": {}});
+        let text = of(&json!([update])).to_string();
+        let input = Input {
+            argv: &[],
+            exit: None,
+            stdout: Stream::whole(text.as_bytes()),
+            stderr: Stream::whole(b""),
+            files: &[],
+        };
+        assert_eq!(recognise(&input), Some("a plan as JSON object"));
+        let reading = read(&PARSER, None, &input);
+        let rows: Vec<_> = reading
+            .report()
+            .unwrap()
+            .resources()
+            .iter()
+            .map(|r| (&*r.name, r.action, r.attributes.clone()))
+            .collect();
+        assert_eq!(rows, [("t.a", Action::Update, None)]);
+        assert_eq!(verdict(&[], None, &of(&json!(null))), Verdict::Clean);
+        assert_eq!(class(r#"{"plan_format_version":"2.0"}"#), Some(Class::UnreadableFormat));
+    }
+
+    #[test]
+    fn commands_of_a_workflow_may_stand_around_the_object() {
+        let text = plan(&json!([change(&json!(["update"]))]), &json!([]), &json!({})).to_string();
+        let command = "[command]/opt/bin/terraform-bin show -json p\n";
+        let after = format!(
+            "::debug::Terraform exited with code 0.\n::debug::stdout: {text}%0A\n::debug::stderr: \n::set-output name=exitcode::0\n"
+        );
+        for (glue, more) in [("", ""), ("\n", ""), ("\n\n", "")] {
+            let whole = format!("{command}{text}{glue}{after}{more}");
+            assert_eq!(run(&[], None, &whole).verdict(), Verdict::Drifted, "{glue:?}");
+        }
+        for (other, line) in [(text.clone(), 7), ("{}\n".to_owned(), 7), ("done\n".to_owned(), 7)] {
+            let whole = format!("{command}{text}\n{after}{other}");
+            let Reading::Unreadable(error) = run(&[], None, &whole) else { panic!("{other}") };
+            assert_eq!((error.class, error.line), (Class::UnreadableFormat, Some(line)));
+        }
     }
 
     #[test]
