@@ -42,6 +42,9 @@ const HEAD: usize = 64 * 1024;
 /// What every message of the stream holds, and no log line.
 const OURS: [&[u8]; 2] = [br#""@module":"terraform.ui""#, br#""@module":"tofu.ui""#];
 
+/// How the wrapper of the GitHub action `setup-terraform` repeats the whole output in one line.
+const REPEATS: [&[u8]; 2] = [b"::debug::stdout: ", b"::set-output name=stdout::"];
+
 fn recognise(input: &Input<'_>) -> Option<&'static str> {
     let bytes = input.stdout.bytes();
     let head = bytes.get(..HEAD).unwrap_or(bytes);
@@ -106,6 +109,9 @@ struct Changes<'a> {
     import: u64,
     /// OpenTofu ≥ 1.10.
     forget: Option<u64>,
+    /// Terraform ≥ 1.14.
+    #[serde(default)]
+    action_invocation: u64,
     #[serde(borrow)]
     operation: Cow<'a, str>,
 }
@@ -133,6 +139,8 @@ struct Stream {
     outputs: bool,
     summary: Option<Summary>,
     importing: u64,
+    /// Actions are to be invoked, by a change or by `-invoke`.
+    actions: bool,
     /// Positions of planned changes that the stream calls `noop`.
     noops: Vec<usize>,
 }
@@ -155,6 +163,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         outputs: false,
         summary: None,
         importing: 0,
+        actions: false,
         noops: Vec::new(),
     };
     let read = stream.read(input.stdout.bytes()).and_then(|()| stream.finish());
@@ -189,6 +198,10 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let unexplained = claim == Claim::Drifted && drift && !planned && (asked.is_none() || !outputs);
     parsed.refresh_only = asked == Some(true) || (!planned && moved) || unexplained;
     let changes = planned || outputs || (parsed.refresh_only && drift);
+    let counts = |r: &Resource| r.source == Source::Plan && r.kind != OUTPUT_KIND && r.action != Action::Read;
+    if stream.actions && !parsed.resources.iter().any(counts) {
+        return Err(command::only_actions());
+    }
     parsed.said = if changes { Said::Changes } else { Said::NoChanges };
     Ok(stream.parsed)
 }
@@ -201,7 +214,8 @@ impl Stream {
             // Wrappers, and errors before the stream starts, print other lines.
             if line.bytes.trim_ascii_start().first() != Some(&b'{') {
                 // The summary counts neither moves nor what changed outside: a message must not get lost behind other words.
-                if OURS.iter().any(|module| memmem::find(line.bytes, module).is_some()) {
+                let ours = OURS.iter().any(|module| memmem::find(line.bytes, module).is_some());
+                if ours && !REPEATS.iter().any(|repeats| line.bytes.starts_with(repeats)) {
                     return Err(ParseError::format("a message that doesn't begin its line")
                         .at(line.number)
                         .hint("keep stdout apart from stderr"));
@@ -242,6 +256,10 @@ impl Stream {
             "change_summary" => self.summary(message.changes, line),
             "outputs" => self.outputs(message.outputs, line),
             "diagnostic" => self.diagnostic(message.diagnostic, line),
+            "planned_action_invocation" => {
+                self.actions = true;
+                Ok(())
+            }
             // Progress, logs, actions, policies, and whatever later versions add: the counts would tell of a change in them.
             _ => Ok(()),
         }
@@ -325,7 +343,8 @@ impl Stream {
         if self.summary.is_some() {
             return Err(ParseError::contradiction("a second summary").at(line));
         }
-        let Changes { add, change, remove, import, forget, .. } = changes;
+        let Changes { add, change, remove, import, forget, action_invocation, .. } = changes;
+        self.actions |= action_invocation > 0;
         self.summary = Some(Summary { add, change, remove, import, forget, line });
         Ok(())
     }
@@ -591,6 +610,11 @@ mod tests {
         let new = r#"{"@level":"info","@module":"terraform.ui","type":"brand_new","change":7,"outputs":[1]}"#;
         let rows = Ok(is(&[("t.a", Action::Create)]));
         assert_eq!(found(&["[command]/bin/terraform", VERSION, log, new, &a, &end, "", "done"]), rows);
+        let debug = format!("::debug::stdout: {VERSION}%0A{a}%0A{end}%0A");
+        let set = debug.replace("::debug::stdout: ", "::set-output name=stdout::");
+        assert_eq!(found(&[VERSION, &a, &end, "::debug::Terraform exited with code 2.", &debug, &set]), rows);
+        assert_eq!(found(&[&debug]), Err(Class::UnreadableFormat));
+        assert_eq!(found(&[VERSION, &a, &end, &format!("::debug::{a}")]), Err(Class::UnreadableFormat));
         assert_eq!(
             found(&[VERSION, &planned("t.a", "renew"), &counts(0, 0, 0)]),
             Err(Class::UnreadableFormat)
@@ -606,6 +630,21 @@ mod tests {
         assert_eq!(found(&[VERSION, &counts(0, 0, 0), &output("explode")]), Err(Class::UnreadableFormat));
         let broken = a.replace("resource_type", "resource_kind");
         assert_eq!(found(&[VERSION, &broken, &end]), Err(Class::UnreadableFormat));
+    }
+
+    #[test]
+    fn a_plan_of_nothing_but_actions_is_neither_drift_nor_none() {
+        let invoke = r#"{"@module":"terraform.ui","type":"planned_action_invocation","invocation":{"action_addr":{"addr":"action.a.b"}}}"#;
+        let counted =
+            |add: u64| summary(&format!(r#""add":{add},"change":0,"remove":0,"action_invocation":1"#));
+        assert_eq!(found(&[VERSION, invoke, &counted(0)]), Err(Class::UnreadableFormat));
+        assert_eq!(found(&[VERSION, &counted(0)]), Err(Class::UnreadableFormat));
+        assert_eq!(
+            found(&[VERSION, &planned("t.d", "read"), invoke, &counted(0)]),
+            Err(Class::UnreadableFormat)
+        );
+        let rows = Ok(is(&[("t.a", Action::Create)]));
+        assert_eq!(found(&[VERSION, &planned("t.a", "create"), invoke, &counted(1)]), rows);
     }
 
     #[test]
