@@ -48,12 +48,14 @@ max_concurent: 3
     );
     let file = file.to_str().unwrap();
     let shown = folder.path().display();
+    let known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
+    let known = known.join(", ");
     let want = [
         "1:23: \"5\" is no duration; write it like 30s, 10m or 1h30m".to_owned(),
         "1:26: unknown key \"timeot\" in defaults; did you mean \"timeout\"?".to_owned(),
         "3:44: unknown key \"intervall\" in set; did you mean \"interval\"?".to_owned(),
         "6:14: a command must be a list such as [terraform, plan], not a value; a shell's line goes under `shell:`".to_owned(),
-        "9:13: unknown parser \"terraform-jsn\"; did you mean \"terraform-json\"? known: terraform-json, terraform-show, ansible-jsonl, ansible-json, helm-diff, flux, argocd, kubediff, terraform, ansible, kubectl, auto, none".to_owned(),
+        format!("9:13: unknown parser \"terraform-jsn\"; did you mean \"terraform-json\"? known: {known}, auto, none"),
         format!("10:14: folder {shown}/nowhere: No such file or directory (os error 2); relative paths are relative to the configuration file"),
         "11:15: label name \"job\" is used by driftrun or Prometheus itself; choose another".to_owned(),
         "11:30: environment variable \"DRIFTRUN_TEST_UNSET\" is not set; set it, write ${DRIFTRUN_TEST_UNSET:-default}, or $$ for a dollar sign".to_owned(),

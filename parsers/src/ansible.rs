@@ -24,8 +24,8 @@
 //! their end, and nothing counts for more than the recap says. The text doesn't name modules, and it doesn't say which of
 //! several hosts a diff in a looped task belongs to: there only the result lines are a resource's part of the output.
 
-mod attributes;
-mod lines;
+pub(crate) mod attributes;
+pub(crate) mod lines;
 mod reader;
 mod results;
 mod run;
@@ -34,7 +34,7 @@ mod tests;
 
 use crate::ansible_playbook as playbook;
 use crate::report::Parsed;
-use crate::text;
+use crate::text::{self, Line, Lines};
 use crate::{Input, ParseError, Parser};
 use lines::after_colour;
 use reader::Reader;
@@ -51,6 +51,13 @@ pub static PARSER: Parser = Parser {
     claim: playbook::claim,
     parse,
 };
+
+/// Text that can belong to the next result.
+pub(crate) struct Pending<'a> {
+    pub(crate) first: Line<'a>,
+    /// From the line after it.
+    pub(crate) after: Lines<'a>,
+}
 
 fn recognise(input: &Input<'_>) -> Option<&'static str> {
     const BEGINNINGS: [(&[u8], &str); 6] = [

@@ -59,11 +59,27 @@ struct CommandLine {
     check: bool,
     /// `--syntax-check`, `--list-hosts` and the like: nothing is run.
     lists: bool,
+    /// What stands in it without an option: playbooks, or the pattern of `ansible`.
     playbooks: usize,
+    /// `ansible -m`.
+    module: Option<String>,
 }
 
 fn command_line(argv: &[&str]) -> Option<CommandLine> {
-    let mut rest = arguments_of(argv, &["ansible-playbook"])?.iter();
+    Some(options(arguments_of(argv, &["ansible-playbook"])?, &[], ""))
+}
+
+/// What the command line of `ansible`, which runs one module, says: whether it only checks, and the module.
+pub(crate) fn ad_hoc(argv: &[&str]) -> Option<(bool, String)> {
+    const MORE: [&str; 7] =
+        ["--args", "--background", "--module-name", "--playbook-dir", "--poll", "--task-timeout", "--tree"];
+    let line = options(arguments_of(argv, &["ansible"])?, &MORE, "aBmP");
+    (!line.lists).then(|| (line.check, line.module.unwrap_or_else(|| "command".to_owned())))
+}
+
+fn options(arguments: &[&str], more: &[&str], letters_more: &str) -> CommandLine {
+    let valued = |c: char| VALUED_LETTERS.contains(c) || letters_more.contains(c);
+    let mut rest = arguments.iter();
     let mut line = CommandLine::default();
     while let Some(&arg) = rest.next() {
         if arg == "--" {
@@ -75,21 +91,36 @@ fn command_line(argv: &[&str]) -> Option<CommandLine> {
             line.lists |= arg.starts_with("--list-")
                 || arg.starts_with("--sy") && "--syntax-check".starts_with(arg)
                 || matches!(arg, "--version" | "--help");
+            let (option, mut value) =
+                arg.split_once('=').map_or((arg, None), |(option, value)| (option, Some(value)));
             // `--become` is a flag and the beginning of three others.
-            if arg != "--become" && VALUED.iter().any(|option| option.starts_with(arg)) {
-                rest.next();
+            if value.is_none()
+                && arg != "--become"
+                && VALUED.iter().chain(more).any(|option| option.starts_with(arg))
+            {
+                value = rest.next().copied();
+            }
+            if !more.is_empty() && option.starts_with("--mod") && "--module-name".starts_with(option) {
+                line.module = value.map(str::to_owned);
             }
         } else if let Some(letters) = arg.strip_prefix('-').filter(|letters| !letters.is_empty()) {
-            let flags = letters.find(|c| VALUED_LETTERS.contains(c));
+            let flags = letters.find(valued);
             line.check |= letters.chars().take(flags.unwrap_or(letters.len())).any(|c| c == 'C');
-            if flags.is_some_and(|at| at.saturating_add(1) == letters.len()) {
-                rest.next();
+            let (_, value) = letters.split_at_checked(flags.unwrap_or(letters.len())).unwrap_or_default();
+            let mut value = value.chars();
+            let option = value.next();
+            let mut value = Some(value.as_str()).filter(|value| !value.is_empty());
+            if option.is_some() && value.is_none() {
+                value = rest.next().copied();
+            }
+            if option == Some('m') {
+                line.module = value.map(str::to_owned);
             }
         } else {
             line.playbooks = line.playbooks.saturating_add(1);
         }
     }
-    Some(line)
+    line
 }
 
 /// Only the output tells the callbacks apart, so this is the same for all of them.
@@ -216,7 +247,7 @@ pub(crate) fn failed_or(input: &Input<'_>, error: ParseError) -> Result<Parsed, 
     }
 }
 
-fn parsed(input: &Input<'_>) -> Parsed {
+pub(crate) fn parsed(input: &Input<'_>) -> Parsed {
     Parsed {
         tool: Tool { name: "ansible".into(), version: version(input.stdout.bytes()) },
         ..Parsed::new("ansible")
@@ -227,7 +258,7 @@ fn parsed(input: &Input<'_>) -> Parsed {
 fn version(stdout: &[u8]) -> Option<String> {
     let line = text::lines(stdout).next()?;
     let line = text::string(&line.plain());
-    let rest = line.strip_prefix("ansible-playbook ")?;
+    let rest = line.strip_prefix("ansible-playbook ").or_else(|| line.strip_prefix("ansible "))?;
     let version = rest.strip_prefix("[core ").and_then(|rest| rest.split([' ', ']']).next()).unwrap_or(rest);
     version.starts_with(|c: char| c.is_ascii_digit()).then(|| version.trim().to_owned())
 }
@@ -249,7 +280,7 @@ fn failed_before(input: &Input<'_>) -> Option<Failure> {
 }
 
 /// The inventory sources that could not be read: nobody knows their hosts, so the recap can't miss them.
-fn lost_sources(stderr: &[u8]) -> Vec<Unread> {
+pub(crate) fn lost_sources(stderr: &[u8]) -> Vec<Unread> {
     // ansible breaks long lines between words.
     const ENDS: [&str; 4] = [" as an inventory source", " as an inventory", " as an", " as"];
     let path = |line: &[u8]| {
@@ -279,8 +310,14 @@ fn failure(input: &Input<'_>) -> Option<Failure> {
 }
 
 fn error_words(line: &[u8]) -> Option<String> {
-    const BEGINNINGS: [&[u8]; 5] =
-        [b"ERROR! ", b"[ERROR]: ", b"ansible-playbook: error: ", b"ERROR: ", b"[FATAL ERROR]: "];
+    const BEGINNINGS: [&[u8]; 6] = [
+        b"ERROR! ",
+        b"[ERROR]: ",
+        b"ansible-playbook: error: ",
+        b"ansible: error: ",
+        b"ERROR: ",
+        b"[FATAL ERROR]: ",
+    ];
     let line = line.trim_ascii();
     let rest = BEGINNINGS.iter().find_map(|beginning| line.strip_prefix(*beginning))?;
     let task = [&b"Task failed"[..], b"Error while"].iter().any(|words| rest.starts_with(words));
@@ -288,7 +325,7 @@ fn error_words(line: &[u8]) -> Option<String> {
 }
 
 /// Warnings of stderr that say that less was looked at than was asked for.
-fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
+pub(crate) fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
     const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", "Unable to parse "];
     text::lines(input.stderr.bytes())
         .map(|line| text::string(&line.plain()))
@@ -595,7 +632,7 @@ mod tests {
 
     #[test]
     fn the_command_line_tells_check_mode_and_playbooks() {
-        let check = |playbooks| Some(CommandLine { check: true, lists: false, playbooks });
+        let check = |playbooks| Some(CommandLine { check: true, lists: false, playbooks, module: None });
         assert_eq!(line("ansible-playbook -i hosts -vDC site.yml two.yml"), check(2));
         assert_eq!(line("timeout 60 ansible-playbook --check -e a=b -l web site.yml"), check(1));
         assert_eq!(line("ansible-playbook --che --limit=web --forks 5 -- a.yml"), check(1));
@@ -603,9 +640,16 @@ mod tests {
         assert_eq!(line("ansible-playbook --inv hosts --become --diff --check site.yml"), check(1));
         assert_eq!(
             line("ansible-playbook -iC -t C --connection local site.yml"),
-            Some(CommandLine { check: false, lists: false, playbooks: 1 })
+            Some(CommandLine { check: false, lists: false, playbooks: 1, module: None })
         );
         assert_eq!(line("ansible -m ping all"), None);
+        let ad_hoc = |words: &str| ad_hoc(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!(ad_hoc("ansible -i h web -bCm copy -a x"), Some((true, "copy".to_owned())));
+        assert_eq!(ad_hoc("ansible web -mfile --args=-C -a --check"), Some((false, "file".to_owned())));
+        assert_eq!(ad_hoc("ansible web --module-name=a.b.c --check"), Some((true, "a.b.c".to_owned())));
+        assert_eq!(ad_hoc("ansible web --module user -D"), Some((false, "user".to_owned())));
+        assert_eq!(ad_hoc("ansible web -a uptime"), Some((false, "command".to_owned())));
+        assert_eq!(ad_hoc("ansible web --list-hosts"), None);
         assert!(!runs(&["ansible-playbook", "--syntax-check", "site.yml"]));
         assert!(!runs(&["ansible-playbook", "--list-tasks", "site.yml"]));
         assert!(runs(&["sudo", "/usr/bin/ansible-playbook", "site.yml", "--check"]));

@@ -21,6 +21,7 @@
 mod ansible;
 mod ansible_json;
 mod ansible_jsonl;
+mod ansible_minimal;
 mod ansible_playbook;
 mod argocd;
 mod document;
@@ -69,6 +70,7 @@ pub static ALL: &[&Parser] = &[
     &kubediff::PARSER,
     &terraform::PARSER,
     &ansible::PARSER,
+    &ansible_minimal::PARSER,
     &kubectl::PARSER,
 ];
 
@@ -265,7 +267,7 @@ pub fn by_command(argv: &[&str]) -> Vec<&'static Parser> {
 /// The tool that this command line runs, when it shows drift and no parser reads it. Its exit code may be 0 either way
 /// (salt, `pulumi preview`), so judging it by that alone must be somebody's decision.
 pub fn unread_tool<S: AsRef<str>>(argv: &[S]) -> Option<&'static str> {
-    const TOOLS: [&str; 6] = ["ansible", "chef-client", "pulumi", "puppet", "salt-call", "terragrunt"];
+    const TOOLS: [&str; 5] = ["chef-client", "pulumi", "puppet", "salt-call", "terragrunt"];
     let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
     TOOLS.into_iter().find(|tool| input::arguments_of(&argv, &[tool]).is_some())
 }

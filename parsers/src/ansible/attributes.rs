@@ -15,8 +15,8 @@
 //! Everything else is silent. `copy`, `template` and `replace` show a content (`--- before: PATH`) and not the owner or mode that they
 //! would change with it; other modules' dictionaries needn't hold all that changes. Never a value, only keys of a closed list.
 
+use super::Pending;
 use super::lines::after_colour;
-use super::reader::Pending;
 use crate::text::Line;
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ const KEYS: [&str; 17] = [
 ];
 
 /// The attributes that the diffs in `text` show, which end before the result on line `end`.
-pub(super) fn of(text: &Pending<'_>, end: u32) -> Option<Vec<String>> {
+pub(crate) fn of(text: &Pending<'_>, end: u32) -> Option<Vec<String>> {
     let first = after_colour(text.first.bytes);
     if !first.starts_with(b"--- before") {
         return None;
@@ -72,10 +72,7 @@ pub(super) fn both(one: Option<Vec<String>>, other: Option<Vec<String>>) -> Opti
 }
 
 /// What changes between two states of a file, where nothing but a file's state is in them.
-pub(crate) fn between<V: PartialEq>(
-    before: &BTreeMap<String, V>,
-    after: &BTreeMap<String, V>,
-) -> Option<Vec<String>> {
+fn between<V: PartialEq>(before: &BTreeMap<String, V>, after: &BTreeMap<String, V>) -> Option<Vec<String>> {
     let mut all = before.keys().chain(after.keys());
     if !all.all(|key| KEYS.contains(&key.as_str())) {
         return None;

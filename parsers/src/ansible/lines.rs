@@ -20,7 +20,7 @@ pub(super) enum Banner<'a> {
 
 /// `bytes` without the colours at their beginning: enough to reject most lines by their first byte.
 #[inline]
-pub(super) fn after_colour(mut bytes: &[u8]) -> &[u8] {
+pub(crate) fn after_colour(mut bytes: &[u8]) -> &[u8] {
     while let Some(rest) = bytes.strip_prefix(b"\x1b[") {
         let Some(end) = rest.iter().position(|b| !matches!(b, b'0'..=b'9' | b';')) else { break };
         bytes = rest.get(end.saturating_add(1)..).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Goes through the lines of an output: which of them are banners, results, the recap, and which are text of a task.
 
+use super::Pending;
 use super::lines::{Banner, after_colour, banner, recap_line};
 use super::results::{Found, Host};
 use crate::ParseError;
@@ -15,13 +16,6 @@ pub(super) const MANY_LINES: usize = 400;
 pub(super) struct Task {
     pub(super) name: String,
     pub(super) play: u32,
-}
-
-/// Text that can belong to the next result.
-pub(super) struct Pending<'a> {
-    pub(super) first: Line<'a>,
-    /// From the line after it.
-    pub(super) after: Lines<'a>,
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that the last lines said")]

@@ -1,8 +1,9 @@
 //! Results of tasks on hosts: the lines that begin with `ok:`, `changed:`, `skipping:`, `fatal:` and `failed:`, and `...ignoring`.
 
+use super::Pending;
 use super::attributes;
 use super::lines::{after_colour, bracketed, failed_after_change, label_ends};
-use super::reader::{MANY_LINES, Pending, Reader};
+use super::reader::{MANY_LINES, Reader};
 use crate::ParseError;
 use crate::report::{Diagnostic, Span};
 use crate::text::{Line, strip_ansi};

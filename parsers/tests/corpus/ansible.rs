@@ -69,11 +69,13 @@ fn generated(root: &Path) -> Vec<Case> {
             let parser = match name.split_once('-').unwrap().0 {
                 "json" => "ansible-json",
                 "jsonl" => "ansible-jsonl",
+                "adhoc" => "ansible-minimal",
                 _ => "ansible",
             };
             let exit = i32::try_from(meta["exit_code"].as_i64().unwrap()).unwrap();
             let recap = match parser {
                 "ansible" => text_recap(&stdout),
+                "ansible-minimal" => Some(results(&stdout)),
                 _ => json_recap(&stdout),
             };
             // With display_failed_stderr the failures aren't on stdout: the truth can't be seen there.
@@ -90,7 +92,7 @@ fn generated(root: &Path) -> Vec<Case> {
                 "default-any-errors-fatal" => &["web02.example.com"],
                 _ => &[],
             };
-            let default = matches!(name.split_once('-').unwrap().0, "default" | "json" | "jsonl");
+            let default = matches!(name.split_once('-').unwrap().0, "default" | "json" | "jsonl" | "adhoc");
             let cows = name.contains("cowsay");
             let verdict = if cows { Verdict::Unreadable } else { verdict(recap.as_ref(), exit, down) };
             let mut verdicts = vec![verdict];
@@ -202,7 +204,7 @@ fn unread(recap: &Recap, down: &[&str]) -> BTreeSet<String> {
 
 fn check(parser: &str, recap: Recap, truth: Option<Value>, down: &[&str]) -> Check {
     let unread = unread(&recap, down);
-    let text = parser == "ansible";
+    let text = matches!(parser, "ansible" | "ansible-minimal");
     Box::new(move |report| {
         let got: BTreeSet<String> = report.scopes().unread.iter().map(|u| u.scope.clone()).collect();
         let read: BTreeSet<String> = report.scopes().read.iter().cloned().collect();
@@ -278,6 +280,20 @@ fn text_recap(stdout: &[u8]) -> Option<Recap> {
             })
             .collect(),
     )
+}
+
+/// The results of `ansible -m` as a recap; a host that was skipped has none.
+fn results(stdout: &[u8]) -> Recap {
+    let text = String::from_utf8_lossy(&driftrun_parsers::text::strip_ansi(stdout)).into_owned();
+    let states =
+        [("CHANGED", "changed"), ("FAILED", "failed"), ("UNREACHABLE", "unreachable"), ("SUCCESS", "ok")];
+    let counts = |line: &str| {
+        let (host, rest) = line.split_once(" | ")?;
+        let (_, counted) = states.iter().find(|(word, _)| rest.starts_with(word))?;
+        let counts = states.iter().map(|(_, key)| ((*key).to_owned(), u64::from(key == counted))).collect();
+        Some((host.to_owned(), counts))
+    };
+    text.lines().filter_map(counts).collect()
 }
 
 fn json_recap(stdout: &[u8]) -> Option<Recap> {
