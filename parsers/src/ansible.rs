@@ -25,6 +25,7 @@
 //! several hosts a diff in a looped task belongs to: there only the result lines are a resource's part of the output.
 
 pub(crate) mod attributes;
+mod callbacks;
 pub(crate) mod lines;
 mod reader;
 mod results;
@@ -60,18 +61,20 @@ pub(crate) struct Pending<'a> {
 }
 
 fn recognise(input: &Input<'_>) -> Option<&'static str> {
-    const BEGINNINGS: [(&[u8], &str); 6] = [
+    const BEGINNINGS: [(&[u8], &str); 8] = [
         (b"PLAY [", "a line that begins with PLAY ["),
         (b"PLAY RECAP", "a line that begins with PLAY RECAP"),
         (b"TASK [", "a line that begins with TASK ["),
         (b"TASK: [", "a line that begins with TASK: ["),
         (b"< PLAY [", "a cow that says PLAY ["),
         (b"PLAYBOOK: ", "a line that begins with PLAYBOOK:"),
+        (b"- Play recap -", "a recap of ansible's callback unixy"),
+        (b"# STATS ***", "statistics of ansible's callback selective"),
     ];
     text::lines(input.stdout.bytes()).find_map(|line| {
         let bytes = after_colour(line.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.bytes));
         let first = bytes.first()?;
-        matches!(first, b'P' | b'T' | b'<')
+        matches!(first, b'P' | b'T' | b'<' | b'-' | b'#')
             .then(|| BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)))?
             .map(|(_, evidence)| *evidence)
     })
@@ -81,6 +84,6 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let stdout = playbook::output(input.stdout)?;
     match Reader::new(stdout, input.exit.is_some()).read() {
         Ok(run) => playbook::settle(input, run),
-        Err(error) => playbook::failed_or(input, error),
+        Err(error) => playbook::failed_or(input, callbacks::named(stdout, error)),
     }
 }

@@ -48,7 +48,7 @@ pub static PARSER: Parser = Parser {
 
 fn recognise(input: &Input<'_>) -> Option<&'static str> {
     text::lines(input.stdout.bytes())
-        .any(|line| memmem::find(line.bytes, b" | ").is_some() && header(&line.plain()).is_some())
+        .any(|line| memmem::find(line.bytes, b" | ").is_some() && is_result(&line.plain()))
         .then_some("a line HOST | CHANGED, SUCCESS, SKIPPED, FAILED or UNREACHABLE!")
 }
 
@@ -112,6 +112,11 @@ fn header(line: &[u8]) -> Option<(&[u8], State, Rest<'_>)> {
         _ if after.starts_with(b" | (std") => Some((host, state, Rest::OutputHere)),
         _ => None,
     }
+}
+
+/// Whether a line is a result's first.
+pub(crate) fn is_result(line: &[u8]) -> bool {
+    memmem::find(line, b" | ").is_some() && header(line).is_some()
 }
 
 #[derive(Deserialize)]
