@@ -35,7 +35,10 @@ mod kubediff;
 mod ndiff;
 mod others;
 pub mod pattern;
+mod puppet;
+mod puppet_yaml;
 pub mod report;
+mod salt;
 pub mod text;
 pub mod udiff;
 
@@ -72,6 +75,8 @@ pub static ALL: &[&Parser] = &[
     &ansible::PARSER,
     &ansible_minimal::PARSER,
     &kubectl::PARSER,
+    &salt::PARSER,
+    &puppet::PARSER,
 ];
 
 /// One tool's output format.
@@ -265,9 +270,9 @@ pub fn by_command(argv: &[&str]) -> Vec<&'static Parser> {
 }
 
 /// The tool that this command line runs, when it shows drift and no parser reads it. Its exit code may be 0 either way
-/// (salt, `pulumi preview`), so judging it by that alone must be somebody's decision.
+/// (`pulumi preview`), so judging it by that alone must be somebody's decision.
 pub fn unread_tool<S: AsRef<str>>(argv: &[S]) -> Option<&'static str> {
-    const TOOLS: [&str; 5] = ["chef-client", "pulumi", "puppet", "salt-call", "terragrunt"];
+    const TOOLS: [&str; 3] = ["chef-client", "pulumi", "terragrunt"];
     let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
     TOOLS.into_iter().find(|tool| input::arguments_of(&argv, &[tool]).is_some())
 }
