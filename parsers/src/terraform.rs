@@ -21,6 +21,8 @@
 //! symbol line and closing brace of each resource, and the counts of the `Plan:` line. Terraform calls this text unstable and
 //! shows drift only where it thinks it relevant: the JSON forms tell more.
 
+mod attributes;
+mod legacy;
 mod reader;
 mod words;
 
@@ -112,7 +114,7 @@ mod tests {
     use super::words::{Counts, counts};
     use super::*;
     use crate::error::Class;
-    use crate::report::{Action, Diagnostic, Resource, Said, Source};
+    use crate::report::{Action, Diagnostic, Resource, Said, Source, Span};
     use crate::{Reading, Stream, Verdict, read};
 
     const DETAILED: &[&str] = &["terraform", "plan", "-detailed-exitcode"];
@@ -148,6 +150,13 @@ mod tests {
         format!("  # {header}\n{symbol}resource \"t\" \"n\" {{\n      ~ a = 1 -> 2\n    }}\n\n")
     }
 
+    /// What OpenTofu forgets, it prints further left.
+    fn forgotten(header: &str) -> String {
+        format!(
+            "  # {header}\n  . resource \"t\" \"n\" {{\n    a = {{\n        b = 1\n    }}\n    c = <<-EOT\n        }}\n    EOT\n\n    d {{\n      # so its contents will not be displayed.\n    }}\n}}\n\n"
+        )
+    }
+
     #[test]
     fn every_header_has_an_action_a_symbol_and_its_place_in_the_counts() {
         let line = |a: [u64; 4]| {
@@ -181,12 +190,6 @@ mod tests {
                 [0; 4],
             ),
             (
-                "will be removed from the OpenTofu state but will not be destroyed",
-                "  . ",
-                Action::Forget,
-                [0; 4],
-            ),
-            (
                 "must be replaced, but the existing object will not be destroyed",
                 " +/. ",
                 Action::Replace,
@@ -214,13 +217,21 @@ mod tests {
         let gone = "t.m will be removed from the OpenTofu state but will not be destroyed";
         let text = |plan: &str| {
             let perform = "OpenTofu will perform the following actions:\n\n";
-            format!("{perform}{}{}Plan: {plan}.\n", block(older, "  ./+ "), block(gone, "  . "))
+            format!("{perform}{}{}Plan: {plan}.\n", block(older, "  ./+ "), forgotten(gone))
         };
         let all = parsed(&text("1 to add, 0 to change, 0 to destroy, 2 to forget")).unwrap();
         assert_eq!(all.tool.name, "opentofu");
         assert_eq!(
             all.resources.iter().map(|r| r.action).collect::<Vec<_>>(),
             [Action::Replace, Action::Forget]
+        );
+        let span = |name: &str| all.resources.iter().find(|r| r.name == name).and_then(|r| r.span);
+        assert_eq!((span("t.n"), span("t.m")), (Some(Span(3, 6)), Some(Span(8, 20))));
+        // Its closing brace has to be there.
+        assert_eq!(
+            refused(&text("1 to add, 0 to change, 0 to destroy, 2 to forget").replace("}\n\nPlan", "\nPlan"))
+                .0,
+            Class::UnreadableFormat
         );
         // Before 1.10 the number isn't there.
         assert!(parsed(&text("1 to add, 0 to change, 0 to destroy")).is_ok());
@@ -274,6 +285,19 @@ mod tests {
         );
         let of = |name: &str, action| (Source::Plan, name.to_owned(), action);
         assert_eq!(found(&text), [of("t.n", Action::Update), of("t.n (deposed)", Action::Delete)]);
+    }
+
+    #[test]
+    fn outputs_beside_moves_have_both_last_words() {
+        let outputs = "Changes to Outputs:\n  + o = 1\n\nYou can apply this plan to save these new output values to the\n";
+        let plan = |header: &str, symbol: &str, counts: &str| {
+            format!("{PERFORM}{}Plan: {counts}.\n\n{outputs}", block(header, symbol))
+        };
+        let moved = plan("t.o has moved to t.n", "    ", "0 to add, 0 to change, 0 to destroy");
+        let of = |name: &str, action| (Source::Plan, name.to_owned(), action);
+        assert_eq!(found(&moved), [of("t.n", Action::Move), of("o", Action::Create)]);
+        let update = plan("t.n will be updated in-place", "  ~ ", "0 to add, 1 to change, 0 to destroy");
+        assert_eq!(refused(&update), (Class::UnreadableContradiction, Some(13)));
     }
 
     #[test]
@@ -481,13 +505,26 @@ mod tests {
             ("No changes. Your infrastructure\n\nApply complete! Resources: 0 added\n".to_owned(), 3),
             (format!("{plan}\nDo you want to perform these actions?\n"), 10),
             ("No current changes. This plan requires another plan to be applied first.\n".to_owned(), 1),
-            // Terraform 0.11.
+            // Neither of Terraform 0.11 nor newer.
             ("Plan: 1 to add, 0 to change, 0 to destroy.\n".to_owned(), 1),
             (
                 format!(
-                    "{PERFORM}+ t.n\n      id: <computed>\n\n  - t.m\n\nPlan: 1 to add, 0 to change, 0 to destroy.\n"
+                    "{PERFORM}+ t.n\n      id: <computed>\n\n- t.m\n\nPlan: 1 to add, 0 to change, 1 to destroy.\n"
                 ),
                 6,
+            ),
+            (
+                format!(
+                    "{PERFORM}+ t.n\n      id: <computed>\n\n  # t.m will be destroyed\n  - resource \"t\" \"m\" {{\n"
+                ),
+                6,
+            ),
+            (
+                format!(
+                    "{PERFORM}{}  + t.m\n\nPlan: 2 to add, 0 to change, 0 to destroy.\n",
+                    block("t.n will be created", "  + ")
+                ),
+                8,
             ),
             // Logs between the lines.
             (plan.replace("      ~ a", "2026-01-01T00:00:00Z [DEBUG] x\n      ~ a"), 5),
@@ -503,6 +540,36 @@ mod tests {
         ] {
             assert_eq!(refused(text).0, Class::UnreadableCut, "{text}");
             assert_eq!(recognise(&input(&[], None, text, "")), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn terraform_0_11_is_read_by_its_symbols_and_its_counts() {
+        let head = "Refreshing Terraform state in-memory prior to plan...\n\nt.a: Refreshing state... (ID: 1)\n\n------\n\nAn execution plan has been generated and is shown below.\nResource actions are indicated with the following symbols:\n  + create\n <= read (data resources)\n\n";
+        let list = "<= data.t.d\n      id:     <computed>\n\n  ~ module.m.t.a\n      tags.%: \"1\" => \"2\"\n      tags.k: \"\" => \"\\nPlan: 1 to add\"\n      size:   \"1\" => \"2\"\n\n-/+ t.b (tainted) (new resource required)\n      id:     \"x\" => <computed> (forces new resource)\n\n  - t.b (deposed)\n";
+        let text = format!("{head}{PERFORM}{list}Plan: 1 to add, 1 to change, 2 to destroy.\n\n------\n");
+        let some = |paths: &[&str]| Some(paths.iter().map(ToString::to_string).collect());
+        let of = |scope: &str, name: &str, action, first, last| {
+            Resource::new(Source::Plan, scope, "t", name, action).with_span(first, last)
+        };
+        let want = [
+            of("", "data.t.d", Action::Read, 14, 15),
+            Resource {
+                attributes: some(&["size", "tags.k"]),
+                ..of("module.m", "module.m.t.a", Action::Update, 17, 20)
+            },
+            Resource { attributes: some(&["id"]), ..of("", "t.b", Action::Replace, 22, 23) },
+            of("", "t.b (deposed)", Action::Delete, 25, 25),
+        ];
+        assert_eq!(parsed(&text).unwrap().resources, want);
+        // Nothing tells one resource's end but the next one: the counts do.
+        for line in list.lines().filter(|line| !line.starts_with("      ") && line.contains("t.")) {
+            let without = text.replace(&format!("{line}\n"), "");
+            if line.contains("data.") {
+                assert_eq!(refused(&without).0, Class::UnreadableFormat, "{line}");
+            } else {
+                assert_eq!(refused(&without).0, Class::UnreadableContradiction, "{line}");
+            }
         }
     }
 

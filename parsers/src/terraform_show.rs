@@ -436,7 +436,7 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// `tags.env`, or `tags["a.b"]` where the key is no identifier.
-fn member(path: &str, key: &str) -> String {
+pub(crate) fn member(path: &str, key: &str) -> String {
     let mut chars = key.chars();
     let identifier = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
         && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));

@@ -1,9 +1,11 @@
 //! Reads one plan line by line.
 
+use super::attributes::{Body, Form};
+use super::legacy;
 use super::words::{BELOW, Counts, DRIFTED, PLANNED, Symbols, counts, refreshes};
 use crate::error::{Class, Failure, ParseError, quote};
 use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Severity, Source, Span, Tool};
-use crate::terraform_address::{leading, moved};
+use crate::terraform_address::{Address, leading, moved};
 use crate::terraform_command::Blanks;
 use crate::text::Line;
 use crate::{terraform_command as command, text};
@@ -35,6 +37,10 @@ enum Open {
     Header(Symbols),
     /// Its body was opened: only a closing brace ends it.
     Body,
+    /// The same of what OpenTofu forgets, which it prints without a column for symbols.
+    Plain,
+    /// Of Terraform 0.11: whatever isn't one of its attributes ends it.
+    Flat,
 }
 
 /// How the output states its result.
@@ -61,6 +67,12 @@ pub(super) struct Reader {
     seen_any: bool,
     /// The words before a plan with actions.
     announced: bool,
+    /// The list is one of Terraform 0.11.
+    flat: bool,
+    /// The attributes of the resource that is open.
+    body: Body,
+    /// The last line of a value.
+    value: u32,
 }
 
 /// What is known of the plan from its command line.
@@ -85,6 +97,9 @@ impl Reader {
             details: false,
             seen_any: false,
             announced: false,
+            flat: false,
+            body: Body::default(),
+            value: 0,
         }
     }
 
@@ -92,19 +107,37 @@ impl Reader {
     pub fn read<'a>(&mut self, lines: impl Iterator<Item = Line<'a>>) -> Result<(), ParseError> {
         let (mut before, mut last): (&[u8], u32) = (b"", 0);
         for line in lines {
-            if !line.bytes.starts_with(VALUE) {
+            if line.bytes.starts_with(VALUE) {
+                self.value(line.bytes, line.number)?;
+            } else {
                 let plain = line.plain();
                 if plain.trim_ascii_end().is_empty() {
                     self.compact = self.compact && text::strip_ansi(before).starts_with(b"Warnings:");
-                } else if !plain.starts_with(VALUE) {
+                } else if plain.starts_with(VALUE) {
+                    self.value(&plain, line.number)?;
+                } else {
                     self.line(&plain, self.blanks.before(before), line.number)?;
                 }
             }
             before = line.bytes;
             last = line.number;
         }
-        if self.open != Open::None {
-            return Err(ParseError::cut("the output ends within a resource").at(last));
+        match self.open {
+            Open::Header(_) | Open::Body | Open::Plain => {
+                Err(ParseError::cut("the output ends within a resource").at(last))
+            }
+            Open::None | Open::Flat => Ok(()),
+        }
+    }
+
+    /// A line that begins with six blanks or more.
+    #[inline]
+    fn value(&mut self, line: &[u8], number: u32) -> Result<(), ParseError> {
+        self.value = number;
+        if self.body.is_read() {
+            self.body.line(line);
+        } else if self.part == Part::Actions && !self.seen_any {
+            return Err(ParseError::format("a value that belongs to no resource").at(number));
         }
         Ok(())
     }
@@ -115,13 +148,35 @@ impl Reader {
                 self.close(number);
                 return Ok(());
             }
-            Open::Body => {
+            Open::Plain if line == b"}" => {
+                self.close(number);
+                return Ok(());
+            }
+            Open::Plain if line.starts_with(b"    ") => return Ok(()),
+            Open::Body | Open::Plain => {
                 return Err(
                     ParseError::format("a line that doesn't belong to the resource around it").at(number)
                 );
             }
             Open::Header(symbols) => return self.symbol(line, symbols, number),
+            Open::Flat => {
+                let last = self.value;
+                self.close(last);
+            }
             Open::None => {}
+        }
+        if self.part == Part::Actions
+            && (self.flat || !self.seen_any)
+            && let Some((action, address)) = legacy::header(line, !self.seen_any)
+        {
+            self.flat = true;
+            let mut resource = found(Source::Plan, &address, action);
+            resource.span = Some(Span(number, number));
+            self.count(action, "");
+            self.push(resource, Open::Flat);
+            self.value = number;
+            self.read_attributes(Form::Flat);
+            return Ok(());
         }
         if line.first() == Some(&b' ') {
             return match self.part {
@@ -141,6 +196,12 @@ impl Reader {
     /// Under the details of a warning after a plan with changes.
     fn quotes(&self) -> bool {
         self.details && self.statement == Some(Statement::Plan)
+    }
+
+    /// Everything that was read is moved or imported.
+    fn changes_nothing(&self) -> bool {
+        let planned = self.parsed.resources.iter().filter(|r| r.source == Source::Plan);
+        planned.filter(|r| r.kind != OUTPUT_KIND).all(|r| matches!(r.action, Action::Move | Action::Import))
     }
 
     /// The output itself says that planning failed.
@@ -224,10 +285,12 @@ impl Reader {
             }
             Some(b'C') if has("Changes to Outputs:") => self.part = Part::Outputs,
             Some(b'Y') if has("You can apply this plan to save these new output values") => {
-                if self.statement.is_some() {
-                    return Err(second(number));
+                match self.statement {
+                    None => self.statement = Some(Statement::OutputsOnly),
+                    // Below a plan that changes nothing but addresses, too.
+                    Some(Statement::Plan) if self.part == Part::Outputs && self.changes_nothing() => {}
+                    Some(_) => return Err(second(number)),
                 }
-                self.statement = Some(Statement::OutputsOnly);
                 self.part = Part::After;
             }
             Some(b'A' | b'D') if has("Apply complete!") || has("Destroy complete!") => {
@@ -304,9 +367,9 @@ impl Reader {
             return Err(ParseError::format(format!("the line {}", quote(line))).at(number));
         };
         if self.part != Part::Actions {
-            return Err(ParseError::format("a \"Plan:\" line without a list of actions before it").at(number).hint(
-                "Terraform before 0.12 and output that was taken apart are not read; use `terraform show -json PLANFILE`",
-            ));
+            return Err(ParseError::format("a \"Plan:\" line without a list of actions before it")
+                .at(number)
+                .hint("output that was taken apart isn't read: use `terraform show -json PLANFILE`"));
         }
         let listed = if forgets { self.counted } else { Counts { forget: 0, ..self.counted } };
         // OpenTofu before 1.10 has no number for what it forgets.
@@ -332,10 +395,13 @@ impl Reader {
         if line.starts_with(b"    ") {
             return self.invoked(line, number);
         }
+        if self.flat {
+            return Err(ParseError::format("expected a resource as Terraform 0.11 lists it").at(number));
+        }
         let words = line.trim_ascii_start().strip_prefix(b"# ").ok_or_else(|| {
-            ParseError::format("expected a resource's header").at(number).hint(
-                "Terraform before 0.12 isn't read, nor output whose lines were changed: use `terraform show -json PLANFILE`",
-            )
+            ParseError::format("expected a resource's header")
+                .at(number)
+                .hint("output whose lines were changed isn't read: use `terraform show -json PLANFILE`")
         })?;
         let wrong = || ParseError::format(format!("not a resource's header: {}", quote(line))).at(number);
         let words = str::from_utf8(words).map_err(|_| wrong())?;
@@ -344,14 +410,12 @@ impl Reader {
             _ => (PLANNED, Source::Plan),
         };
         let (address, rest) = leading(words).ok_or_else(wrong)?;
-        let found = known.iter().find(|(said, _, _)| *said == rest);
-        let (mut resource, symbols) = if let Some((said, action, symbols)) = found {
-            let deposed = if address.deposed { " (deposed)" } else { "" };
-            let name = format!("{}{deposed}", address.full);
+        let known = known.iter().find(|(said, _, _)| *said == rest);
+        let (mut resource, symbols) = if let Some((said, action, symbols)) = known {
             if source == Source::Plan {
                 self.count(*action, said);
             }
-            (Resource::new(source, address.module, address.kind, name, *action), *symbols)
+            (found(source, &address, *action), *symbols)
         } else {
             let (old, new) = moved(words).ok_or_else(wrong)?;
             let mut resource = Resource::new(source, new.module, new.kind, new.full, Action::Move);
@@ -359,9 +423,7 @@ impl Reader {
             (resource, &[""][..])
         };
         resource.span = Some(Span(number, number));
-        self.parsed.resources.push(resource);
-        self.seen_any = true;
-        self.open = Open::Header(symbols);
+        self.push(resource, Open::Header(symbols));
         Ok(())
     }
 
@@ -393,6 +455,8 @@ impl Reader {
             ParseError::format(format!("expected \"{} resource …\" after a header", symbols.join("\" or \"")))
                 .at(number)
         };
+        // Terraform's symbol has one blank before it.
+        let plain = line.starts_with(b"  . ");
         let line = str::from_utf8(line).map_err(|_| wrong())?.trim_start();
         let resource = self.parsed.resources.last_mut().ok_or_else(wrong)?;
         if let Some(note) = line.strip_prefix("# ") {
@@ -411,7 +475,8 @@ impl Reader {
         if !symbols.contains(&symbol.trim_end()) || kind != Some(&resource.kind) {
             return Err(wrong());
         }
-        self.open = Open::Body;
+        self.open = if plain { Open::Plain } else { Open::Body };
+        self.read_attributes(Form::Blocks);
         if block.trim_end().ends_with("{}") {
             self.close(number);
         } else if !block.contains('{') {
@@ -420,10 +485,28 @@ impl Reader {
         Ok(())
     }
 
+    fn push(&mut self, resource: Resource, open: Open) {
+        self.parsed.resources.push(resource);
+        self.seen_any = true;
+        self.open = open;
+    }
+
+    /// What changes has attributes that change.
+    fn read_attributes(&mut self, form: Form) {
+        if self.parsed.resources.last().is_some_and(|r| matches!(r.action, Action::Update | Action::Replace))
+        {
+            self.body.begin(form);
+        }
+    }
+
     fn close(&mut self, number: u32) {
         self.open = Open::None;
-        if let Some(Span(_, last)) = self.parsed.resources.last_mut().and_then(|r| r.span.as_mut()) {
-            *last = number;
+        let attributes = self.body.end();
+        if let Some(resource) = self.parsed.resources.last_mut() {
+            resource.attributes = attributes;
+            if let Some(Span(_, last)) = resource.span.as_mut() {
+                *last = number;
+            }
         }
     }
 
@@ -467,6 +550,11 @@ impl Reader {
         let drift = self.parsed.resources.iter().any(|r| r.source == Source::Refresh);
         let stated = self.parsed.refresh_only;
         self.parsed.refresh_only = stated || called.refresh_only;
+        if !stated {
+            // Elsewhere only those attributes are shown that the configuration refers to.
+            let refresh = |r: &&mut Resource| r.source == Source::Refresh;
+            self.parsed.resources.iter_mut().filter(refresh).for_each(|r| r.attributes = None);
+        }
         self.parsed.said = match self.statement {
             Some(Statement::NoChanges) => {
                 self.parsed.stated_in_words = called.own_code;
@@ -483,6 +571,11 @@ impl Reader {
         };
         Ok(self.parsed)
     }
+}
+
+fn found(source: Source, address: &Address<'_>, action: Action) -> Resource {
+    let deposed = if address.deposed { " (deposed)" } else { "" };
+    Resource::new(source, address.module, address.kind, format!("{}{deposed}", address.full), action)
 }
 
 fn second(number: u32) -> ParseError {

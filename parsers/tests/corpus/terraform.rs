@@ -3,7 +3,7 @@
 //! The truth of a recorded run is its `show.json`, read here by other means than the parser's.
 
 use super::{Case, Check};
-use driftrun_parsers::{Action, DriftReport, Source, Verdict};
+use driftrun_parsers::{Action, DriftReport, Input, Resource, Source, Stream, Verdict, by_name, read};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -174,16 +174,85 @@ fn check(form: Form, old_text: bool, truth: Rc<BTreeSet<Row>>) -> Check {
     })
 }
 
+/// What changes in each resource by `show -json`, without the numbers of elements, which text doesn't show.
+type Attributes = BTreeMap<(Source, String), Option<BTreeSet<String>>>;
+
+fn attributes(show: &[u8]) -> Attributes {
+    let stdout = Stream::whole(show);
+    let input = Input { argv: &[], exit: None, stdout, stderr: Stream::whole(b""), files: &[] };
+    let reading = read(by_name("terraform-show").unwrap(), None, &input);
+    let resources = reading.report().map(DriftReport::resources).unwrap_or_default();
+    let row = |r: &Resource| {
+        let paths = r.attributes.as_ref().map(|all| all.iter().map(|path| without_numbers(path)).collect());
+        ((r.source, r.name.clone()), paths)
+    };
+    resources.iter().map(row).collect()
+}
+
+fn without_numbers(path: &str) -> String {
+    let mut parts = path.split('[');
+    let mut found = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((number, rest)) if number.bytes().all(|b| b.is_ascii_digit()) => found.push_str(rest),
+            _ => found.extend(["[", part]),
+        }
+    }
+    found
+}
+
+/// Text shows less exactly where a change is (a list as a whole), and of a block that another one replaces all of its members.
+/// Never less of what changes: a rule that covers all paths of the text has to cover all of `show -json`.
+fn compare_attributes(report: &DriftReport, all: &Attributes) -> Result<(), String> {
+    let covers = |above: &str, path: &str| {
+        path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    for resource in report.resources() {
+        let Some(Some(show)) = all.get(&(resource.source, resource.name.clone())) else { continue };
+        let Some(text) = &resource.attributes else {
+            // What changed outside is shown in part, but where it is the plan.
+            if resource.source == Source::Plan {
+                return Err(format!("{}: no attributes instead of {show:?}", resource.name));
+            }
+            continue;
+        };
+        let block = |path: &str| path.split(['.', '[']).next().map(str::to_owned);
+        let missing = show.iter().any(|path| !text.iter().any(|above| covers(above, path)));
+        let more = text.iter().any(|path| !show.iter().any(|s| covers(path, s) || block(s) == block(path)));
+        if missing || more {
+            return Err(format!("{}: attributes {text:?} instead of {show:?}", resource.name));
+        }
+    }
+    Ok(())
+}
+
+fn check_with_attributes(
+    form: Form,
+    old_text: bool,
+    truth: &Rc<BTreeSet<Row>>,
+    shown: &Rc<Attributes>,
+) -> Check {
+    let check = check(form, old_text && form == Form::Text, Rc::clone(truth));
+    let shown = Rc::clone(shown);
+    Box::new(move |report| {
+        check(report)?;
+        if form == Form::Text { compare_attributes(report, &shown) } else { Ok(()) }
+    })
+}
+
 /// One recorded run in all its forms.
 fn recorded(root: &Path, run: &Path, cases: &mut Vec<Case>) {
     let meta = json(&run.join("meta.json")).unwrap();
     let version = meta["terraform_version"].as_str().unwrap();
     let modern = !version.starts_with("0.");
-    let old_text = version.starts_with("0.12") || version.starts_with("0.13");
+    let old_text = version.starts_with("0.11") || version.starts_with("0.12") || version.starts_with("0.13");
     let flags = meta.get("flags").unwrap_or(&Value::Null);
     let only = flags.to_string().contains("-refresh-only");
     let show = json(&run.join("show.json"));
-    let truth = Rc::new(show.as_ref().map(truth).unwrap_or_default());
+    let oldest = version.starts_with("0.11");
+    let next = || json(&run.parent().unwrap().join("0.12.29/show.json"));
+    let truth =
+        Rc::new(show.clone().or_else(|| next().filter(|_| oldest)).as_ref().map(truth).unwrap_or_default());
     let drifts = |source: Source| {
         truth
             .iter()
@@ -196,11 +265,11 @@ fn recorded(root: &Path, run: &Path, cases: &mut Vec<Case>) {
         (Some(1), _) => vec![Verdict::Failed],
         (_, true) if drifted => vec![Verdict::Drifted],
         (_, true) => vec![Verdict::Clean],
-        // 0.11, of which no `show -json` exists: its text says "No changes." or isn't read.
-        (_, false) if detailed == 0 => vec![Verdict::Clean, Verdict::Unreadable],
-        (_, false) => vec![Verdict::Unreadable],
+        (_, false) if detailed == 0 => vec![Verdict::Clean],
+        (_, false) => vec![Verdict::Drifted],
     };
     let path = run.strip_prefix(root).unwrap().display().to_string();
+    let shown = Rc::new(bytes(&run.join("show.json")).as_deref().map(attributes).unwrap_or_default());
     let mut add = |form: Form, file: &str, argv: Vec<String>, code: Option<i32>, verdicts: Vec<Verdict>| {
         let Some(stdout) = bytes(&run.join(file)) else { return };
         let parser = PARSERS.iter().find(|(f, _)| *f == form).unwrap().1;
@@ -211,8 +280,8 @@ fn recorded(root: &Path, run: &Path, cases: &mut Vec<Case>) {
             argv,
             exit: code,
             stderr: bytes(&run.join(format!("{stem}.stderr.txt"))).unwrap_or_default(),
-            promised: show.is_some() || modern,
-            check: check(form, old_text && form == Form::Text, Rc::clone(&truth)),
+            promised: show.is_some() || modern || oldest,
+            check: check_with_attributes(form, old_text, &truth, &shown),
             verdicts,
             stdout,
         });
