@@ -47,6 +47,7 @@ mod terraform_address;
 mod terraform_command;
 mod terraform_json;
 mod terraform_show;
+mod terragrunt;
 
 pub use error::{Class, Failure, ParseError};
 pub use input::{File, Input, Stream};
@@ -272,7 +273,7 @@ pub fn by_command(argv: &[&str]) -> Vec<&'static Parser> {
 /// The tool that this command line runs, when it shows drift and no parser reads it. Its exit code may be 0 either way
 /// (`pulumi preview`), so judging it by that alone must be somebody's decision.
 pub fn unread_tool<S: AsRef<str>>(argv: &[S]) -> Option<&'static str> {
-    const TOOLS: [&str; 3] = ["chef-client", "pulumi", "terragrunt"];
+    const TOOLS: [&str; 2] = ["chef-client", "pulumi"];
     let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
     TOOLS.into_iter().find(|tool| input::arguments_of(&argv, &[tool]).is_some())
 }

@@ -87,7 +87,6 @@ const MARKERS: &[Marker] = &[
     decorated("## ", |line| line.contains(".v1") && line.ends_with(')'), "a difference that kubediff shows"),
     unread("\u{b1} value change", |_| true, "a change that dyff shows"),
     unread("(changed=", |line| line.starts_with("Succeeded: "), "a summary of salt"),
-    unread("Run Summary", |line| line.starts_with('\u{276f}'), "a summary of terragrunt"),
 ];
 
 /// `NAMESPACE, NAME, Kind (GROUP) has changed:`

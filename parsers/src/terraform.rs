@@ -31,7 +31,7 @@ use crate::input::Input;
 use crate::report::{Parsed, Tool};
 use crate::terraform_command::Blanks;
 use crate::text::Line;
-use crate::{Claim, Parser, terraform_command as command, text};
+use crate::{Claim, Parser, terraform_command as command, terragrunt, text};
 pub(crate) use reader::Called;
 use reader::Reader;
 use words::evidence;
@@ -39,7 +39,7 @@ use words::evidence;
 /// The parser.
 pub(crate) static PARSER: Parser = Parser {
     name: "terraform",
-    about: "the text of `terraform plan`, `tofu plan` and `terraform show PLANFILE`",
+    about: "the text of `terraform plan`, `tofu plan`, `terragrunt run --all -- plan` and `terraform show PLANFILE`",
     recommended: "terraform plan -input=false -lock=false -no-color -detailed-exitcode",
     actions: command::ACTIONS,
     drift_codes: command::DRIFT_CODES,
@@ -48,7 +48,7 @@ pub(crate) static PARSER: Parser = Parser {
             .is_some_and(|call| matches!(call.subcommand, "plan" | "show") && !call.flag("json"))
     },
     recognise,
-    claim: command::claim,
+    claim: command::claim_of_units,
     parse,
 };
 
@@ -60,10 +60,36 @@ fn recognise(input: &Input<'_>) -> Option<&'static str> {
     let head = bytes.get(..WINDOW).unwrap_or(bytes);
     let tail = bytes.get(bytes.len().saturating_sub(WINDOW)..).unwrap_or_default();
     let tail = if bytes.len() > WINDOW { tail } else { &[] };
-    [head, tail].into_iter().flat_map(text::lines).find_map(|line| evidence(line.bytes))
+    [head, tail]
+        .into_iter()
+        .flat_map(text::lines)
+        .find_map(|line| evidence(line.bytes).or_else(|| terragrunt::evidence(line.bytes)))
 }
 
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    if command::is_terraform(input.argv) {
+        return parse_raw(input);
+    }
+    let read = match terragrunt::Log::read(input.stdout.bytes()) {
+        Some(log) => terragrunt::parse(input, &log),
+        // Every unit may have failed before it printed anything: standard error names them.
+        None if command::runs_all(input.argv)
+            && !text::lines(input.stdout.bytes()).any(|line| is_evidence(line.bytes)) =>
+        {
+            terragrunt::parse(input, &terragrunt::Log::without_units(input.stdout.bytes()))
+        }
+        None => parse_raw(input).and_then(|parsed| terragrunt::one_unit(input, parsed)),
+    };
+    terragrunt::settle(input, read)
+}
+
+/// Whether a line can only be of a plan.
+pub(crate) fn is_evidence(line: &[u8]) -> bool {
+    evidence(line).is_some()
+}
+
+/// Reads one plan as Terraform wrote it.
+fn parse_raw(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let claim = command::claim(input);
     let stdout = input.stdout.bytes();
     let lines = || text::lines(stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout));
@@ -85,14 +111,14 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     read?;
     reader.finish(Called {
         refresh_only: command::refresh_only(input.argv) == Some(true),
-        own_code: input.argv.is_empty() || command::gives_the_code(input.argv),
+        own_code: input.argv.is_empty()
+            || (command::gives_the_code(input.argv) && !command::runs_all(input.argv)),
     })
 }
 
 /// Reads one plan from lines that somebody forwarded, each with its number in the raw output, the forwarder's words taken off.
 ///
 /// Nothing depends on the empty lines being there. There is no exit code: `Ok` with [`Parsed::failure`] where the lines hold an error or say that planning failed.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the reader of Terragrunt's output"))]
 pub(crate) fn read_text<'a>(
     lines: impl Iterator<Item = Line<'a>> + Clone,
     tool: Tool,
@@ -532,12 +558,8 @@ mod tests {
         ] {
             assert_eq!(refused(&text), (Class::UnreadableFormat, Some(line)), "{text}");
         }
-        // Terragrunt's prefix, a log's prefix, another tool.
-        for text in [
-            "[unit] No changes. Your infrastructure\n",
-            "10:00:00 STDOUT tofu: No changes.\n",
-            "ok: [web1]\n",
-        ] {
+        // A log's prefix, another tool.
+        for text in ["10:00:00 INFO tofu: No changes.\n", "| No changes.\n", "ok: [web1]\n"] {
             assert_eq!(refused(text).0, Class::UnreadableCut, "{text}");
             assert_eq!(recognise(&input(&[], None, text, "")), None, "{text}");
         }

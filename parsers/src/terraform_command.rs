@@ -25,6 +25,11 @@ pub(crate) const DRIFT_CODES: &[i32] = &[2];
 
 const PROGRAMS: &[&str] = &["terraform", "tofu"];
 
+const TERRAGRUNT: &[&str] = &["terragrunt"];
+
+/// What makes Terragrunt run a command in many units.
+const OF_ALL: &[&str] = &["run-all", "plan-all", "--all", "-a", "--graph", "graph", "stack"];
+
 /// A command line as Terraform reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Call<'a> {
@@ -44,10 +49,68 @@ impl Call<'_> {
 /// The subcommand and its arguments; `None` for another program, a shell, or nothing. Global options (`-chdir=DIR`) stand
 /// before the subcommand.
 pub(crate) fn call<'a>(line: &'a [&'a str]) -> Option<Call<'a>> {
+    if let Some(all) = arguments_of(line, TERRAGRUNT) {
+        return terragrunt(all);
+    }
     let all = arguments_of(line, PROGRAMS)?;
     let at = all.iter().position(|arg| !arg.starts_with('-'))?;
     let (subcommand, args) = all.get(at..)?.split_first()?;
     Some(Call { subcommand, args })
+}
+
+/// Terragrunt's own options may stand before and behind the command, and may take values: the words alone are looked at.
+fn terragrunt<'a>(all: &'a [&'a str]) -> Option<Call<'a>> {
+    const OTHERS: &[&str] =
+        &["apply", "destroy", "init", "output", "import", "refresh", "validate", "hcl", "state"];
+    let command = |arg: &&&str| matches!(**arg, "plan" | "plan-all" | "show") || OTHERS.contains(*arg);
+    let subcommand = match *all.iter().find(command)? {
+        "plan-all" => "plan",
+        other => other,
+    };
+    Some(Call { subcommand, args: all })
+}
+
+/// Whether the program is Terragrunt.
+pub(crate) fn is_terragrunt(line: &[&str]) -> bool {
+    arguments_of(line, TERRAGRUNT).is_some()
+}
+
+/// Whether the program is Terraform or OpenTofu itself: then no other wrote into its output.
+pub(crate) fn is_terraform(line: &[&str]) -> bool {
+    !is_terragrunt(line) && call(line).is_some()
+}
+
+/// Whether Terragrunt runs the command in many units.
+pub(crate) fn runs_all(line: &[&str]) -> bool {
+    arguments_of(line, TERRAGRUNT).is_some_and(|args| args.iter().any(|arg| OF_ALL.contains(arg)))
+}
+
+/// The folder in which Terragrunt writes each unit's plan as JSON.
+pub(crate) fn json_folder<'a>(line: &'a [&'a str]) -> Option<&'a str> {
+    let mut args = arguments_of(line, TERRAGRUNT)?.iter();
+    while let Some(arg) = args.next() {
+        let name = arg.trim_start_matches('-');
+        let name = name.strip_prefix("terragrunt-").unwrap_or(name);
+        match name.strip_prefix("json-out-dir").filter(|_| arg.starts_with('-')) {
+            Some("") => return args.next().copied(),
+            Some(value) if value.starts_with('=') => return value.strip_prefix('='),
+            Some(_) | None => {}
+        }
+    }
+    None
+}
+
+/// Whether the exit code is that of a run in many units of which one failed: the others' plans count.
+pub(crate) fn some_unit_failed(input: &Input<'_>) -> bool {
+    // Beyond 123 it is a signal's, or a shell's.
+    runs_all(input.argv)
+        && claim(input) == Claim::Failed
+        && input.exit.is_some_and(|code| (1..=123).contains(&code))
+}
+
+/// What the exit code says where units can be told apart.
+pub(crate) fn claim_of_units(input: &Input<'_>) -> Claim {
+    if some_unit_failed(input) { Claim::Silent } else { claim(input) }
 }
 
 /// Whether the command line asks for a refresh-only plan; `None` when it isn't known what was run. Of a shell's line the words
@@ -60,7 +123,7 @@ pub(crate) fn refresh_only(argv: &[&str]) -> Option<bool> {
     if says("-refresh-only") {
         Some(true)
     } else {
-        PROGRAMS.iter().any(|program| says(&format!("{program} plan"))).then_some(false)
+        PROGRAMS.iter().chain(TERRAGRUNT).any(|program| says(&format!("{program} plan"))).then_some(false)
     }
 }
 
@@ -307,6 +370,44 @@ mod tests {
         assert_eq!(of(&[]), [Silent, Silent, Failed, Drifted, Failed]);
         assert_eq!(of(&shell), [Silent, Silent, Failed, Drifted, Failed]);
         assert_eq!(of(&show), [Silent, Silent, Failed, Failed, Failed]);
+    }
+
+    #[test]
+    fn terragrunt_s_command_is_found_among_its_options() {
+        let of = |line: &str| {
+            let argv: Vec<&str> = line.split(' ').collect();
+            let found = call(&argv).map(|call| (call.subcommand.to_owned(), call.flag("detailed-exitcode")));
+            (found, runs_all(&argv), json_folder(&argv).map(str::to_owned))
+        };
+        let plan = |detailed| Some(("plan".to_owned(), detailed));
+        assert_eq!(of("terragrunt plan -no-color"), (plan(false), false, None));
+        assert_eq!(
+            of(
+                "env A=b terragrunt run --all --json-out-dir out --working-dir live -- plan -detailed-exitcode"
+            ),
+            (plan(true), true, Some("out".to_owned()))
+        );
+        assert_eq!(
+            of("terragrunt run-all plan --terragrunt-json-out-dir=/tmp/x -detailed-exitcode"),
+            (plan(true), true, Some("/tmp/x".to_owned()))
+        );
+        assert_eq!(of("terragrunt plan-all"), (plan(false), true, None));
+        assert_eq!(of("terragrunt run --all apply -auto-approve plan").0, Some(("apply".to_owned(), false)));
+        assert_eq!(of("terragrunt hcl fmt").0, Some(("hcl".to_owned(), false)));
+        assert_eq!(of("terragrunt --version").0, None);
+        let codes = |line: &str| {
+            let argv: Vec<&str> = line.split(' ').collect();
+            let empty = Stream::whole(b"");
+            [None, Some(0), Some(1), Some(2), Some(7), Some(137)].map(|exit| {
+                claim_of_units(&Input { argv: &argv, exit, stdout: empty, stderr: empty, files: &[] })
+            })
+        };
+        assert_eq!(codes("terragrunt run --all -- plan"), [Silent, Silent, Silent, Silent, Silent, Failed]);
+        assert_eq!(
+            codes("terragrunt run --all -- plan -detailed-exitcode"),
+            [Silent, Clean, Silent, Drifted, Silent, Failed]
+        );
+        assert_eq!(codes("terragrunt plan"), [Silent, Silent, Failed, Failed, Failed, Failed]);
     }
 
     #[test]

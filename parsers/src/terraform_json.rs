@@ -16,7 +16,7 @@
 use crate::error::{ParseError, quote};
 use crate::input::Input;
 use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Severity, Source};
-use crate::{Claim, Parser, terraform_command as command, text};
+use crate::{Claim, Parser, terraform_command as command, terragrunt, text};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -178,7 +178,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         parsed.said = Said::Nothing;
         return Ok(stream.parsed);
     }
-    read?;
+    read.map_err(|error| terragrunt::advise(input.argv, error))?;
     let parsed = &mut stream.parsed;
     let planned = parsed.resources.iter().any(|r| r.source == Source::Plan && r.kind != OUTPUT_KIND);
     let outputs = parsed.resources.iter().any(|r| r.source == Source::Plan && r.kind == OUTPUT_KIND);

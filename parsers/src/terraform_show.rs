@@ -9,12 +9,16 @@
 //!  "output_changes":{"o":{"actions":["update"],…}},…,"applyable":true,"complete":true,"errored":false}
 //! ```
 //!
+//! Also from files: `terragrunt run --all --json-out-dir DIR -- plan` writes `DIR/UNIT/tfplan.json` for each unit. A unit that failed
+//! leaves none: it must be named by what Terragrunt prints.
+//!
 //! It holds secrets in clear text, so nothing but names leaves this file: no value is built except to compare the two sides of
 //! a resource that changes, and what is marked sensitive is never looked into. The exit code is that of the plan command.
 
 use crate::error::{Class, Failure, ParseError, quote};
 use crate::input::Input;
 use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Source};
+use crate::terragrunt::{self, Unit};
 use crate::{Claim, Parser, terraform_command as command, text};
 use memchr::memmem;
 use serde::Deserialize;
@@ -27,13 +31,19 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The parser.
 pub(crate) static PARSER: Parser = Parser {
     name: "terraform-show",
-    about: "a saved plan as `terraform show -json PLANFILE` and `tofu show -json PLANFILE` print it, with attributes",
+    about: "a saved plan as `terraform show -json PLANFILE` and `tofu show -json PLANFILE` print it, or the files of `terragrunt --json-out-dir`, with attributes",
     recommended: "terraform show -json PLANFILE",
     actions: command::ACTIONS,
     drift_codes: command::DRIFT_CODES,
-    runs: |argv| command::call(argv).is_some_and(|call| call.subcommand == "show" && call.flag("json")),
+    runs: |argv| {
+        command::call(argv).is_some_and(|call| match call.subcommand {
+            "show" => call.flag("json"),
+            "plan" => command::json_folder(argv).is_some(),
+            _ => false,
+        })
+    },
     recognise,
-    claim: command::claim,
+    claim: command::claim_of_units,
     parse,
 };
 
@@ -41,7 +51,13 @@ pub(crate) static PARSER: Parser = Parser {
 const HEAD: usize = 64 * 1024;
 
 fn recognise(input: &Input<'_>) -> Option<&'static str> {
-    let bytes = input.stdout.bytes();
+    let in_file = || {
+        input.files.iter().find_map(|file| evidence(file.bytes)).map(|_| "a plan as JSON object in a file")
+    };
+    evidence(input.stdout.bytes()).or_else(in_file)
+}
+
+fn evidence(bytes: &[u8]) -> Option<&'static str> {
     let head = bytes.get(..HEAD).unwrap_or(bytes);
     let object = start(head)?;
     let has = |needle: &[u8]| memmem::find(object, needle).is_some();
@@ -157,6 +173,85 @@ struct CheckAddress<'a> {
 }
 
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    if input.files.is_empty() { parse_output(input) } else { terragrunt::settle(input, parse_files(input)) }
+}
+
+/// Each file is the plan of a unit.
+fn parse_files(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let log =
+        if command::is_terraform(input.argv) { None } else { terragrunt::Log::read(input.stdout.bytes()) };
+    let run = terragrunt::outside(input, log.as_ref())?;
+    let mut units: Vec<Unit> = Vec::with_capacity(input.files.len());
+    for file in input.files {
+        let name = unit(file.path, command::json_folder(input.argv)).ok_or_else(|| {
+            of_file(
+                file.path,
+                ParseError::format("not a file that holds a plan").hint("leave all but *.json out"),
+            )
+        })?;
+        if units.iter().any(|unit| unit.name == name) {
+            return Err(of_file(file.path, ParseError::contradiction("a second plan of the same unit")));
+        }
+        units.push(Unit {
+            name,
+            read: read_file(file.bytes, input.argv).map_err(|error| of_file(file.path, error)),
+        });
+    }
+    match run.without(&units) {
+        Some(name) if !command::some_unit_failed(input) => {
+            Err(ParseError::cut(format!("no file holds the plan of the unit {}", quote(name.as_bytes())))
+                .hint("let `files` name every unit's file"))
+        }
+        Some(_) | None => terragrunt::merge(input, units, run),
+    }
+}
+
+/// The unit whose plan `DIR/UNIT/tfplan.json` is; of another `*.json` its path.
+fn unit(path: &str, folder: Option<&str>) -> Option<String> {
+    let clean = |path: &str| {
+        let parts =
+            path.split('/').enumerate().filter(|(at, part)| *part != "." && !(part.is_empty() && *at > 0));
+        parts.map(|(_, part)| part.to_owned()).collect::<Vec<_>>().join("/")
+    };
+    let mut path = format!("/{}", clean(path));
+    if let Some(folder) = folder.map(clean).filter(|folder| !folder.is_empty()) {
+        let folder = format!("/{folder}/");
+        if let Some(at) = path.find(&folder) {
+            path = format!("/{}", path.get(at.checked_add(folder.len())?..)?);
+        }
+    }
+    let stem = path.strip_suffix(".json")?;
+    Some(stem.strip_suffix("/tfplan").unwrap_or(stem).trim_start_matches('/').to_owned())
+}
+
+fn of_file(path: &str, mut error: ParseError) -> ParseError {
+    error.message = match error.line.take() {
+        Some(line) => format!("{path}, line {line}: {}", error.message),
+        None => format!("{path}: {}", error.message),
+    };
+    error
+}
+
+/// The exit code is that of all files: none of them is held against it alone.
+fn read_file(bytes: &[u8], argv: &[&str]) -> Result<Parsed, ParseError> {
+    let mut parsed = Parsed { tool: command::tool(argv), ..Parsed::new("terraform") };
+    let plan = plan(bytes)?;
+    parsed.tool.version = plan.terraform_version.as_deref().map(str::to_owned);
+    let read = fill(&mut parsed, &plan);
+    if plan.errored {
+        parsed.failure = Some(errored());
+        return Ok(parsed);
+    }
+    read?;
+    judge(&mut parsed, &plan, Claim::Silent, command::refresh_only(argv))?;
+    Ok(parsed)
+}
+
+fn errored() -> Failure {
+    Failure::new(Class::Exit, "the plan is marked as errored")
+}
+
+fn parse_output(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let claim = command::claim(input);
     let mut parsed = Parsed { tool: command::tool(input.argv), ..Parsed::new("terraform") };
     let (remarks, said) = command::stderr(input.stderr.bytes());
@@ -172,8 +267,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     parsed.tool.version = plan.terraform_version.as_deref().map(str::to_owned);
     let read = fill(&mut parsed, &plan);
     if plan.errored && parsed.failure.is_none() {
-        parsed.failure =
-            Some(said.unwrap_or_else(|| Failure::new(Class::Exit, "the plan is marked as errored")));
+        parsed.failure = Some(said.unwrap_or_else(errored));
     }
     if parsed.failure.is_some() {
         return Ok(parsed);

@@ -1,0 +1,556 @@
+//! Plans of many units, as `terragrunt run --all -- plan` prints them: each unit's lines under its name, mixed with the others'.
+//!
+//! ```text
+//! 14:27:45.422 STDOUT [vpc] tofu: No changes. Your infrastructure matches the configuration.
+//! 14:27:45.423 STDOUT [live/app] tofu: Plan: 1 to add, 0 to change, 0 to destroy.
+//! 14:27:45.424 STDERR [db] tofu: │ Error: No valid credential sources found
+//! 14:27:45.430 ERROR  [db] tofu invocation failed in ./db
+//!
+//! ❯❯ Run Summary  3 units  62ms
+//!    Succeeded    2
+//!    Failed       1
+//! ```
+//!
+//! Knows whose line it is and what the run as a whole says; a unit's own lines (or its file of `--json-out-dir`) are read by
+//! Terraform's parsers. A unit is a scope: `live/app` for its root module, `live/app//module.x` below. A unit that failed is unread,
+//! the others count. Witnesses: every unit's own, the exit code (1 or more: a unit failed, and it must be known which), the counts of
+//! the summary, errors on standard error. A unit that printed nothing is missed only by the summary.
+
+mod log;
+mod summary;
+
+pub(crate) use log::Log;
+
+use crate::error::{Class, Failure, ParseError};
+use crate::input::Input;
+use crate::report::{Diagnostic, Parsed, Said, Unread, UnreadReason};
+use crate::terraform_command::Blanks;
+use crate::{Claim, terraform, terraform_command as command, text};
+use memchr::memmem;
+use std::collections::BTreeMap;
+use summary::Summary;
+
+/// What begins the summary.
+const SUMMARY: &str = "❯❯ Run Summary";
+
+/// Evidence of a unit's plan, or of the end of a run, in one line.
+pub(crate) fn evidence(line: &[u8]) -> Option<&'static str> {
+    if log::evidence(line) {
+        return Some("a plan in terragrunt's log");
+    }
+    text::strip_ansi(line).starts_with(SUMMARY.as_bytes()).then_some("a summary of terragrunt")
+}
+
+/// One unit with what was read of it.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    /// Its path; empty for the unit in the folder itself.
+    pub name: String,
+    pub read: Result<Parsed, ParseError>,
+}
+
+/// What the run says beside the plans.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    /// Units that failed.
+    failed: BTreeMap<String, Failure>,
+    /// Units whose plan's text stands on standard output.
+    printed: Vec<String>,
+    summary: Option<Summary>,
+}
+
+/// Reads the plans of a log on standard output.
+pub(crate) fn parse(input: &Input<'_>, log: &Log<'_>) -> Result<Parsed, ParseError> {
+    log.no_plan_outside()?;
+    let alone = log.units.len() == 1 && log.units.contains_key("");
+    let called = terraform::Called {
+        refresh_only: command::refresh_only(input.argv) == Some(true),
+        // The code of a run is the greatest of all units', of which one may have printed nothing.
+        own_code: alone && command::gives_the_code(input.argv) && !command::runs_all(input.argv),
+    };
+    let units = log.units.iter().map(|(name, lines)| Unit {
+        name: name.clone(),
+        read: terraform::read_text(lines.iter(), command::tool(input.argv), called),
+    });
+    merge(input, units.collect(), outside(input, Some(log))?)
+}
+
+/// Holds raw output, which no unit is named in, against what the run says of its units.
+pub(crate) fn one_unit(input: &Input<'_>, mut parsed: Parsed) -> Result<Parsed, ParseError> {
+    let Run { failed, summary, .. } = outside(input, None)?;
+    let failing = is_failure(input);
+    let counted = summary.as_ref().is_some_and(|summary| summary.failed > 0);
+    if (failing || counted) && parsed.failure.is_none() {
+        parsed.failure = Some(failed.into_values().next().unwrap_or_else(|| unnamed(input)));
+    }
+    match summary {
+        Some(Summary { succeeded, line, .. }) if parsed.failure.is_none() && succeeded != 1 => {
+            Err(ParseError::contradiction(format!("a summary of {succeeded} units behind one plan"))
+                .at(line)
+                .hint(NAMES))
+        }
+        _ => Ok(parsed),
+    }
+}
+
+/// A run of which a unit failed is failed, not unreadable, where nothing better is known of it.
+pub(crate) fn settle(input: &Input<'_>, read: Result<Parsed, ParseError>) -> Result<Parsed, ParseError> {
+    match read {
+        Err(_) if is_failure(input) => {
+            let tool = command::tool(input.argv);
+            Ok(Parsed { failure: Some(unnamed(input)), tool, ..Parsed::new("terraform") })
+        }
+        read => read.map_err(|error| advise(input.argv, error)),
+    }
+}
+
+/// What to do where units can't be told apart.
+const NAMES: &str =
+    "leave terragrunt's log format as it is (`pretty`), or let it write files (`--json-out-dir DIR`)";
+
+/// The same error with advice for Terragrunt, where several plans stand in one output without their units' names.
+pub(crate) fn advise(argv: &[&str], error: ParseError) -> ParseError {
+    let several = error.class == Class::UnreadableContradiction && error.message.starts_with("a second");
+    if several && command::is_terragrunt(argv) { error.hint(NAMES) } else { error }
+}
+
+/// What stands beside the plans: errors on both streams, the summary.
+pub(crate) fn outside(input: &Input<'_>, log: Option<&Log<'_>>) -> Result<Run, ParseError> {
+    let errors = Log::read(input.stderr.bytes());
+    let mut failed = BTreeMap::new();
+    for log in log.into_iter().chain(&errors) {
+        // Before 0.67 both streams had the same prefix.
+        let units =
+            log.units.iter().filter(|_| errors.as_ref().is_some_and(|errors| std::ptr::eq(errors, log)));
+        for (unit, lines) in log.errors.iter().chain(units) {
+            if lines.iter().any(|line| log::is_error(line.bytes)) {
+                let failure = command::first_error(lines.iter(), Blanks::Dropped);
+                let failure = failure.unwrap_or_else(|| Failure::new(Class::Exit, "an error"));
+                failed.entry(unit.clone()).or_insert(failure);
+            }
+        }
+    }
+    for log in log.into_iter().chain(&errors) {
+        for unit in &log.marked {
+            failed
+                .entry(unit.clone())
+                .or_insert_with(|| Failure::new(Class::Exit, "terragrunt reports an error"));
+        }
+    }
+    let summary = match log {
+        Some(log) => summary::read(&log.outside)?,
+        None if memmem::find(input.stdout.bytes(), SUMMARY.as_bytes()).is_some() => {
+            summary::read(&text::lines(input.stdout.bytes()).collect::<Vec<_>>())?
+        }
+        None => None,
+    };
+    let printed: Vec<String> = log.map(|log| log.units.keys().cloned().collect()).unwrap_or_default();
+    // The folder that the run was started in reports that some unit failed; in JSON it has a name.
+    let above = |unit: &String| {
+        unit.is_empty()
+            || printed.iter().any(|other| other.starts_with(&format!("{}/", unit.trim_end_matches('/'))))
+    };
+    failed.retain(|unit, _| printed.contains(unit) || !above(unit));
+    Ok(Run { failed, printed, summary })
+}
+
+impl Run {
+    /// Units whose plan was printed and that have nothing among `units`, by the ends of their paths.
+    pub(crate) fn without(&self, units: &[Unit]) -> Option<&str> {
+        let has = |name: &str| units.iter().any(|unit| same(&unit.name, name));
+        self.printed.iter().map(String::as_str).find(|name| !has(name) && !self.failed.contains_key(*name))
+    }
+}
+
+/// `vpc` and `/srv/live/vpc`: one log says it this way, another that.
+fn same(a: &str, b: &str) -> bool {
+    let ends = |long: &str, short: &str| {
+        long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    ends(a, b) || ends(b, a)
+}
+
+/// Terragrunt's own exit code says that something failed.
+fn is_failure(input: &Input<'_>) -> bool {
+    command::is_terragrunt(input.argv) && command::claim(input) == Claim::Failed
+}
+
+/// The failure of a run that doesn't say which unit failed.
+fn unnamed(input: &Input<'_>) -> Failure {
+    let logged = || {
+        let log = Log::read(input.stderr.bytes())?;
+        log.errors.values().find_map(|lines| command::first_error(lines.iter(), Blanks::Dropped))
+    };
+    command::stderr(input.stderr.bytes()).1.or_else(logged).unwrap_or_else(|| {
+        let code =
+            input.exit.map_or_else(|| "an unknown exit code".to_owned(), |code| format!("exit code {code}"));
+        Failure::new(Class::Exit, format!("{code}: a unit failed, and nothing says which"))
+    })
+}
+
+/// One report of all units.
+pub(crate) fn merge(input: &Input<'_>, units: Vec<Unit>, run: Run) -> Result<Parsed, ParseError> {
+    let Run { mut failed, summary, .. } = run;
+    let failing = command::claim(input) == Claim::Failed;
+    if !failing && !command::errors_count(input) {
+        // Terragrunt's own code counts for more than what its log looks like: it may have tried again.
+        failed.clear();
+    }
+    for name in summary.iter().flat_map(|summary| &summary.failed_units) {
+        if !failed.keys().chain(units.iter().map(|unit| &unit.name)).any(|unit| same(unit, name)) {
+            failed.insert(name.clone(), Failure::new(Class::Exit, "terragrunt counts it as failed"));
+        }
+    }
+    let alone = units.len() == 1
+        && units.iter().all(|unit| unit.name.is_empty())
+        && failed.keys().all(String::is_empty);
+    let mut all = Parsed { tool: command::tool(input.argv), ..Parsed::new("terraform") };
+    let (mut read, mut failure) = (0_u64, None);
+    for Unit { name, read: found } in units {
+        let counted = summary.iter().flat_map(|summary| &summary.failed_units).any(|unit| same(unit, &name));
+        let reported = failed.remove(&name);
+        let reported =
+            reported.or_else(|| counted.then(|| Failure::new(Class::Exit, "terragrunt counts it as failed")));
+        let scope = match (alone, name.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(".".to_owned()),
+            (false, false) => Some(name),
+        };
+        let outcome = match (reported, found) {
+            (Some(failure), _) => Err(failure),
+            (None, Ok(parsed)) => parsed.failure.clone().map_or_else(|| Ok(parsed), Err),
+            (None, Err(error)) if failing && error.class == Class::UnreadableCut => {
+                Err(Failure::new(Class::Exit, error.message))
+            }
+            (None, Err(error)) => return Err(of_unit(scope.as_deref(), error)),
+        };
+        match outcome {
+            Ok(parsed) => {
+                read = read.saturating_add(1);
+                add(&mut all, scope.as_deref(), parsed);
+            }
+            Err(cause) => unread(&mut all, scope.unwrap_or_default(), cause, &mut failure),
+        }
+    }
+    for (name, cause) in failed.into_iter().filter(|(name, _)| !name.is_empty()) {
+        unread(&mut all, name, cause, &mut failure);
+    }
+    let missed = all.scopes.unread.len() as u64;
+    let counted = summary.as_ref().map_or(0, |summary| summary.failed);
+    all.failure = if read == 0 && failure.is_some() {
+        failure
+    } else if (failing || counted > 0) && missed == 0 {
+        Some(unnamed(input))
+    } else if command::errors_count(input) && missed == 0 {
+        command::stderr(input.stderr.bytes()).1
+    } else {
+        None
+    };
+    if all.failure.is_some() {
+        return Ok(all);
+    }
+    if read == 0 {
+        return Err(ParseError::cut("no unit's plan in the output").hint(NAMES));
+    }
+    if let Some(Summary { succeeded, line, .. }) = summary.filter(|summary| summary.succeeded != read) {
+        return Err(ParseError::contradiction(format!(
+            "the summary counts {succeeded} units that succeeded, and {read} have a plan"
+        ))
+        .at(line));
+    }
+    if counted > missed {
+        let words = format!("the summary counts {counted} units that failed, of which {missed} are named");
+        all.diagnostics.push(Diagnostic::warning(words));
+    }
+    Ok(all)
+}
+
+fn of_unit(unit: Option<&str>, mut error: ParseError) -> ParseError {
+    if let Some(unit) = unit {
+        error.message = format!("unit {unit}: {}", error.message);
+    }
+    error
+}
+
+fn unread(all: &mut Parsed, unit: String, cause: Failure, first: &mut Option<Failure>) {
+    let Failure { class, summary } = cause;
+    let reason = if class == Class::Unreachable { UnreadReason::Unreachable } else { UnreadReason::Failed };
+    let words = if unit.is_empty() { summary } else { format!("{unit}: {summary}") };
+    all.diagnostics.push(Diagnostic::error(&*words));
+    first.get_or_insert_with(|| Failure::new(class, words));
+    if !unit.is_empty() {
+        all.scopes.unread.push(Unread { scope: unit, reason });
+    }
+}
+
+/// Adds what one unit says.
+fn add(all: &mut Parsed, unit: Option<&str>, parsed: Parsed) {
+    let Parsed { said, stated_in_words, resources, scopes: _, failure: _, diagnostics, tool, refresh_only } =
+        parsed;
+    if tool.version.is_some() || tool.name != "terraform" {
+        all.tool = tool;
+    }
+    all.refresh_only |= refresh_only;
+    all.said = match (all.said, said) {
+        (Said::Changes, _) | (_, Said::Changes) => Said::Changes,
+        (Said::NoChanges, _) | (_, Said::NoChanges) => Said::NoChanges,
+        (Said::Nothing, Said::Nothing) => Said::Nothing,
+    };
+    let Some(unit) = unit else {
+        all.stated_in_words = stated_in_words;
+        all.resources = resources;
+        all.diagnostics.extend(diagnostics);
+        return;
+    };
+    all.scopes.read.push(unit.to_owned());
+    all.diagnostics.extend(
+        diagnostics
+            .into_iter()
+            .map(|found| Diagnostic { summary: format!("{unit}: {}", found.summary), ..found }),
+    );
+    all.resources.extend(resources.into_iter().map(|mut resource| {
+        resource.scope =
+            if resource.scope.is_empty() { unit.to_owned() } else { format!("{unit}//{}", resource.scope) };
+        resource
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Class, DriftReport, File, Input, Reading, Stream, Verdict, by_name, read};
+
+    const ALL: &[&str] = &["terragrunt", "run", "--all", "--", "plan", "-detailed-exitcode"];
+    const PLAIN: &[&str] = &["terragrunt", "run", "--all", "--", "plan"];
+    const NOTHING: &str = "No changes. Your infrastructure matches the configuration.\n";
+    const PLAN: &str = "Terraform will perform the following actions:\n\n  # module.m[0].t.n will be created\n  + resource \"t\" \"n\" {\n    }\n\nPlan: 1 to add, 0 to change, 0 to destroy.\n";
+
+    fn run(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> Reading {
+        let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
+        read(by_name("terraform").unwrap(), None, &Input { argv, exit, stdout, stderr, files: &[] })
+    }
+
+    fn of(level: &str, unit: &str, text: &str) -> String {
+        let unit = if unit.is_empty() { String::new() } else { format!("[{unit}] ") };
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines.fold(String::new(), |all, line| all + &format!("10:00:00.000 {level} {unit}tofu: {line}\n"))
+    }
+
+    fn out(unit: &str, text: &str) -> String {
+        of("STDOUT", unit, text)
+    }
+
+    fn summary(counts: &[(&str, u64)]) -> String {
+        let total: u64 = counts.iter().map(|(_, n)| n).sum();
+        let lines =
+            counts.iter().fold(String::new(), |all, (label, n)| all + &format!("   {label}    {n}\n"));
+        format!("\n❯❯ Run Summary  {total} units  1ms\n   ────\n{lines}\n")
+    }
+
+    /// Verdict, scopes read, scopes unread, resources as scope and name.
+    type View = (Verdict, Vec<String>, Vec<String>, Vec<(String, String)>);
+
+    fn view(reading: &Reading) -> View {
+        let report = reading.report();
+        let scopes = report.map(|report| report.scopes().clone()).unwrap_or_default();
+        let resources = report.map(DriftReport::resources).unwrap_or_default();
+        (
+            reading.verdict(),
+            scopes.read,
+            scopes.unread.into_iter().map(|unread| unread.scope).collect(),
+            resources.iter().map(|r| (r.scope.clone(), r.name.clone())).collect(),
+        )
+    }
+
+    fn is(verdict: Verdict, read: &[&str], unread: &[&str], resources: &[(&str, &str)]) -> View {
+        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let resources =
+            resources.iter().map(|(scope, name)| ((*scope).to_owned(), (*name).to_owned())).collect();
+        (verdict, all(read), all(unread), resources)
+    }
+
+    #[test]
+    fn a_unit_is_a_scope_and_its_modules_stand_behind_two_slashes() {
+        let text = out("b", NOTHING) + &out("a/x", PLAN);
+        let drifted = is(Verdict::Drifted, &["a/x", "b"], &[], &[("a/x//module.m[0]", "module.m[0].t.n")]);
+        assert_eq!(view(&run(ALL, Some(2), &text, "")), drifted);
+        assert_eq!(view(&run(&[], None, &text, "")), drifted);
+        // A code that says otherwise: the plan counts, and a warning stands beside it.
+        assert_eq!(view(&run(ALL, Some(0), &text, "")), drifted);
+        let clean = out("b", NOTHING) + &out("a", NOTHING);
+        assert_eq!(view(&run(ALL, Some(0), &clean, "")), is(Verdict::Clean, &["a", "b"], &[], &[]));
+        // Of which one is missing?
+        assert_eq!(run(ALL, Some(2), &clean, "").class(), Some(Class::UnreadableContradiction));
+        assert_eq!(run(ALL, Some(2), &out("b", NOTHING), "").class(), Some(Class::UnreadableContradiction));
+        let alone = out("", PLAN);
+        let argv = ["terragrunt", "plan", "-detailed-exitcode"];
+        assert_eq!(
+            view(&run(&argv, Some(2), &alone, "")),
+            is(Verdict::Drifted, &[], &[], &[("module.m[0]", "module.m[0].t.n")])
+        );
+        assert_eq!(
+            view(&run(ALL, Some(2), &(alone + &out("b", NOTHING)), "")),
+            is(Verdict::Drifted, &[".", "b"], &[], &[(".//module.m[0]", "module.m[0].t.n")])
+        );
+    }
+
+    #[test]
+    fn a_unit_that_failed_is_unread_and_never_forgotten() {
+        let text = out("a", PLAN) + &out("b", NOTHING);
+        let error = of("STDERR", "c", "╷\n│ Error: dial tcp: connection refused\n│\n╵\n");
+        let partial = is(Verdict::Partial, &["a", "b"], &["c"], &[("a//module.m[0]", "module.m[0].t.n")]);
+        let reading = run(ALL, Some(1), &text, &error);
+        assert_eq!((view(&reading), reading.class()), (partial.clone(), Some(Class::Unreachable)));
+        assert_eq!(view(&run(PLAIN, Some(1), &text, &error)), partial);
+        let own = "10:00:00.000 ERROR  [c] tofu invocation failed in ./c\n10:00:00.000 ERROR  error occurred:\n\n* x\n";
+        assert_eq!(view(&run(ALL, Some(1), &text, own)), partial);
+        assert_eq!(run(ALL, Some(1), &text, own).class(), Some(Class::ScopeFailed));
+        // A unit that had printed its plan before it failed says nothing certain.
+        let own = own.replace("[c]", "[a]");
+        assert_eq!(view(&run(ALL, Some(1), &text, &own)), is(Verdict::Partial, &["b"], &["a"], &[]));
+        // A plan without an end, with a code that says that something failed, and with one that doesn't.
+        let cut = out("a", PLAN) + &out("b", "t.n: Refreshing state... [id=x]\n");
+        let partial = is(Verdict::Partial, &["a"], &["b"], &[("a//module.m[0]", "module.m[0].t.n")]);
+        assert_eq!(view(&run(ALL, Some(1), &cut, "")), partial);
+        for exit in [Some(0), Some(2), None] {
+            assert_eq!(run(ALL, exit, &cut, "").class(), Some(Class::UnreadableCut));
+        }
+        // Nobody says which.
+        for (exit, argv) in [(1, ALL), (2, PLAIN), (7, ALL)] {
+            let reading = run(argv, Some(exit), &text, "");
+            assert_eq!((reading.verdict(), reading.class()), (Verdict::Failed, Some(Class::Exit)), "{exit}");
+        }
+        assert_eq!(run(ALL, Some(137), &text, &error).verdict(), Verdict::Failed);
+        // All of them.
+        let locked = of("STDERR", "a", "Error: Error acquiring the state lock\n") + &error;
+        for stdout in [String::new(), summary(&[("Failed", 2)])] {
+            let reading = run(ALL, Some(1), &stdout, &locked);
+            assert_eq!(
+                (view(&reading), reading.class()),
+                (is(Verdict::Failed, &[], &["a", "c"], &[]), Some(Class::StateLock))
+            );
+        }
+        // Terragrunt's own code: an error that it got over.
+        assert_eq!(run(ALL, Some(2), &text, &error).verdict(), Verdict::Drifted);
+    }
+
+    #[test]
+    fn the_summary_counts_what_was_read() {
+        let text = out("a", NOTHING) + &out("b", NOTHING);
+        let class = |argv, exit, text: &str, counts: &[(&str, u64)]| {
+            let reading = run(argv, exit, &(text.to_owned() + &summary(counts)), "");
+            (reading.verdict(), reading.class())
+        };
+        assert_eq!(class(PLAIN, Some(0), &text, &[("Succeeded", 2)]), (Verdict::Clean, None));
+        assert_eq!(
+            class(PLAIN, Some(0), &text, &[("Succeeded", 2), ("Excluded", 3)]),
+            (Verdict::Clean, None)
+        );
+        let contradiction = (Verdict::Unreadable, Some(Class::UnreadableContradiction));
+        assert_eq!(class(PLAIN, Some(0), &text, &[("Succeeded", 3)]), contradiction);
+        assert_eq!(class(PLAIN, Some(0), &text, &[("Succeeded", 1)]), contradiction);
+        assert_eq!(class(PLAIN, Some(0), NOTHING, &[("Succeeded", 2)]), contradiction);
+        assert_eq!(class(PLAIN, Some(0), NOTHING, &[("Succeeded", 1)]), (Verdict::Clean, None));
+        let failed = (Verdict::Failed, Some(Class::Exit));
+        for exit in [Some(0), Some(1), None] {
+            assert_eq!(class(PLAIN, exit, &text, &[("Succeeded", 2), ("Failed", 1)]), failed, "{exit:?}");
+            assert_eq!(
+                class(PLAIN, exit, NOTHING, &[("Succeeded", 1), ("Early Exits", 1)]),
+                failed,
+                "{exit:?}"
+            );
+        }
+        let named = "\n❯❯ Run Summary  3 units  1ms\n   ────\n   Succeeded (2)\n      a .... 1ms\n      b .... 1ms\n   Failed (1)\n      c/d .... 1ms\n\n";
+        assert_eq!(
+            view(&run(PLAIN, Some(1), &(text.clone() + named), "")),
+            is(Verdict::Partial, &["a", "b"], &["c/d"], &[])
+        );
+    }
+
+    #[test]
+    fn plans_without_names_are_not_mixed() {
+        for text in [
+            format!("{NOTHING}{NOTHING}"),
+            format!("{PLAN}{NOTHING}"),
+            format!("{NOTHING}{}", out("a", NOTHING)),
+        ] {
+            assert_eq!(run(PLAIN, Some(0), &text, "").verdict(), Verdict::Unreadable, "{text}");
+        }
+        let Reading::Unreadable(error) = run(PLAIN, Some(0), &format!("{NOTHING}{NOTHING}"), "") else {
+            panic!()
+        };
+        assert!(error.hint.unwrap().contains("--json-out-dir"));
+        // Between the lines of one plan those of another, of one unit.
+        let twice = out("a", PLAN) + &out("a", NOTHING);
+        assert_eq!(run(PLAIN, Some(0), &twice, "").class(), Some(Class::UnreadableContradiction));
+        let stream =
+            r#"{"@level":"info","@module":"terraform.ui","terraform":"1.11.4","type":"version","ui":"1.2"}"#;
+        let two = format!("{stream}\n{stream}\n");
+        let argv = ["terragrunt", "run", "--all", "--", "plan", "-json"];
+        let input = Input {
+            argv: &argv,
+            exit: Some(0),
+            stdout: Stream::whole(two.as_bytes()),
+            stderr: Stream::whole(b""),
+            files: &[],
+        };
+        let Reading::Unreadable(error) = read(by_name("terraform-json").unwrap(), None, &input) else {
+            panic!()
+        };
+        assert!(error.hint.unwrap().contains("--json-out-dir"));
+    }
+
+    #[test]
+    fn files_are_units_and_one_that_is_missing_is_missed() {
+        let plan = |action: &str| {
+            format!(
+                r#"{{"format_version":"1.2","planned_values":{{}},"resource_changes":[{{"address":"t.a","type":"t","change":{{"actions":["{action}"]}}}}]}}"#
+            )
+        };
+        let (none, update) = (plan("no-op"), plan("update"));
+        let errored = none.replace("\"planned_values\"", "\"errored\":true,\"planned_values\"");
+        let argv =
+            ["terragrunt", "run", "--all", "--json-out-dir", "./out", "--", "plan", "-detailed-exitcode"];
+        let of = |exit, stdout: &str, stderr: &str, files: &[(&str, &str)]| {
+            let files: Vec<File<'_>> =
+                files.iter().map(|(path, text)| File { path, bytes: text.as_bytes() }).collect();
+            let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
+            view(&read(
+                by_name("terraform-show").unwrap(),
+                None,
+                &Input { argv: &argv, exit, stdout, stderr, files: &files },
+            ))
+        };
+        let two = [("out/a/tfplan.json", &*none), ("out/live/b/tfplan.json", &*update)];
+        let both = out("a", NOTHING) + &out("live/b", PLAN);
+        let drifted = is(Verdict::Drifted, &["a", "live/b"], &[], &[("live/b", "t.a")]);
+        assert_eq!(of(Some(2), "", "", &two), drifted);
+        assert_eq!(of(Some(0), &both, "", &two), drifted);
+        assert_eq!(of(Some(2), &(both.clone() + &summary(&[("Succeeded", 2)])), "", &two), drifted);
+        assert_eq!(of(Some(2), "", "", &two[..1]).0, Verdict::Unreadable);
+        assert_eq!(of(Some(0), "", "", &two[..1]), is(Verdict::Clean, &["a"], &[], &[]));
+        assert_eq!(of(Some(0), &both, "", &two[..1]).0, Verdict::Unreadable);
+        assert_eq!(of(Some(0), &summary(&[("Succeeded", 2)]), "", &two[..1]).0, Verdict::Unreadable);
+        let error = super::tests::of("STDERR", "c", "Error: x\n");
+        assert_eq!(
+            of(Some(1), &both, &error, &two),
+            is(Verdict::Partial, &["a", "live/b"], &["c"], &[("live/b", "t.a")])
+        );
+        assert_eq!(of(Some(1), &both, "", &two).0, Verdict::Failed);
+        let bad = [two[1], ("out/a/tfplan.json", &*errored)];
+        assert_eq!(
+            of(Some(1), "", "", &bad),
+            is(Verdict::Partial, &["live/b"], &["a"], &[("live/b", "t.a")])
+        );
+        for files in [
+            &[("out/a/tfplan.json", "{}")][..],
+            &[("out/a.json", &none), ("out/a/tfplan.json", &none)],
+            &[("out/a/log.txt", "")],
+        ] {
+            assert_eq!(of(Some(0), "", "", files).0, Verdict::Unreadable, "{files:?}");
+        }
+        assert_eq!(
+            of(Some(2), "", "", &[("out/tfplan.json", &*update)]),
+            is(Verdict::Drifted, &[], &[], &[("", "t.a")])
+        );
+    }
+}
