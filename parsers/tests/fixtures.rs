@@ -37,12 +37,14 @@ fn every_fixture_is_found_by_its_command_line_or_its_output() {
         if fixture.stdout.is_empty() {
             continue;
         }
+        let files: Vec<_> =
+            fixture.files.iter().map(|(path, bytes)| driftrun_parsers::File { path, bytes }).collect();
         let input = driftrun_parsers::Input {
             argv: &[],
             exit: None,
             stdout: driftrun_parsers::Stream::whole(&fixture.stdout),
             stderr: driftrun_parsers::Stream::whole(&fixture.stderr),
-            files: &[],
+            files: &files,
         };
         // What failed before it printed anything of the format can't be told from its output.
         let failed = fixture.read(&fixture.stdout).verdict() == Verdict::Failed;

@@ -119,6 +119,11 @@ fn terraform_and_opentofu() {
 }
 
 #[test]
+fn units_of_terragrunt_read_as_their_plans_do() {
+    walk("terragrunt", terraform::units);
+}
+
+#[test]
 fn one_form_of_a_plan_is_never_read_as_another() {
     walk("terraform, other forms", terraform::mistaken);
 }

@@ -3,7 +3,7 @@
 //! The truth of a recorded run is its `show.json`, read here by other means than the parser's.
 
 use super::{Case, Check};
-use driftrun_parsers::{Action, DriftReport, Input, Resource, Source, Stream, Verdict, by_name, read};
+use driftrun_parsers::{Action, DriftReport, Input, Reading, Resource, Source, Stream, Verdict, by_name, read};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -423,6 +423,112 @@ fn public(root: &Path, cases: &mut Vec<Case>) {
             verdicts,
         });
     }
+}
+
+/// Recorded runs as units of one run of Terragrunt, in each format of its log: what is read of a unit must be what is read of its
+/// own output, and no unit's lines may be taken for another's.
+pub fn units(root: &Path) -> Vec<Case> {
+    let alone: Vec<Case> = cases(root)
+        .into_iter()
+        .filter(|case| case.path.starts_with("generated/scenarios") && case.path.ends_with("/plan.txt"))
+        .filter(|case| case.exit != Some(1) && !case.argv.iter().any(|arg| arg == "-refresh-only"))
+        .collect();
+    let mut found = Vec::new();
+    for (format, neighbours) in
+        FORMATS.iter().flat_map(|format| alone.windows(3).map(move |three| (format, three)))
+    {
+        let plans: Vec<DriftReport> = neighbours
+            .iter()
+            .filter_map(|case| match case.read() {
+                Reading::Read(report) => Some(report),
+                Reading::Failed { .. } | Reading::Unreadable(_) => None,
+            })
+            .collect();
+        if plans.len() < neighbours.len() {
+            continue;
+        }
+        let mut want = BTreeSet::new();
+        for (unit, plan) in plans.iter().enumerate() {
+            let unit = format!("live/u{unit}");
+            want.extend(rows(plan).into_iter().map(|mut row| {
+                row.1 = if row.1.is_empty() { unit.clone() } else { format!("{unit}//{}", row.1) };
+                row
+            }));
+        }
+        let drifted = plans.iter().any(|plan| plan.verdict() == Verdict::Drifted);
+        let code = neighbours.iter().filter_map(|case| case.exit).max();
+        let flags = ["terragrunt", "run", "--all", "--", "plan", "-detailed-exitcode"];
+        found.push(Case {
+            path: format!("{} and two more, {format:?}", neighbours[0].path),
+            parser: "terraform",
+            argv: flags.map(str::to_owned).to_vec(),
+            exit: code,
+            stdout: interleaved(neighbours, *format),
+            stderr: Vec::new(),
+            promised: true,
+            check: Box::new(move |report| {
+                let got = rows(report);
+                if got == want {
+                    Ok(())
+                } else {
+                    Err(format!("more {:?}; less {:?}", &got - &want, &want - &got))
+                }
+            }),
+            verdicts: vec![if drifted { Verdict::Drifted } else { Verdict::Clean }],
+        });
+    }
+    found
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Pretty,
+    KeyValue,
+    Json,
+    Brackets,
+}
+
+const FORMATS: [Format; 4] = [Format::Pretty, Format::KeyValue, Format::Json, Format::Brackets];
+
+/// A few lines of each in turn, as units that run at once write them.
+fn interleaved(cases: &[Case], format: Format) -> Vec<u8> {
+    let texts: Vec<Vec<&[u8]>> =
+        cases.iter().map(|case| case.stdout.split_inclusive(|b| *b == b'\n').collect()).collect();
+    let longest = texts.iter().map(Vec::len).max().unwrap();
+    let mut out = Vec::new();
+    for at in (0..longest).step_by(3) {
+        for (unit, lines) in texts.iter().enumerate() {
+            let lines = &lines[at.min(lines.len())..(at + 3).min(lines.len())];
+            if let Format::Json = format {
+                let text = String::from_utf8_lossy(&lines.concat()).into_owned();
+                if !text.is_empty() {
+                    let message = serde_json::json!({"level": "stdout", "working-dir": format!("live/u{unit}"), "tf-path": "tofu", "msg": text});
+                    out.extend(format!("{message}\n").bytes());
+                }
+                continue;
+            }
+            for line in lines {
+                let empty = *line == b"\n";
+                match format {
+                    Format::Pretty if !empty => {
+                        out.extend(format!("10:00:00.000 STDOUT [live/u{unit}] tofu: ").bytes());
+                    }
+                    Format::KeyValue if !empty => {
+                        out.extend(
+                            format!(
+                                "time=2026-05-01T10:00:00Z level=stdout prefix=live/u{unit} tf-path=tofu msg="
+                            )
+                            .bytes(),
+                        );
+                    }
+                    Format::Brackets => out.extend(format!("[live/u{unit}] ").bytes()),
+                    Format::Pretty | Format::KeyValue | Format::Json => continue,
+                }
+                out.extend(*line);
+            }
+        }
+    }
+    out
 }
 
 /// Compares the number of planned resources by action.
