@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Verbose runs and a merged stderr put other lines before it. The results hold file contents and secrets: only flags, the
-//! action and names are looked at. Which failures were ignored the format doesn't tell.
+//! action, names and the keys of a file's state in diffs are looked at. Which failures were ignored the format doesn't tell.
 
+use crate::ansible::attributes;
 use crate::ansible_playbook::{self as playbook, Finding, Recap, Run, Stats};
 use crate::report::{Parsed, Span};
 use crate::{Input, ParseError, Parser, text};
@@ -204,6 +205,8 @@ pub(crate) struct Outcome<'a> {
     action: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     results: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    diff: Option<&'a RawValue>,
 }
 
 impl Outcome<'_> {
@@ -225,6 +228,7 @@ impl Outcome<'_> {
         if self.changed.0 {
             let failed = self.failed.0 || self.unreachable.0;
             let (host, task) = (run.host(host), run.task(task));
+            let attributes = self.attributes();
             run.findings.push(Finding {
                 host,
                 task,
@@ -234,8 +238,82 @@ impl Outcome<'_> {
                 ignored: false,
                 shown: !failed || self.results.is_some_and(an_item_changed),
                 play: None,
-                attributes: None,
+                attributes,
             });
+        }
+    }
+}
+
+impl Outcome<'_> {
+    /// What the diffs show as changed, where they show everything: of the task, or of each item that has changed something.
+    fn attributes(&self) -> Option<Vec<String>> {
+        if self.failed.0 || self.unreachable.0 {
+            return None;
+        }
+        let Some(results) = self.results else { return shown(self.diff?) };
+        let items: Vec<LoopItem<'_>> = serde_json::from_str(results.get()).ok()?;
+        let mut changed = items.iter().filter(|item| item.changed.0).map(|item| shown(item.diff?));
+        let first = changed.next()?;
+        changed.fold(first, attributes::both)
+    }
+}
+
+/// An item of a loop with its diff.
+#[derive(Deserialize)]
+struct LoopItem<'a> {
+    #[serde(default)]
+    changed: Truth,
+    #[serde(default, borrow)]
+    diff: Option<&'a RawValue>,
+}
+
+/// One diff of a result. Modules add keys of their own: what they mean nobody knows.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Diff {
+    #[serde(default)]
+    before: Value,
+    #[serde(default)]
+    after: Value,
+    before_header: Option<String>,
+    after_header: Option<String>,
+}
+
+/// What a `diff` shows, one or a list of several.
+fn shown(diff: &RawValue) -> Option<Vec<String>> {
+    let diffs: Vec<Diff> = if diff.get().starts_with('[') {
+        serde_json::from_str(diff.get()).ok()?
+    } else {
+        vec![serde_json::from_str(diff.get()).ok()?]
+    };
+    let mut found: Option<Vec<String>> = None;
+    for diff in diffs.into_iter().filter(|diff| diff.before != diff.after) {
+        let shown = diff.shown()?;
+        found = match found {
+            Some(before) => attributes::both(Some(before), Some(shown)),
+            None => Some(shown),
+        };
+    }
+    found
+}
+
+impl Diff {
+    fn shown(self) -> Option<Vec<String>> {
+        let header = match (self.before_header.as_deref(), self.after_header.as_deref()) {
+            (Some(before), Some(after)) if before == after => Some(before),
+            (None, None) => None,
+            _ => return None,
+        };
+        match (header, self.before, self.after) {
+            (Some(header), Value::String(_), Value::String(_)) if header.ends_with(" (content)") => {
+                Some(vec!["content".to_owned()])
+            }
+            (header, Value::Object(before), Value::Object(after))
+                if header.is_none_or(|header| header.ends_with(" (file attributes)")) =>
+            {
+                attributes::between(&before.into_iter().collect(), &after.into_iter().collect())
+            }
+            _ => None,
         }
     }
 }
@@ -320,6 +398,48 @@ mod tests {
         assert_eq!(error.class, Class::UnreadableContradiction);
         let hidden = reading(&document(r#"{"changed":false}"#, 1));
         assert_eq!(hidden.report().unwrap().resources().first().unwrap().name, "(1 changes not shown)");
+    }
+
+    #[test]
+    fn diffs_that_show_everything_name_it() {
+        let named = |result: &str| {
+            let reading = reading(&document(&format!("{{\"changed\":true,{result}}}"), 1));
+            reading
+                .report()
+                .unwrap()
+                .resources()
+                .first()
+                .unwrap()
+                .attributes
+                .clone()
+                .unwrap_or_default()
+                .join(" ")
+        };
+        let mode = r#"{"before":{"mode":"0644","path":"/m"},"after":{"mode":"0600","path":"/m"}}"#;
+        let content =
+            r#"{"before":"a","after":"b","before_header":"/m (content)","after_header":"/m (content)"}"#;
+        let same = r#"{"before":{},"after":{},"before_header":"/m (file attributes)","after_header":"/m (file attributes)"}"#;
+        assert_eq!(named(&format!(r#""diff":{mode}"#)), "mode");
+        assert_eq!(named(&format!(r#""diff":[{content},{same}]"#)), "content");
+        assert_eq!(named(&format!(r#""diff":[{content},{mode}]"#)), "content mode");
+        let items = |second: &str| {
+            format!(
+                r#""results":[{{"changed":true,"diff":{mode}}},{{"changed":false}},{{"changed":true{second}}}]"#
+            )
+        };
+        assert_eq!(named(&items(&format!(r#","diff":{content}"#))), "content mode");
+        for silent in [
+            items(""),
+            r#""diff":{"before":"a","after":"b","before_header":"/m","after_header":"/m"}"#.to_owned(),
+            r#""diff":{"before":{"password":"a"},"after":{"password":"b"}}"#.to_owned(),
+            r#""diff":{"prepared":"+a"}"#.to_owned(),
+            format!(r#""diff":[{mode},{{"prepared":"+a"}}]"#),
+            r#""diff":{"before":"","after":""}"#.to_owned(),
+            r#""diff":[]"#.to_owned(),
+            r#""msg":"x""#.to_owned(),
+        ] {
+            assert_eq!(named(&silent), "", "{silent}");
+        }
     }
 
     #[test]

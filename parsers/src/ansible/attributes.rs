@@ -65,14 +65,17 @@ pub(crate) fn of(text: &Pending<'_>, end: u32) -> Option<Vec<String>> {
 }
 
 /// What two changes of one task have changed together.
-pub(super) fn both(one: Option<Vec<String>>, other: Option<Vec<String>>) -> Option<Vec<String>> {
+pub(crate) fn both(one: Option<Vec<String>>, other: Option<Vec<String>>) -> Option<Vec<String>> {
     let (mut one, other) = (one?, other?);
     one.extend(other);
     sorted(one)
 }
 
 /// What changes between two states of a file, where nothing but a file's state is in them.
-fn between<V: PartialEq>(before: &BTreeMap<String, V>, after: &BTreeMap<String, V>) -> Option<Vec<String>> {
+pub(crate) fn between<V: PartialEq>(
+    before: &BTreeMap<String, V>,
+    after: &BTreeMap<String, V>,
+) -> Option<Vec<String>> {
     let mut all = before.keys().chain(after.keys());
     if !all.all(|key| KEYS.contains(&key.as_str())) {
         return None;
