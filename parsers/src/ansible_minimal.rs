@@ -74,6 +74,8 @@ enum State {
 enum Rest<'a> {
     /// `=> {`, from the brace.
     Json(&'a [u8]),
+    /// `=>`, where results are YAML (`ANSIBLE_CALLBACK_RESULT_FORMAT=yaml`): indented, on the next lines.
+    Yaml,
     /// `| rc=0 >>`: what a program printed, on the next lines.
     Output,
     /// `| rc=0 | (stdout) …`: the same on this line.
@@ -99,6 +101,9 @@ fn header(line: &[u8]) -> Option<(&[u8], State, Rest<'_>)> {
     let rest = rest.strip_prefix(b"!").unwrap_or(rest).trim_ascii_end();
     if rest.is_empty() {
         return Some((host, state, Rest::Nothing));
+    }
+    if rest == b" =>" {
+        return Some((host, state, Rest::Yaml));
     }
     if let Some(json) = rest.strip_prefix(b" => ").filter(|json| json.starts_with(b"{")) {
         return Some((host, state, Rest::Json(json)));
@@ -265,6 +270,7 @@ fn blocks(stdout: &[u8]) -> Result<Found, ParseError> {
         };
         let (last, changed) = match rest {
             Rest::Json(json) => result(line, json, &mut lines)?,
+            Rest::Yaml => yaml(line, &mut lines)?,
             Rest::Output | Rest::OutputHere | Rest::Nothing => (line.number, false),
         };
         open = rest == Rest::Output;
@@ -338,6 +344,34 @@ fn result(first: Line<'_>, json: &[u8], lines: &mut Lines<'_>) -> Result<(u32, b
         Err(error) if error.is_eof() => Err(ParseError::cut("a result ends before its end").at(last)),
         Err(_) => Err(ParseError::format("a result that isn't JSON").at(last)),
     }
+}
+
+/// The YAML of a result, which has no end of its own: where it stops, and whether it says `changed`.
+fn yaml(first: Line<'_>, lines: &mut Lines<'_>) -> Result<(u32, bool), ParseError> {
+    let (mut last, mut changed) = (first.number, None);
+    loop {
+        let mut ahead = lines.clone();
+        // Blank lines stand in long texts.
+        let Some(line) = ahead.find(|line| !line.plain().is_empty()) else { break };
+        let plain = line.plain();
+        if !plain.starts_with(b"    ") {
+            break;
+        }
+        last = line.number;
+        // Its own keys stand in this column, and nothing else.
+        if let Some(value) = plain.strip_prefix(b"    changed: ") {
+            let known = matches!(value, b"true" | b"false");
+            if !known || changed.replace(value == b"true").is_some() {
+                return Err(ParseError::format("a result that says `changed` in an unknown way").at(last));
+            }
+        }
+        *lines = ahead;
+    }
+    if last == first.number {
+        return Err(ParseError::cut("the output ends within a result").at(last));
+    }
+    // `debug` and many failures don't say it; the first line does.
+    Ok((last, changed == Some(true)))
 }
 
 /// Lines that ansible prints beside results.
@@ -443,6 +477,26 @@ mod tests {
         assert_eq!(refused("web1 | SUCCESS | rc=0 >>\nx\n").0, Class::UnreadableFormat);
         let skipped = "web1 | SUCCESS | rc=0 >>\nskipped, since /m exists\n";
         assert_eq!(reading(&ARGV, Some(0), skipped).verdict(), Verdict::Clean);
+    }
+
+    #[test]
+    fn results_may_be_yaml() {
+        let ok = "web1 | SUCCESS => \n    changed: false\n    msg: |-\n        a\n\n        changed: true\n";
+        let changed = "web2 | CHANGED => \n    changed: true\n    mode: '0644'\n";
+        assert_eq!(reading(&ARGV, Some(0), ok).verdict(), Verdict::Clean);
+        assert_eq!(
+            reading(&ARGV, Some(0), &ok.replace("    changed: false", "    changed: true")).verdict(),
+            Verdict::Drifted
+        );
+        let both = reading(&ARGV, Some(0), &(ok.to_owned() + changed));
+        let spans: Vec<_> =
+            both.report().unwrap().resources().iter().map(|r| (r.scope.as_str(), r.span)).collect();
+        assert_eq!(spans, [("web2", Some(Span(7, 9)))]);
+        assert_eq!(refused("web1 | SUCCESS =>"), (Class::UnreadableCut, Some(1)));
+        assert_eq!(
+            refused(&ok.replace("    changed: false\n", "    changed: 'no'\n")),
+            (Class::UnreadableFormat, Some(2))
+        );
     }
 
     #[test]
