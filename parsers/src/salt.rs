@@ -61,8 +61,10 @@ fn recognise(input: &Input<'_>) -> Option<&'static str> {
     let head = stdout.get(..stdout.len().min(64 * 1024)).unwrap_or_default();
     let has = |words: &str| memmem::find(head, words.as_bytes()).is_some();
     let words = ["Rendering SLS '", "No matching sls found for '", "Minion did not return. ["];
-    if has("_|-") && (has("\"local\": {") || has("_|-\"") || has("\": {") || has("__run_num__")) {
+    if has("_|-") && has("\": {") {
         Some("keys of salt's states")
+    } else if has("Total states run: ") {
+        Some("a summary of salt for people")
     } else if has("{") && words.iter().any(|words| has(words)) {
         Some("words of salt in JSON")
     } else {
@@ -363,7 +365,13 @@ fn told(kind: &str, changes: &Object<'_>, name: Option<&RawValue>) -> (Action, O
         "file.absent" | "file.missing" if keys == ["removed"] => (Action::Delete, None),
         "file.symlink" if keys == ["new"] => (Action::Create, None),
         "file.symlink" if keys == ["change"] => (Action::Update, Some(vec!["target".to_owned()])),
-        "file.managed" if keys.contains(&"newfile") => (Action::Create, None),
+        // In test mode, and when it was made.
+        "file.managed"
+            if keys.contains(&"newfile")
+                || changes.get("diff").is_some_and(|diff| diff.get() == "\"New file\"") =>
+        {
+            (Action::Create, None)
+        }
         "file.managed" | "file.replace" | "file.line" | "file.append" | "file.prepend"
         | "file.blockreplace" | "file.comment" | "file.uncomment" | "file.keyvalue" | "file.serialize" => {
             (Action::Update, keys.into_iter().map(of_file).collect())
@@ -451,9 +459,14 @@ fn settle(input: &Input<'_>, minions: Vec<Minion>) -> Result<Parsed, ParseError>
                     parsed.scopes.read.push(id);
                     continue;
                 };
-                let class = if words == "no.None states" { Class::NoScopes } else { Class::ScopeFailed };
-                let words = format!("{failed} of {all} states of {id} failed, first {words}");
-                (UnreadReason::Failed, Failure::new(class, words))
+                // `no_|-states_|-states_|-None`: no top file, or nothing in it for this minion.
+                let failure = if words == "no.None states" {
+                    Failure::new(Class::NoScopes, format!("no states are named for {id} in the top file"))
+                } else {
+                    let words = format!("{failed} of {all} states of {id} failed, first {words}");
+                    Failure::new(Class::ScopeFailed, words)
+                };
+                (UnreadReason::Failed, failure)
             }
         };
         parsed.diagnostics.push(Diagnostic::error(failure.summary.clone()));
@@ -472,4 +485,68 @@ fn settle(input: &Input<'_>, minions: Vec<Minion>) -> Result<Parsed, ParseError>
     }
     parsed.said = if parsed.resources.is_empty() { Said::NoChanges } else { Said::Changes };
     Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Reading, Stream, Verdict};
+
+    const DRIFTED: &[u8] = include_bytes!("../../fixtures/salt/drifted/stdout");
+    const ONE_LINE: &[u8] = include_bytes!("../../fixtures/salt/one-line/stdout");
+    const CLEAN: &str = include_str!("../../fixtures/salt/clean/stdout");
+
+    fn reading(argv: &[&str], exit: i32, stdout: &[u8]) -> Reading {
+        let stdout = Stream::whole(stdout);
+        crate::read(
+            &PARSER,
+            None,
+            &Input { argv, exit: Some(exit), stdout, stderr: Stream::whole(b""), files: &[] },
+        )
+    }
+
+    fn verdict(stdout: &[u8]) -> Verdict {
+        reading(&["salt-call", "state.apply"], 0, stdout).verdict()
+    }
+
+    #[test]
+    fn no_cut_no_deleted_line_and_no_flipped_bit_makes_drift_clean() {
+        for stdout in [DRIFTED, ONE_LINE] {
+            assert_eq!(verdict(stdout), Verdict::Drifted);
+            for at in 0..stdout.len() {
+                assert_ne!(verdict(&stdout[..at]), Verdict::Clean, "cut at {at}");
+                for bit in 0..8 {
+                    let mut flipped = stdout.to_vec();
+                    flipped[at] ^= 1 << bit;
+                    assert_ne!(verdict(&flipped), Verdict::Clean, "bit {bit} of byte {at}");
+                }
+            }
+        }
+        let lines: Vec<&[u8]> = DRIFTED.split_inclusive(|b| *b == b'\n').collect();
+        for at in 0..lines.len() {
+            let without = [&lines[..at], &lines[at + 1..]].concat().concat();
+            assert_ne!(verdict(&without), Verdict::Clean, "without line {}", at + 1);
+        }
+    }
+
+    #[test]
+    fn a_failing_code_needs_a_failure() {
+        let fails = reading(&["salt-call", "state.apply"], 2, CLEAN.as_bytes());
+        assert_eq!(fails.class(), Some(Class::UnreadableContradiction));
+        assert_eq!(verdict(CLEAN.as_bytes()), Verdict::Clean);
+    }
+
+    #[test]
+    fn log_lines_stand_before_and_nothing_behind() {
+        assert_eq!(verdict(format!("[INFO    ] Loading\n{CLEAN}").as_bytes()), Verdict::Clean);
+        for other in
+            [format!("{CLEAN}[INFO    ] x\n"), format!("{CLEAN}{CLEAN}"), format!("Summary for a\n{CLEAN}")]
+        {
+            assert_eq!(verdict(other.as_bytes()), Verdict::Unreadable);
+        }
+        for nothing in ["", "{}", "{\"local\": []}", "{\"local\": true}", "{\"local\": null}"] {
+            assert_eq!(verdict(nothing.as_bytes()), Verdict::Unreadable, "{nothing}");
+        }
+        assert_eq!(verdict(b"{\"local\": {}}"), Verdict::Failed);
+    }
 }
