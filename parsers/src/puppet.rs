@@ -351,7 +351,9 @@ fn resource(
         action = Some(action.map_or(step, |before: Action| before.min(step)));
         match event.get("property").and_then(Node::as_text).filter(|property| !property.is_empty()) {
             Some(property) => {
-                attributes.iter_mut().for_each(|all: &mut Vec<String>| all.push(property.to_owned()))
+                if let Some(all) = &mut attributes {
+                    all.push(property.to_owned());
+                }
             }
             None => attributes = None,
         }

@@ -158,10 +158,10 @@ fn read(input: &Input<'_>) -> Result<Vec<Minion>, ParseError> {
     }
     let first = text::count_lines(before.as_bytes());
     let places = Places { documents, before: first };
-    let mut stream = serde_json::Deserializer::from_str(documents).into_iter::<Object<'_>>();
+    let stream = serde_json::Deserializer::from_str(documents).into_iter::<Object<'_>>();
     let mut minions = Vec::new();
     let mut names = BTreeSet::new();
-    while let Some(document) = stream.next() {
+    for document in stream {
         for (id, raw) in document.map_err(|error| broken(&error, first))?.0 {
             if !names.insert(id.to_string()) {
                 return Err(ParseError::contradiction("a minion that answers twice")
