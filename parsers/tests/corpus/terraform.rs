@@ -3,7 +3,9 @@
 //! The truth of a recorded run is its `show.json`, read here by other means than the parser's.
 
 use super::{Case, Check};
-use driftrun_parsers::{Action, DriftReport, Input, Reading, Resource, Source, Stream, Verdict, by_name, read};
+use driftrun_parsers::{
+    Action, DriftReport, Input, Reading, Resource, Source, Stream, Verdict, by_name, read,
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

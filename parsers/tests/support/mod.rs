@@ -98,7 +98,7 @@ fn load(parser: &'static Parser, dir: PathBuf) -> Fixture {
         exit: text("exit").trim().parse().unwrap(),
         stdout: bytes("stdout"),
         stderr: bytes("stderr"),
-        files: below,
+        files,
         dir,
     }
 }
