@@ -175,3 +175,38 @@ fn a_play_that_ends_early_says_nothing_of_its_other_hosts() {
     assert_eq!(unread(&said), ["a", "b", "c"]);
     assert_eq!(reading(&said, Some(2)).verdict(), Verdict::Failed);
 }
+
+#[test]
+fn an_item_s_diff_is_its_own_where_no_other_waits() {
+    let diff = |to: &str| format!("--- before: /f\n+++ after: /f\n@@ -1 +1 @@\n-a\n+{to}\n\n");
+    let recap = [("a", [1, 1, 0, 0, 0]), ("b", [1, 1, 0, 0, 0])];
+    let spans = |lines: &str| {
+        let reading = reading(&play(lines, &recap), Some(0));
+        reading.report().unwrap().resources().iter().map(|r| r.span).collect::<Vec<_>>()
+    };
+    let (one, two) = ("changed: [a] => (item=1)", "changed: [b] => (item=1)");
+    let apart = format!("{}{one}\n{}{two}", diff("x"), diff("y"));
+    assert_eq!(spans(&apart), [Some(Span(5, 11)), Some(Span(12, 18))]);
+    // Two diffs before two results: nobody knows whose is whose.
+    let together = format!("{}{}{two}\n{one}", diff("x"), diff("y"));
+    assert_eq!(spans(&together), [Some(Span(18, 18)), Some(Span(17, 17))]);
+}
+
+#[test]
+fn lines_that_repeat_read_as_those_that_do_not() {
+    let lines = |order: [&str; 3], end: &str| {
+        let [a, b, c] = order.map(|host| format!("ok: [{host}]{end}\n"));
+        format!(
+            "{a}{b}{c}\nTASK [u] ****{end}\n{a}skipping: [b]{end}\n{c}\nTASK [v] ****{end}\n{b}{a}changed: [c]"
+        )
+    };
+    let hosts = [("a", [3, 0, 0, 0, 0]), ("b", [2, 0, 0, 0, 0]), ("c", [3, 1, 0, 0, 0])];
+    let straight = reading(&play(&lines(["a", "b", "c"], ""), &hosts), Some(0));
+    assert_eq!(seen(straight.report().unwrap()), [("c", "v", 1, Some(Span(17, 17)))]);
+    assert_eq!(straight.report().unwrap().scopes().read, ["a", "b", "c"]);
+    let other = reading(&play(&lines(["a", "b", "c"], "\r"), &hosts), Some(0));
+    assert_eq!(other, straight);
+    // A host that the recap doesn't know is seen as well when its line repeats.
+    let unknown = play(&lines(["a", "b", "c"], ""), hosts.get(..2).unwrap());
+    assert_eq!(refused(&unknown, Some(0)), (Class::UnreadableContradiction, Some(7)));
+}
