@@ -70,15 +70,14 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     if command::is_terraform(input.argv) {
         return parse_raw(input);
     }
-    let read = match terragrunt::Log::read(input.stdout.bytes()) {
-        Some(log) => terragrunt::parse(input, &log),
-        // Every unit may have failed before it printed anything: standard error names them.
-        None if command::runs_all(input.argv)
-            && !text::lines(input.stdout.bytes()).any(|line| is_evidence(line.bytes)) =>
-        {
-            terragrunt::parse(input, &terragrunt::Log::without_units(input.stdout.bytes()))
+    let stdout = input.stdout.bytes();
+    let read = match terragrunt::Log::read(stdout) {
+        Some(log) if !log.units.is_empty() => terragrunt::parse(input, &log),
+        // Every unit may have failed before it printed anything: errors name them.
+        log if command::runs_all(input.argv) && !text::lines(stdout).any(|line| is_evidence(line.bytes)) => {
+            terragrunt::parse(input, &log.unwrap_or_else(|| terragrunt::Log::without_units(stdout)))
         }
-        None => parse_raw(input).and_then(|parsed| terragrunt::one_unit(input, parsed)),
+        Some(_) | None => parse_raw(input).and_then(|parsed| terragrunt::one_unit(input, parsed)),
     };
     terragrunt::settle(input, read)
 }
@@ -111,8 +110,7 @@ fn parse_raw(input: &Input<'_>) -> Result<Parsed, ParseError> {
     read?;
     reader.finish(Called {
         refresh_only: command::refresh_only(input.argv) == Some(true),
-        own_code: input.argv.is_empty()
-            || (command::gives_the_code(input.argv) && !command::runs_all(input.argv)),
+        own_code: command::gives_its_own_code(input.argv),
     })
 }
 

@@ -80,6 +80,13 @@ pub(crate) fn is_terraform(line: &[&str]) -> bool {
     !is_terragrunt(line) && call(line).is_some()
 }
 
+/// Whether the exit code is that of one plan of Terraform, so that its "No changes." explains a 2: not of a script, which may have run
+/// several, nor of Terragrunt's units, of which one may have printed nothing.
+pub(crate) fn gives_its_own_code(line: &[&str]) -> bool {
+    let detailed = || call(line).is_some_and(|call| call.flag("detailed-exitcode"));
+    line.is_empty() || (gives_the_code(line) && !runs_all(line) && (!is_terragrunt(line) || detailed()))
+}
+
 /// Whether Terragrunt runs the command in many units.
 pub(crate) fn runs_all(line: &[&str]) -> bool {
     arguments_of(line, TERRAGRUNT).is_some_and(|args| args.iter().any(|arg| OF_ALL.contains(arg)))
@@ -138,6 +145,8 @@ pub(crate) fn tool(argv: &[&str]) -> Tool {
 pub(crate) fn claim(input: &Input<'_>) -> Claim {
     let Some(code) = input.exit else { return Claim::Silent };
     let detailed = call(input.argv).map(|call| call.subcommand == "plan" && call.flag("detailed-exitcode"));
+    // Terragrunt's configuration can add the flag.
+    let detailed = detailed.filter(|detailed| *detailed || !is_terragrunt(input.argv));
     match (code, detailed) {
         (0, Some(true)) => Claim::Clean,
         (0, Some(false) | None) => Claim::Silent,
@@ -402,12 +411,12 @@ mod tests {
                 claim_of_units(&Input { argv: &argv, exit, stdout: empty, stderr: empty, files: &[] })
             })
         };
-        assert_eq!(codes("terragrunt run --all -- plan"), [Silent, Silent, Silent, Silent, Silent, Failed]);
+        assert_eq!(codes("terragrunt run --all -- plan"), [Silent, Silent, Silent, Drifted, Silent, Failed]);
         assert_eq!(
             codes("terragrunt run --all -- plan -detailed-exitcode"),
             [Silent, Clean, Silent, Drifted, Silent, Failed]
         );
-        assert_eq!(codes("terragrunt plan"), [Silent, Silent, Failed, Failed, Failed, Failed]);
+        assert_eq!(codes("terragrunt plan"), [Silent, Silent, Failed, Drifted, Failed, Failed]);
     }
 
     #[test]

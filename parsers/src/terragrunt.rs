@@ -65,8 +65,8 @@ pub(crate) fn parse(input: &Input<'_>, log: &Log<'_>) -> Result<Parsed, ParseErr
     let alone = log.units.len() == 1 && log.units.contains_key("");
     let called = terraform::Called {
         refresh_only: command::refresh_only(input.argv) == Some(true),
-        // The code of a run is the greatest of all units', of which one may have printed nothing.
-        own_code: alone && command::gives_the_code(input.argv) && !command::runs_all(input.argv),
+        // Of many units, the code is the greatest.
+        own_code: alone && !input.argv.is_empty() && command::gives_its_own_code(input.argv),
     };
     let units = log.units.iter().map(|(name, lines)| Unit {
         name: name.clone(),
@@ -415,11 +415,19 @@ mod tests {
             assert_eq!(run(ALL, exit, &cut, "").class(), Some(Class::UnreadableCut));
         }
         // Nobody says which.
-        for (exit, argv) in [(1, ALL), (2, PLAIN), (7, ALL)] {
+        for (exit, argv) in [(1, ALL), (1, PLAIN), (7, ALL)] {
             let reading = run(argv, Some(exit), &text, "");
             assert_eq!((reading.verdict(), reading.class()), (Verdict::Failed, Some(Class::Exit)), "{exit}");
         }
         assert_eq!(run(ALL, Some(137), &text, &error).verdict(), Verdict::Failed);
+        // The flag can stand in Terragrunt's configuration.
+        assert_eq!(run(PLAIN, Some(2), &text, "").verdict(), Verdict::Drifted);
+        let one = out("", NOTHING);
+        assert_eq!(run(&["terragrunt", "plan"], Some(2), &one, "").verdict(), Verdict::Unreadable);
+        assert_eq!(
+            run(&["terragrunt", "plan", "-detailed-exitcode"], Some(2), &one, "").verdict(),
+            Verdict::Clean
+        );
         // All of them.
         let locked = of("STDERR", "a", "Error: Error acquiring the state lock\n") + &error;
         for stdout in [String::new(), summary(&[("Failed", 2)])] {

@@ -99,17 +99,18 @@ impl<'a> Log<'a> {
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut log = Self::default();
-        if text::lines(bytes).any(|line| record(&line.plain()).is_some()) {
-            log.records(bytes);
-        } else if text::lines(bytes).any(|line| {
+        let any = log.records(bytes);
+        let in_brackets = |line: Line<'_>| {
             let plain = line.plain();
             bracketed(&plain).is_some_and(|(_, rest)| terraform::is_evidence(rest) || is_error(rest))
-        }) {
+        };
+        if log.units.is_empty() && log.errors.is_empty() && text::lines(bytes).any(in_brackets) {
+            // Terragrunt's own lines beside them are records.
+            log = Self { marked: log.marked, ..Self::default() };
             log.bracketed(bytes);
-        } else {
-            return None;
+            return Some(log);
         }
-        Some(log)
+        any.then_some(log)
     }
 
     /// An output in which no unit has a line.
@@ -117,7 +118,9 @@ impl<'a> Log<'a> {
         Self { outside: text::lines(bytes).collect(), ..Self::default() }
     }
 
-    fn records(&mut self, bytes: &'a [u8]) {
+    /// Whether there was any.
+    fn records(&mut self, bytes: &'a [u8]) -> bool {
+        let mut any = false;
         // A message that ends with a line's end is a write as it was; where none does, each is a line.
         let written = text::lines(bytes).filter_map(|line| message(line.bytes)).any(|record| {
             record.text.ends_with(b"\n") && matches!(record.level, Level::Stdout | Level::Stderr)
@@ -131,6 +134,7 @@ impl<'a> Log<'a> {
                 self.outside.push(line);
                 continue;
             };
+            any = true;
             let lines = match level {
                 Level::Stdout => self.units.entry(unit.into_owned()).or_default(),
                 Level::Stderr => self.errors.entry(unit.into_owned()).or_default(),
@@ -146,6 +150,7 @@ impl<'a> Log<'a> {
                 lines.push(line.number, text);
             }
         }
+        any
     }
 
     fn bracketed(&mut self, bytes: &'a [u8]) {
@@ -356,6 +361,10 @@ mod tests {
                 is("/srv/c", &[(3, "    }")])
             ]
         );
+        let beside = "time=2024-01-01T00:00:00Z level=info msg=Executing hook: a prefix=[/c] \n[/c] No changes. Your infrastructure matches\n";
+        assert_eq!(units(beside), [is("/c", &[(2, "No changes. Your infrastructure matches")])]);
+        // Raw lines between Terragrunt's own are no unit's.
+        assert_eq!(units(&beside.replace("[/c] No", "No")), []);
         assert_eq!(units("10:00:00.000 STDOUT tofu: No changes.\n"), [is("", &[(1, "No changes.")])]);
     }
 
