@@ -1,4 +1,4 @@
-//! The text of `terraform plan` and `tofu plan`, Terraform ≥ 0.12.
+//! The text of `terraform plan` and `tofu plan`, Terraform ≥ 0.11, alone or within the words of a remote run.
 //!
 //! ```text
 //! toy_file.a: Refreshing state... [id=id-a]
@@ -19,7 +19,7 @@
 //! Values are indented by six blanks or more, so no line of a value (a heredoc that holds a plan) is ever looked at: what
 //! counts stands at column 0 to 5. A header is read from its left: an address, then words of a closed list. Witnesses: header,
 //! symbol line and closing brace of each resource, and the counts of the `Plan:` line. Terraform calls this text unstable and
-//! shows drift only where it thinks it relevant: the JSON forms tell more.
+//! shows drift only where it thinks it relevant: the JSON forms tell more. Attributes are in `attributes`, Terraform 0.11 in `legacy`.
 
 mod attributes;
 mod legacy;
@@ -591,6 +591,73 @@ mod tests {
                 assert_eq!(refused(&without).0, Class::UnreadableContradiction, "{line}");
             }
         }
+    }
+
+    #[test]
+    fn a_remote_plan_is_read_among_its_words_and_failed_with_them() {
+        let begin = |place: &str| {
+            format!(
+                "Running plan in {place}. Output will stream here. Pressing Ctrl-C\nwill stop streaming the logs, but will not stop the plan running remotely.\n\nPreparing the remote plan...\n\nTo view this run in a browser, visit:\nhttps://app.example/run-1\n\nWaiting for the plan to start...\n\nTerraform v1.9.1\non linux_amd64\nInitializing plugins and modules...\nt.n: Refreshing state... [id=x]\n\n"
+            )
+        };
+        let plan = format!(
+            "{PERFORM}{}Plan: 1 to add, 0 to change, 0 to destroy.\n\n------\n\n",
+            block("t.n will be created", "  + ")
+        );
+        let cost = "Cost Estimation:\n\nWaiting for cost estimate to complete...\n\nResources: 1 of 1 estimated\n           $0.0/mo +$0.0\n\n------\n\n";
+        let policy = |result: &str| {
+            format!(
+                "Organization Policy Check:\n\nSentinel Result: {result}\n\n1 policies evaluated.\n\n## Policy 1: p (hard-mandatory)\n\nResult: {result}\n\n./p.sentinel:1:1 - Rule \"main\"\n  Value:\n    {result}\n\n"
+            )
+        };
+        let failed = |text: &str| match run(&[], None, text) {
+            Reading::Failed { failure, .. } => failure.summary,
+            other => panic!("{other:?}"),
+        };
+        for place in ["HCP Terraform", "Terraform Cloud", "the remote backend"] {
+            let text = begin(place) + &plan + cost + &policy("true");
+            let read = parsed(&text).unwrap();
+            assert_eq!((read.resources.len(), read.tool.version.as_deref()), (1, Some("1.9.1")));
+            assert_eq!(recognise(&input(&[], None, &begin(place), "")), Some("a remote plan"));
+            assert_eq!(verdict(DETAILED, Some(2), &text), Verdict::Drifted);
+            let soft = begin(place) + &plan + &policy("false");
+            let line = Some(29);
+            assert_eq!(
+                parsed(&soft).unwrap().diagnostics,
+                [Diagnostic { line, ..Diagnostic::warning("a Sentinel policy check failed") }]
+            );
+            let hard = soft + "Error: Organization policy check hard failed.\n";
+            assert_eq!(failed(&hard), "Organization policy check hard failed.");
+            let nothing = begin(place) + "No changes. Your infrastructure matches the configuration.\n\n";
+            assert_eq!(verdict(DETAILED, Some(0), &(nothing.clone() + cost)), Verdict::Clean);
+            assert_eq!(
+                failed(&(nothing + "Operation failed: failed running terraform plan (exit 1)\n")),
+                "terraform encountered an error while planning"
+            );
+            assert_eq!(refused(&begin(place)).0, Class::UnreadableCut);
+            assert_eq!(
+                refused(&(begin(place).replace("Running plan", "Running apply") + &plan)).0,
+                Class::UnreadableFormat
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_wrapper_adds_is_no_plan() {
+        let plan = format!(
+            "[command]/tools/terraform-bin plan\n{PERFORM}{}Plan: 1 to add, 0 to change, 0 to destroy.\n",
+            block("t.n will be created", "  + ")
+        );
+        let ends = |code: u8| {
+            format!(
+                "{plan}::debug::Terraform exited with code {code}.\n::debug::stdout: No changes.%0A\n::set-output name=stdout::x%0APlan: 7 to add\n"
+            )
+        };
+        assert_eq!(found(&ends(2)), [(Source::Plan, "t.n".to_owned(), Action::Create)]);
+        assert_eq!(run(&[], None, &ends(2)).verdict(), Verdict::Drifted);
+        assert_eq!(run(&[], None, &ends(1)).verdict(), Verdict::Failed);
+        let inside = plan.replace("\nPlan:", "::debug::x\n\nPlan:");
+        assert_eq!(refused(&inside), (Class::UnreadableFormat, Some(8)));
     }
 
     #[test]

@@ -184,8 +184,12 @@ pub(crate) struct Remark {
 
 /// The summary of a diagnostic that starts on this line of human output (without colours), plain or boxed.
 ///
-/// `before` is the line before it: a diagnostic starts after an empty line or after the box's upper corner, its details don't.
+/// `before` is the line before it, with or without colours: a diagnostic starts after an empty line or after the box's upper corner, its details don't.
 pub(crate) fn remark(before: &[u8], line: &[u8], number: u32) -> Option<Remark> {
+    if !matches!(line.first(), Some(b'E' | b'W' | 0xe2)) {
+        return None;
+    }
+    let before = text::strip_ansi(before);
     let boxed = before.trim_ascii() == "╷".as_bytes();
     let words = match line.strip_prefix("│ ".as_bytes()) {
         Some(words) if boxed => words,
@@ -268,6 +272,7 @@ const CLASSES: &[(Class, &[&str])] = &[
             "inconsistent dependency lock file",
             "backend initialization required",
             "backend configuration changed",
+            "backend type changed",
             "initialization required",
             "required plugins are not installed",
             "module not installed",
@@ -289,6 +294,14 @@ const CLASSES: &[(Class, &[&str])] = &[
             "invalidclienttokenid",
             "signaturedoesnotmatch",
             "expiredtoken",
+            "expired token",
+            "nocredentialproviders",
+            "unrecognizedclientexception",
+            "authfailure",
+            "default credentials",
+            "invalid_grant",
+            "please run 'az login'",
+            "obtain a token",
             "token has expired",
             "token is expired",
             "authentication failed",
@@ -306,6 +319,9 @@ const CLASSES: &[(Class, &[&str])] = &[
             "unauthorizedoperation",
             "not authorized to perform",
             "authorizationfailed",
+            "does not have permission",
+            "insufficient permissions",
+            "insufficient authentication scopes",
         ],
     ),
     (
@@ -318,6 +334,8 @@ const CLASSES: &[(Class, &[&str])] = &[
             "failed to instantiate provider",
             "provider produced inconsistent",
             "provider produced invalid",
+            "timeout while waiting for plugin",
+            "failed to retrieve plugin schemas",
         ],
     ),
     (
@@ -471,6 +489,25 @@ mod tests {
             ("Failed to load plugin schemas", Class::Provider),
             ("Plugin did not respond", Class::Provider),
             ("Get https://x: dial tcp: lookup x: no such host", Class::Unreachable),
+            ("Get \"https://x/\": dial tcp 10.0.0.1:443: connect: connection refused", Class::Unreachable),
+            ("Inconsistent dependency lock file", Class::NeedsInit),
+            ("Module not installed", Class::NeedsInit),
+            ("Provider produced invalid plan", Class::Provider),
+            ("timeout while waiting for plugin to start", Class::Provider),
+            ("ExpiredTokenException: The security token included in the request is expired", Class::Auth),
+            ("NoCredentialProviders: no valid providers in chain", Class::Auth),
+            ("google: could not find default credentials.", Class::Auth),
+            ("oauth2: \"invalid_grant\" \"reauth related error (invalid_rapt)\"", Class::Auth),
+            (
+                "building account: could not acquire access token: Please run 'az login' to setup account",
+                Class::Auth,
+            ),
+            ("AccessDenied: Access Denied, status code: 403", Class::Forbidden),
+            ("googleapi: Error 403: The caller does not have permission, forbidden", Class::Forbidden),
+            (
+                "AuthorizationFailed: The client does not have authorization to perform action",
+                Class::Forbidden,
+            ),
             ("Unsupported argument: timeout", Class::Exit),
         ] {
             assert_eq!(failure(summary, ""), Failure::new(class, summary));

@@ -22,6 +22,7 @@ use super::legacy::{self, Attribute};
 use crate::terraform_show::member;
 use crate::text;
 use memchr::memchr;
+use std::borrow::Cow;
 
 /// The body that is being read.
 #[derive(Debug, Default)]
@@ -154,7 +155,10 @@ impl Body {
         let path = || {
             let above = self.open.last()?.path.as_deref()?;
             let path = member(above, &name.decode()?);
-            label.map_or(Some(path.clone()), |label| Some(member(&path, &label.decode()?)))
+            match label {
+                Some(label) => Some(member(&path, &label.decode()?)),
+                None => Some(path),
+            }
         };
         let path = if changed { Some(path()?) } else { None };
         let column = column.checked_add(2)?;
@@ -208,15 +212,17 @@ enum Key<'a> {
     Quoted(&'a [u8]),
 }
 
-impl Key<'_> {
-    fn decode(self) -> Option<String> {
+impl<'a> Key<'a> {
+    fn decode(self) -> Option<Cow<'a, str>> {
         match self {
-            Key::Word(word) => str::from_utf8(word).ok().map(str::to_owned),
+            Key::Word(word) => str::from_utf8(word).ok().map(Cow::Borrowed),
             // Go's escapes are JSON's where they are the same.
-            Key::Quoted(quoted) if memchr(b'\\', quoted).is_some() => serde_json::from_slice(quoted).ok(),
+            Key::Quoted(quoted) if memchr(b'\\', quoted).is_some() => {
+                serde_json::from_slice(quoted).ok().map(Cow::Owned)
+            }
             Key::Quoted(quoted) => {
                 let inner = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-                str::from_utf8(inner).ok().map(str::to_owned)
+                str::from_utf8(inner).ok().map(Cow::Borrowed)
             }
         }
     }
@@ -263,7 +269,9 @@ fn value(value: &[u8]) -> Option<(Value, bool)> {
     let mut rest = without_comments(value);
     let mut arrows = false;
     loop {
-        if let Some((_, close)) = OPENERS.iter().find(|(open, _)| *open == rest) {
+        if matches!(rest, [.., b'{' | b'[' | b'(' | b'T'])
+            && let Some((_, close)) = OPENERS.iter().find(|(open, _)| *open == rest)
+        {
             return Some((Value::Opens { close, members: *close == b"}" && !arrows }, arrows));
         }
         rest = rest.get(term(rest)?..)?;

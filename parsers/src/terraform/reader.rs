@@ -9,7 +9,6 @@ use crate::terraform_address::{Address, leading, moved};
 use crate::terraform_command::Blanks;
 use crate::text::Line;
 use crate::{terraform_command as command, text};
-use memchr::memmem;
 
 /// What begins nearly every line: a value, or the details of something.
 const VALUE: &[u8] = b"      ";
@@ -212,6 +211,13 @@ impl Reader {
 
     /// A line at column 0.
     fn words(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
+        // Most lines before a plan: a resource that is refreshed. No word that means anything begins so.
+        if self.part == Part::Before
+            && self.statement.is_none()
+            && line.first().is_some_and(u8::is_ascii_lowercase)
+        {
+            return Ok(());
+        }
         let has = |words: &str| line.starts_with(words.as_bytes());
         // Whichever of the two names stands before `words`.
         let by_name = |words: &str| {
@@ -226,6 +232,12 @@ impl Reader {
             Some(b'N') if self.details && has("No changes.") => {}
             Some(b'P') if has("Plan: ") => return self.plan(line, number),
             Some(b'P') if has("Planning failed.") => self.failed(),
+            Some(b'A') if has("An execution plan has been generated and is shown below.") => {
+                self.begin(Part::Before, number)?;
+                if std::mem::replace(&mut self.announced, true) {
+                    return Err(second(number));
+                }
+            }
             Some(b'N') if has("No changes.") => {
                 self.begin(Part::After, number)?;
                 if self.announced {
@@ -304,8 +316,33 @@ impl Reader {
         Ok(())
     }
 
+    /// What HCP Terraform and the wrapper of hashicorp/setup-terraform say about a plan.
+    fn around(&mut self, line: &[u8], number: u32) -> Result<(), ParseError> {
+        match line.first() {
+            Some(b'O') if line.starts_with(b"Operation failed: failed running terraform plan") => {
+                self.failed();
+            }
+            Some(b'R') if line.starts_with(b"Running apply in ") => {
+                return Err(ParseError::format("the output of an apply, not of a plan").at(number));
+            }
+            Some(b'S') if line.starts_with(b"Sentinel Result: false") => {
+                let diagnostic = Diagnostic::warning("a Sentinel policy check failed");
+                self.parsed.diagnostics.push(Diagnostic { line: Some(number), ..diagnostic });
+            }
+            Some(b':') => {
+                let code = line.strip_prefix(b"::debug::Terraform exited with code ");
+                if code.is_some_and(|code| !matches!(code, b"0." | b"2.")) {
+                    self.failed();
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Words at column 0 that mean nothing for the plan itself.
     fn other(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
+        self.around(line, number)?;
         // What a plan begins with: after a statement that is another's, whatever became of it.
         if self.statement.is_some()
             && !self.quotes()
@@ -316,7 +353,7 @@ impl Reader {
         if self.statement == Some(Statement::NoChanges) && BELOW.iter().any(|words| line.starts_with(words)) {
             return Err(second(number));
         }
-        if let Some(remark) = command::remark(&text::strip_ansi(before), line, number) {
+        if let Some(remark) = command::remark(before, line, number) {
             let diagnostic = if remark.error {
                 Diagnostic::error(remark.summary)
             } else {
@@ -428,7 +465,6 @@ impl Reader {
     }
 
     fn count(&mut self, action: Action, said: &str) {
-        let keeps_old = said.contains("not be destroyed");
         let (n, counted) = (1_u64, &mut self.counted);
         let add = |field: &mut u64| *field = field.saturating_add(n);
         match action {
@@ -437,7 +473,7 @@ impl Reader {
             Action::Delete => add(&mut counted.destroy),
             Action::Replace => {
                 add(&mut counted.add);
-                if !keeps_old {
+                if !said.contains("not be destroyed") {
                     add(&mut counted.destroy);
                 } else if said.contains("older instance") {
                     add(&mut counted.forget);
@@ -467,12 +503,11 @@ impl Reader {
             }
             return Ok(());
         }
-        let at = memmem::find(line.as_bytes(), b"resource \"")
-            .or_else(|| memmem::find(line.as_bytes(), b"data \""))
-            .ok_or_else(wrong)?;
-        let (symbol, block) = line.split_at_checked(at).ok_or_else(wrong)?;
+        let begins = |block: &str| block.starts_with("resource \"") || block.starts_with("data \"");
+        let (symbol, block) =
+            if begins(line) { ("", line) } else { line.split_once(' ').ok_or_else(wrong)? };
         let kind = block.split('"').nth(1);
-        if !symbols.contains(&symbol.trim_end()) || kind != Some(&resource.kind) {
+        if !symbols.contains(&symbol) || !begins(block) || kind != Some(&resource.kind) {
             return Err(wrong());
         }
         self.open = if plain { Open::Plain } else { Open::Body };
@@ -574,8 +609,11 @@ impl Reader {
 }
 
 fn found(source: Source, address: &Address<'_>, action: Action) -> Resource {
-    let deposed = if address.deposed { " (deposed)" } else { "" };
-    Resource::new(source, address.module, address.kind, format!("{}{deposed}", address.full), action)
+    let mut name = address.full.to_owned();
+    if address.deposed {
+        name.push_str(" (deposed)");
+    }
+    Resource::new(source, address.module, address.kind, name, action)
 }
 
 fn second(number: u32) -> ParseError {

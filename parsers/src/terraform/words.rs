@@ -16,6 +16,8 @@ pub(super) const SIGNS: &[(&str, &str)] = &[
     ("An execution plan has been generated and is shown below.", "the words before a plan"),
     ("Note: Objects have changed outside of ", "a list of changes from outside"),
     ("Planning failed. ", "a failed plan"),
+    ("Running plan in ", "a remote plan"),
+    ("Preparing the remote plan...", "a remote plan"),
     ("You can apply this plan to save these new output values", "a plan of outputs"),
     ("No changes. Your infrastructure ", "terraform's no changes"),
     ("No changes. Infrastructure is up-to-date.", "terraform's no changes"),
