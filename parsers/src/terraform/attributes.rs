@@ -335,17 +335,29 @@ const REMARKS: [&[u8]; 12] = [
 
 /// A whole remark, not one that has swallowed the line after it.
 fn comment(words: &[u8]) -> bool {
+    if hidden(words) {
+        return true;
+    }
     let remark = words.strip_suffix(b" The value is unchanged.").unwrap_or(words);
-    REMARKS.contains(&remark) || hidden(words).is_some()
+    REMARKS.contains(&remark)
 }
 
-/// `# (3 unchanged attributes hidden)`
-fn hidden(words: &[u8]) -> Option<()> {
-    let words = words.strip_prefix(b"# (")?.strip_suffix(b" hidden)")?;
-    let (number, what) = str::from_utf8(words).ok()?.split_once(" unchanged ")?;
-    number.parse::<u64>().ok()?;
-    let what = what.strip_suffix('s').unwrap_or(what);
-    matches!(what, "attribute" | "element" | "block" | "identity attribute").then_some(())
+/// What follows the number in `# (3 unchanged attributes hidden)`.
+const HIDDEN: [&[u8]; 8] = [
+    b" unchanged attribute hidden)",
+    b" unchanged attributes hidden)",
+    b" unchanged element hidden)",
+    b" unchanged elements hidden)",
+    b" unchanged block hidden)",
+    b" unchanged blocks hidden)",
+    b" unchanged identity attribute hidden)",
+    b" unchanged identity attributes hidden)",
+];
+
+fn hidden(words: &[u8]) -> bool {
+    let Some(words) = words.strip_prefix(b"# (") else { return false };
+    let digits = words.iter().take_while(|b| b.is_ascii_digit()).count();
+    digits > 0 && words.get(digits..).is_some_and(|rest| HIDDEN.contains(&rest))
 }
 
 #[cfg(test)]
