@@ -1,0 +1,152 @@
+//! The part of a diff that compares one file, and what it says of the object.
+
+use super::attributes::Attributes;
+use super::folder::file_in;
+use super::object::Evidence;
+use crate::error::ParseError;
+use crate::report::Action;
+use crate::text;
+use crate::udiff::{Body, Hunk, Side, Sign};
+use memchr::{memchr, memmem};
+use std::borrow::Cow;
+
+/// The part of the output that compares one file.
+pub(super) struct Block<'a> {
+    pub first: u32,
+    pub last: u32,
+    pub file: Vec<u8>,
+    /// A header says that the old or the new file isn't there.
+    absent: (bool, bool),
+    pub hunks: u32,
+    hunk: Hunk,
+    /// First lines after the last hunk.
+    next: (u64, u64),
+    /// `null` stands on that side: how kubectl masks a Secret that isn't there.
+    null: (bool, bool),
+    pub evidence: Evidence,
+    /// Context lines are equal on both sides.
+    exact: bool,
+    /// While everything above the lines at hand was shown.
+    pub attributes: Option<Attributes<'a>>,
+}
+
+impl<'a> Block<'a> {
+    pub fn new(
+        command: Option<(u32, Cow<'_, [u8]>)>,
+        line: u32,
+        old: &Side<'_>,
+        new: &Side<'_>,
+    ) -> Result<Self, ParseError> {
+        let first = command.as_ref().map_or(line, |(line, _)| *line);
+        let below = line.saturating_add(1);
+        let file = match (file_in(old, b"LIVE-", line)?, file_in(new, b"MERGED-", below)?) {
+            (Some(before), Some(after)) if before == after => before,
+            (Some(file), None) | (None, Some(file)) => file,
+            (Some(_), Some(_)) => {
+                return Err(ParseError::contradiction("two files of different names are compared").at(line));
+            }
+            (None, None) => {
+                return Err(ParseError::contradiction("nothing is compared with nothing").at(line));
+            }
+        };
+        let exact = command.as_ref().is_none_or(|(_, command)| hides_nothing(command));
+        if let Some((at, command)) = command {
+            let named = if old.is_null() { &new.raw } else { &old.raw };
+            if memmem::find(&command, named).is_none() {
+                return Err(ParseError::contradiction(
+                    "the `diff` line names other files than the paths below it",
+                )
+                .at(at));
+            }
+        }
+        Ok(Self {
+            first,
+            last: line,
+            absent: (old.is_null() || old.epoch, new.is_null() || new.epoch),
+            hunks: 0,
+            hunk: Hunk { old: (0, 0), new: (0, 0) },
+            next: (0, 0),
+            null: (false, false),
+            evidence: Evidence::of(&file),
+            exact,
+            attributes: None,
+            file,
+        })
+    }
+
+    pub fn hunk(&mut self, line: u32, hunk: Hunk) -> Result<(), ParseError> {
+        if self.hunks > 0 && (hunk.old.0 < self.next.0 || hunk.new.0 < self.next.1) {
+            return Err(ParseError::contradiction("hunks of one file overlap").at(line));
+        }
+        let end = |(start, count): (u64, u64)| start.saturating_add(count);
+        (self.next, self.hunk, self.last) = ((end(hunk.old), end(hunk.new)), hunk, line);
+        // An object on one side only has no changed fields.
+        let both = hunk.old.1 > 1 && hunk.new.1 > 1;
+        let all = self.exact && self.hunks == 0 && both && (hunk.old.0, hunk.new.0) == (1, 1);
+        self.attributes = all.then(Attributes::default);
+        self.hunks = self.hunks.saturating_add(1);
+        Ok(())
+    }
+
+    #[inline]
+    pub fn body(&mut self, body: Body<'a>) {
+        self.last = body.number;
+        if let [b'n' | 0x1b, ..] = body.text
+            && *text::strip_ansi(body.text) == *b"null"
+        {
+            match body.sign {
+                Sign::Removed => self.null.0 = true,
+                Sign::Added => self.null.1 = true,
+                Sign::Context => {}
+            }
+        }
+        self.evidence.line(body);
+        if let Some(attributes) = &mut self.attributes {
+            attributes.line(body);
+        }
+    }
+
+    /// Added objects have an empty live file, pruned ones no merged file. A range alone doesn't say so: without context,
+    /// `-0,0` is also what stands above a line that is new at the top. Only a whole object holds its `apiVersion`.
+    pub fn action(&self) -> Result<Action, ParseError> {
+        if self.hunks == 0 {
+            return Err(ParseError::cut("paths without a hunk below them").at(self.last));
+        }
+        let Hunk { old, new } = self.hunk;
+        let whole = self.hunks == 1;
+        if (self.absent.0 && (!whole || old.1 != 0)) || (self.absent.1 && (!whole || new.1 != 0)) {
+            return Err(ParseError::contradiction("a file that isn't there has lines").at(self.first));
+        }
+        let (create, delete) = (
+            self.absent.0
+                || (whole && old == (0, 0) && self.evidence.has_version)
+                || (whole && old == (1, 1) && self.null.0 && self.evidence.has_version),
+            self.absent.1
+                || (whole && new == (0, 0) && self.evidence.has_version)
+                || (whole && new == (1, 1) && self.null.1 && self.evidence.has_version),
+        );
+        match (create, delete) {
+            (true, false) => Ok(Action::Create),
+            (false, true) => Ok(Action::Delete),
+            (false, false) => Ok(Action::Update),
+            (true, true) => {
+                Err(ParseError::contradiction("an object that is neither live nor wanted").at(self.first))
+            }
+        }
+    }
+}
+
+/// Whether a differ called like this hides nothing: `-w`, `-B`, `-I` and the like pass changed lines off as context.
+fn hides_nothing(command: &[u8]) -> bool {
+    const LONG: [&[u8]; 6] = [b"--color", b"--git", b"--new-file", b"--recursive", b"--text", b"--unified"];
+    let mut options = command.split(|b| *b == b' ').skip(1).take_while(|word| memchr(b'/', word).is_none());
+    options.all(|word| {
+        let word = word.strip_prefix(b"'").unwrap_or(word);
+        let short = |b: &u8| b"uUNrap".contains(b) || b.is_ascii_digit();
+        if word.starts_with(b"--") {
+            LONG.iter().any(|known| word.starts_with(known))
+        } else {
+            word.strip_prefix(b"-").unwrap_or(word).iter().all(short)
+        }
+    })
+}
