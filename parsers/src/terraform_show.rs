@@ -21,12 +21,13 @@ use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Sou
 use crate::terragrunt::{self, Unit};
 use crate::{Claim, Parser, terraform_command as command, text};
 use memchr::memmem;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// The parser.
 pub(crate) static PARSER: Parser = Parser {
@@ -78,32 +79,96 @@ fn start(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(at..)
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Plan<'a> {
-    #[serde(borrow)]
-    format_version: Option<Cow<'a, str>>,
+    format_version: Option<Text<'a>>,
     /// HCP Terraform's redacted plan has this in its place.
-    #[serde(borrow, rename = "plan_format_version")]
-    redacted_version: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    terraform_version: Option<Cow<'a, str>>,
+    plan_format_version: Option<Text<'a>>,
+    terraform_version: Option<Text<'a>>,
     planned_values: Option<IgnoredAny>,
-    // Go writes an empty list as `null`.
-    #[serde(borrow)]
     resource_drift: Option<Vec<ResourceChange<'a>>>,
-    #[serde(borrow)]
     resource_changes: Option<Vec<ResourceChange<'a>>>,
-    #[serde(borrow)]
     output_changes: Option<BTreeMap<Cow<'a, str>, OutputChange<'a>>>,
     deferred_changes: Option<Vec<IgnoredAny>>,
     action_invocations: Option<Vec<IgnoredAny>>,
     deferred_action_invocations: Option<Vec<IgnoredAny>>,
-    #[serde(borrow)]
     checks: Option<Vec<CheckResult<'a>>>,
     applyable: Option<bool>,
     complete: Option<bool>,
-    #[serde(default)]
-    errored: bool,
+    errored: Option<bool>,
+    /// A key that isn't known, with changes below it.
+    stranger: Option<Cow<'a, str>>,
+}
+
+/// Borrowed where no escape stands in it.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// By hand, for what a derived one doesn't see: changes under a key that a newer Terraform may have, or that is damaged.
+impl<'de: 'a, 'a> Deserialize<'de> for Plan<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Plan<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a plan")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Plan<'de>, A::Error> {
+                let mut plan = Plan::default();
+                let mut keys = BTreeSet::new();
+                while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
+                    // Go writes an empty list as `null`.
+                    match &*key {
+                        "format_version" => plan.format_version = map.next_value()?,
+                        "plan_format_version" => plan.plan_format_version = map.next_value()?,
+                        "terraform_version" => plan.terraform_version = map.next_value()?,
+                        "planned_values" => plan.planned_values = map.next_value()?,
+                        "resource_drift" => plan.resource_drift = map.next_value()?,
+                        "resource_changes" => plan.resource_changes = map.next_value()?,
+                        "output_changes" => plan.output_changes = map.next_value()?,
+                        "deferred_changes" => plan.deferred_changes = map.next_value()?,
+                        "action_invocations" => plan.action_invocations = map.next_value()?,
+                        "deferred_action_invocations" => {
+                            plan.deferred_action_invocations = map.next_value()?;
+                        }
+                        "checks" => plan.checks = map.next_value()?,
+                        "applyable" => plan.applyable = map.next_value()?,
+                        "complete" => plan.complete = map.next_value()?,
+                        "errored" => plan.errored = map.next_value()?,
+                        // What they hold is no change, whatever attributes are called there.
+                        "configuration" | "prior_state" | "provider_schemas" | "variables" => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                        _ => {
+                            let value: &RawValue = map.next_value()?;
+                            if holds_changes(value.get().as_bytes()) {
+                                plan.stranger = Some(key.clone());
+                            }
+                        }
+                    }
+                    if !keys.insert(key) {
+                        return Err(serde::de::Error::custom("a key that stands twice"));
+                    }
+                }
+                Ok(plan)
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Whether the actions of a change stand in a JSON value.
+fn holds_changes(json: &[u8]) -> bool {
+    const ACTIONS: [&[u8]; 6] =
+        [b"\"create\"", b"\"delete\"", b"\"forget\"", b"\"no-op\"", b"\"read\"", b"\"update\""];
+    memmem::find_iter(json, b"\"actions\"").any(|at| {
+        let list = json.get(at..).and_then(|rest| rest.strip_prefix(b"\"actions\""));
+        let list = list.and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"));
+        let list = list.and_then(|rest| rest.trim_ascii_start().strip_prefix(b"["));
+        list.is_some_and(|list| ACTIONS.iter().any(|action| list.trim_ascii_start().starts_with(action)))
+    })
 }
 
 impl Plan<'_> {
@@ -115,7 +180,7 @@ impl Plan<'_> {
 
     /// HCP Terraform took the sensitive values out: two of them that differ look the same.
     fn is_redacted(&self) -> bool {
-        self.redacted_version.is_some()
+        self.plan_format_version.is_some()
     }
 }
 
@@ -236,9 +301,9 @@ fn of_file(path: &str, mut error: ParseError) -> ParseError {
 fn read_file(bytes: &[u8], argv: &[&str]) -> Result<Parsed, ParseError> {
     let mut parsed = Parsed { tool: command::tool(argv), ..Parsed::new("terraform") };
     let plan = plan(bytes)?;
-    parsed.tool.version = plan.terraform_version.as_deref().map(str::to_owned);
+    parsed.tool.version = plan.terraform_version.as_ref().map(|Text(version)| version.to_string());
     let read = fill(&mut parsed, &plan);
-    if plan.errored {
+    if plan.errored == Some(true) {
         parsed.failure = Some(errored());
         return Ok(parsed);
     }
@@ -264,9 +329,9 @@ fn parse_output(input: &Input<'_>) -> Result<Parsed, ParseError> {
         Err(_) if parsed.failure.is_some() => return Ok(parsed),
         Err(error) => return Err(error),
     };
-    parsed.tool.version = plan.terraform_version.as_deref().map(str::to_owned);
+    parsed.tool.version = plan.terraform_version.as_ref().map(|Text(version)| version.to_string());
     let read = fill(&mut parsed, &plan);
-    if plan.errored && parsed.failure.is_none() {
+    if plan.errored == Some(true) && parsed.failure.is_none() {
         parsed.failure = Some(said.unwrap_or_else(errored));
     }
     if parsed.failure.is_some() {
@@ -320,13 +385,17 @@ fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
         let line = before.saturating_add(other.number).saturating_sub(u32::from(!rest.starts_with(b"\n")));
         return Err(ParseError::format("not one JSON object").at(line).hint(hint));
     }
-    match plan.format_version.as_deref().or(plan.redacted_version.as_deref()) {
+    match plan.format_version.as_ref().or(plan.plan_format_version.as_ref()).map(|Text(version)| &**version) {
         Some(version) if matches!(version.split('.').next(), Some("0" | "1")) => {}
         Some(version) => {
             return Err(ParseError::format(format!("format_version {}", quote(version.as_bytes())))
                 .hint("versions 0.x and 1.x are read"));
         }
         None => return Err(ParseError::format("a JSON object without format_version").hint(hint)),
+    }
+    if let Some(key) = &plan.stranger {
+        return Err(ParseError::format(format!("changes under {}, which is no known key", quote(key.as_bytes())))
+            .hint("a newer Terraform may list them there: use a driftrun that knows it, or the parser terraform-json"));
     }
     if plan.planned_values.is_none() && plan.resource_changes.is_none() && !plan.is_redacted() {
         return Err(ParseError::format("a state, not a plan: neither planned_values nor resource_changes")
@@ -369,7 +438,7 @@ fn fill(parsed: &mut Parsed, plan: &Plan<'_>) -> Result<(), ParseError> {
     if plan.deferred() > 0 {
         remark(format!("{} changes are deferred to a later plan", plan.deferred()));
     }
-    if plan.complete == Some(false) && !plan.errored {
+    if plan.complete == Some(false) && plan.errored != Some(true) {
         remark("the plan is incomplete: -target, or changes that are deferred".to_owned());
     }
     Ok(())
@@ -564,6 +633,26 @@ mod tests {
 
     fn class(plan: &str) -> Option<Class> {
         run(DETAILED, Some(0), plan).class()
+    }
+
+    #[test]
+    fn changes_under_a_key_that_is_not_known_are_not_passed_over() {
+        let outputs = json!({"output_changes": {"o": {"actions": ["update"]}}});
+        let known = plan(&json!([change(&json!(["update"]))]), &json!([]), &outputs);
+        assert_eq!(verdict(DETAILED, Some(2), &known), Verdict::Drifted);
+        for text in [known.to_string(), serde_json::to_string_pretty(&known).unwrap()] {
+            let reading = run(DETAILED, Some(2), &text.replace("resource_changes", "resource_chances"));
+            let want = "changes under \"resource_chances\", which is no known key; a newer Terraform may list them there: use a driftrun that knows it, or the parser terraform-json";
+            assert_eq!(
+                (reading.class(), reading.reason().unwrap().as_str()),
+                (Some(Class::UnreadableFormat), want)
+            );
+        }
+        let more = json!({"variables": {"actions": {"actions": ["update"]}}, "news": {"actions": ["notify"]}, "timestamp": "t"});
+        let quiet = plan(&json!([change(&json!(["no-op"]))]), &json!([]), &more);
+        assert_eq!(verdict(DETAILED, Some(0), &quiet), Verdict::Clean);
+        let twice = quiet.to_string().replacen('{', "{\"timestamp\":1,", 1);
+        assert_eq!(class(&twice), Some(Class::UnreadableFormat));
     }
 
     fn change(actions: &Value) -> Value {
