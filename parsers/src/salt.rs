@@ -496,8 +496,6 @@ mod tests {
     use super::*;
     use crate::{Reading, Stream, Verdict};
 
-    const DRIFTED: &[u8] = include_bytes!("../../fixtures/salt/drifted/stdout");
-    const ONE_LINE: &[u8] = include_bytes!("../../fixtures/salt/one-line/stdout");
     const CLEAN: &str = include_str!("../../fixtures/salt/clean/stdout");
 
     fn reading(argv: &[&str], exit: i32, stdout: &[u8]) -> Reading {

@@ -83,7 +83,7 @@ fn start(bytes: &[u8]) -> Option<&[u8]> {
 struct Plan<'a> {
     format_version: Option<Text<'a>>,
     /// HCP Terraform's redacted plan has this in its place.
-    plan_format_version: Option<Text<'a>>,
+    redacted_version: Option<Text<'a>>,
     terraform_version: Option<Text<'a>>,
     planned_values: Option<IgnoredAny>,
     resource_drift: Option<Vec<ResourceChange<'a>>>,
@@ -122,7 +122,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Plan<'a> {
                     // Go writes an empty list as `null`.
                     match &*key {
                         "format_version" => plan.format_version = map.next_value()?,
-                        "plan_format_version" => plan.plan_format_version = map.next_value()?,
+                        "plan_format_version" => plan.redacted_version = map.next_value()?,
                         "terraform_version" => plan.terraform_version = map.next_value()?,
                         "planned_values" => plan.planned_values = map.next_value()?,
                         "resource_drift" => plan.resource_drift = map.next_value()?,
@@ -180,7 +180,7 @@ impl Plan<'_> {
 
     /// HCP Terraform took the sensitive values out: two of them that differ look the same.
     fn is_redacted(&self) -> bool {
-        self.plan_format_version.is_some()
+        self.redacted_version.is_some()
     }
 }
 
@@ -385,7 +385,7 @@ fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
         let line = before.saturating_add(other.number).saturating_sub(u32::from(!rest.starts_with(b"\n")));
         return Err(ParseError::format("not one JSON object").at(line).hint(hint));
     }
-    match plan.format_version.as_ref().or(plan.plan_format_version.as_ref()).map(|Text(version)| &**version) {
+    match plan.format_version.as_ref().or(plan.redacted_version.as_ref()).map(|Text(version)| &**version) {
         Some(version) if matches!(version.split('.').next(), Some("0" | "1")) => {}
         Some(version) => {
             return Err(ParseError::format(format!("format_version {}", quote(version.as_bytes())))
