@@ -1,5 +1,7 @@
 //! Why a run gave no report: two kinds of answers, both with a class that becomes a metric label.
 
+use crate::text::strip_ansi;
+use memchr::memmem;
 use serde::Serialize;
 use std::fmt;
 
@@ -109,7 +111,7 @@ impl Failure {
     }
 }
 
-/// Why output could not be read. Displayed as `line 12: expected …, found …; hint`.
+/// Why output could not be read. Displayed as `line 12: expected …; found …; hint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     /// One of `UnreadableFormat`, `UnreadableCut`, `UnreadableContradiction`, `NoScopes`.
@@ -118,6 +120,8 @@ pub struct ParseError {
     pub message: String,
     /// Line of the raw standard output, from 1.
     pub line: Option<u32>,
+    /// The beginning of that line, without any value; set by [`crate::read`].
+    pub found: Option<String>,
     /// What to do instead, where that is known.
     pub hint: Option<String>,
 }
@@ -144,7 +148,7 @@ impl ParseError {
     }
 
     fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), line: None, hint: None }
+        Self { class, message: message.into(), line: None, found: None, hint: None }
     }
 
     /// The same error at a line of the raw standard output, from 1.
@@ -168,6 +172,9 @@ impl fmt::Display for ParseError {
             write!(f, "line {line}: ")?;
         }
         f.write_str(&self.message)?;
+        if let Some(found) = &self.found {
+            write!(f, "; found {found}")?;
+        }
         if let Some(hint) = &self.hint {
             write!(f, "; {hint}")?;
         }
@@ -176,6 +183,23 @@ impl fmt::Display for ParseError {
 }
 
 impl std::error::Error for ParseError {}
+
+/// What stands before the value in a line that may hold one, quoted, control characters escaped: `"  + password = …"`. `None` where
+/// nothing tells a value's beginning, or the line says too little.
+pub fn quote_key(line: &[u8]) -> Option<String> {
+    let line = strip_ansi(line);
+    let signs = [(&b" = "[..], 2), (b": ", 1), (b" => ", 3), (b"=\"", 1)];
+    let end = signs
+        .into_iter()
+        .filter_map(|(sign, kept): (_, usize)| Some(memmem::find(&line, sign)?.saturating_add(kept)));
+    let key = line.get(..end.min()?)?;
+    // A quote before it begins a value, or a key that is one.
+    let plain = key.len() <= 80 && key.iter().any(u8::is_ascii_alphabetic) && !key.contains(&b'"');
+    plain.then(|| {
+        let quoted = quote(key);
+        format!("{} …\"", quoted.strip_suffix('"').unwrap_or(&quoted))
+    })
+}
 
 /// At most 80 characters of a line of output, quoted, control characters escaped.
 ///
@@ -214,6 +238,18 @@ mod tests {
     fn an_error_says_where_what_and_what_to_do() {
         let error = ParseError::format("expected a task banner").at(12).hint("use another callback");
         assert_eq!(error.to_string(), "line 12: expected a task banner; use another callback");
+    }
+
+    #[test]
+    fn a_line_is_quoted_up_to_its_value() {
+        let of = |line: &str| quote_key(line.as_bytes());
+        assert_eq!(of("      + password = \"hunter2\"").as_deref(), Some("\"      + password = …\""));
+        assert_eq!(of("\x1b[31mtoken: abc = d\x1b[0m").as_deref(), Some("\"token: …\""));
+        assert_eq!(of("a=\"b\"").as_deref(), Some("\"a= …\""));
+        for line in ["hunter2", "", " = x", "\"hunter2\" = 1", "hunter2=", &format!("{} = x", "a".repeat(90))]
+        {
+            assert_eq!(of(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -355,9 +355,19 @@ fn judge(
         );
     }
     match parse(input) {
-        Err(error) => Reading::Unreadable(error),
+        Err(error) => Reading::Unreadable(found(error, input)),
         Ok(parsed) => agree(claim, input.exit, parsed).unwrap_or_else(Reading::Unreadable),
     }
+}
+
+/// The error with the beginning of its line, where it doesn't quote one itself. Its line may be one of a file, if there are any.
+fn found(mut error: ParseError, input: &Input<'_>) -> ParseError {
+    if let Some(line) = error.line.filter(|_| input.files.is_empty() && !error.message.contains('"')) {
+        let nth = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+        let line = text::lines(input.stdout.bytes()).nth(nth);
+        error.found = line.and_then(|line| error::quote_key(line.bytes));
+    }
+    error
 }
 
 fn failed(parsed: Option<Parsed>, input: &Input<'_>) -> Reading {
