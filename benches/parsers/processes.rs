@@ -140,9 +140,9 @@ pub fn instructions(chosen: impl Fn(&Format) -> bool) {
     }
 }
 
-/// Where callgrind leaves what `callgrind_annotate` reads.
+/// Where callgrind leaves what `callgrind_annotate` reads; `%` means something to it.
 fn out(title: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("callgrind.{title}"))
+    std::env::temp_dir().join(format!("callgrind.{}", title.replace('%', "")))
 }
 
 /// Writes an output to a file, for other programs to read.
