@@ -68,14 +68,14 @@ fn version_of(name: &str, version: Option<&str>) -> Option<PathBuf> {
 }
 
 /// Runs `hold` on each, as many at once as there are processors; fails with the names of all that failed.
-fn each<T: Sync>(items: &[T], name: impl Fn(&T) -> String + Sync, hold: impl Fn(&T) + Sync) {
+fn each<T: Copy + Sync>(items: &[T], name: impl Fn(T) -> String + Sync, hold: impl Fn(T) + Sync) {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
-                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hold(item)));
-                    if let Err(panic) = held {
+                while let Some(&item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hold(item)));
+                    if let Err(panic) = ended {
                         let message = panic.downcast_ref::<String>().cloned();
                         let message =
                             message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -251,7 +251,7 @@ fn hold_with_a_provider(version: &str, root: &Root) {
     std::fs::remove_file(file("conf")).unwrap();
     let (odd, motd, conf) =
         ("disk_file.each[\"a \\\"b\\\"\"]", "disk_file.motd", "module.inner.disk_file.conf");
-    // Attributes are in the plan file only; what changed outside is in no text unless another resource's change depends on it.
+    // The stream tells no attributes; what changed outside is in no text unless another resource's change depends on it.
     let planned = |content: &Value, outside: bool| {
         vec![
             json!(["plan", "", odd, "update", content, outside]),
@@ -266,7 +266,7 @@ fn hold_with_a_provider(version: &str, root: &Root) {
         ]
     };
     let content = json!(["content"]);
-    let mut expected = json!({"text": ["drifted", planned(&Value::Null, false)]});
+    let mut expected = json!({"text": ["drifted", planned(&content, false)]});
     if root.forms == Forms::Stream {
         let both = |content: &Value| {
             json!(["drifted", planned(content, true).into_iter().chain(outside(content)).collect::<Vec<_>>()])
@@ -292,11 +292,12 @@ fn hold_with_null_resources(root: &Root) {
     root.applied();
     assert_eq!(root.read(), (Some(0), root.nothing("clean")), "after apply");
     main("${1 + count.index}", "new");
-    let planned = |name: &str, action: &str| json!(["plan", "", name, action, null, false]);
+    let planned =
+        |name: &str, action: &str, attributes: Value| json!(["plan", "", name, action, attributes, false]);
     let planned = [
-        planned("null_resource.a[1]", "replace"),
-        planned("null_resource.gone", "delete"),
-        planned("null_resource.new", "create"),
+        planned("null_resource.a[1]", "replace", json!(["id", "triggers.k"])),
+        planned("null_resource.gone", "delete", Value::Null),
+        planned("null_resource.new", "create", Value::Null),
     ];
     assert_eq!(root.read(), (Some(2), json!({"text": ["drifted", planned]})), "changed");
     root.folder.write("broken.tf", "resource \"null_resource\" {\n");
@@ -305,13 +306,13 @@ fn hold_with_null_resources(root: &Root) {
 
 #[test]
 fn what_each_terraform_prints_is_read_as_what_was_done() {
-    let name = |(version, _): &(Option<&str>, Forms)| {
+    let name = |(version, _): (Option<&str>, Forms)| {
         format!("terraform {}", version.unwrap_or("on the search path"))
     };
     each(TERRAFORM, name, |(version, forms)| {
-        let Some(terraform) = version_of("terraform", *version) else { return };
-        let root = Root::new("versions", terraform, *forms);
-        if *forms == Forms::Text {
+        let Some(terraform) = version_of("terraform", version) else { return };
+        let root = Root::new("versions", terraform, forms);
+        if forms == Forms::Text {
             hold_with_null_resources(&root);
         } else {
             hold_with_a_provider(version.unwrap_or_default(), &root);
@@ -354,13 +355,7 @@ fn hold_ansible(version: &str, ansible: &Path) {
     folder.write("site.yml", PLAYBOOK);
     for host in ["db1", "web1"] {
         let motd = format!("Welcome to {host}\n");
-        let files = [
-            ("motd", &*motd),
-            ("one", "one\n"),
-            ("two", "two\n"),
-            ("settings", "log=on\n"),
-            ("last", "last\n"),
-        ];
+        let files = [("motd", &*motd), ("one", "one\n"), ("two", "two\n"), ("settings", "log=on\n")];
         for (name, text) in files {
             folder.write(&format!("hosts/{host}/{name}"), text);
         }
@@ -429,9 +424,9 @@ fn hold_ansible(version: &str, ansible: &Path) {
 
 #[test]
 fn what_each_ansible_prints_is_read_as_what_was_done() {
-    let name = |version: &Option<&str>| format!("ansible {}", version.unwrap_or("of the other tests"));
+    let name = |version: Option<&str>| format!("ansible {}", version.unwrap_or("of the other tests"));
     each(ANSIBLE, name, |version| {
-        let (Some(ansible), Some(_)) = (version_of("ansible-playbook", *version), tool("ssh")) else {
+        let (Some(ansible), Some(_)) = (version_of("ansible-playbook", version), tool("ssh")) else {
             return;
         };
         hold_ansible(version.unwrap_or_default(), &ansible);
