@@ -18,16 +18,18 @@
 //! numbers, and the paths of a unified one repeat the object's name. Nothing that differs prints nothing: an empty output is clean
 //! with exit code 0 and by nothing else. What it can't tell: Secrets, which Argo CD leaves out, and how many objects were compared.
 
+mod normal;
+
 use crate::error::{Failure, ParseError};
 use crate::input::{Input, arguments_of};
 use crate::kube;
 use crate::kubectl::attributes::Attributes;
 use crate::kubectl::stderr::{self, Notes};
-use crate::ndiff::{self, Follower, Step};
 use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source};
 use crate::text::{self, Line};
 use crate::udiff::{self, Body, Event, Reader, Side, Sign};
 use crate::{Claim, Parser};
+use normal::{Follower, Step};
 
 /// `argocd app diff`.
 pub static PARSER: Parser = Parser {
@@ -288,7 +290,7 @@ impl<'a> Block<'a> {
         Ok(())
     }
 
-    fn range(&mut self, line: u32, ndiff::Hunk { old, new }: ndiff::Hunk) -> Result<(), ParseError> {
+    fn range(&mut self, line: u32, normal::Hunk { old, new }: normal::Hunk) -> Result<(), ParseError> {
         let end = |(start, count): (u64, u64)| start.saturating_add(count);
         if self.hunks > 0 && (old.0 < end(self.old) || new.0 < end(self.new)) {
             return Err(ParseError::contradiction("hunks of one object overlap").at(line));
@@ -332,7 +334,7 @@ impl<'a> Block<'a> {
         if self.form != Form::Unified || self.closed {
             return Err(foreign(line));
         }
-        self.range(line, ndiff::Hunk { old, new })?;
+        self.range(line, normal::Hunk { old, new })?;
         // An object on one side only has no changed fields; a hunk that begins later doesn't show what stands above.
         let whole = self.hunks == 1 && old.1 > 1 && new.1 > 1 && (old.0, new.0) == (1, 1);
         self.attributes = whole.then(Attributes::default);

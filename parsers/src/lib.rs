@@ -32,7 +32,7 @@ pub mod input;
 mod kube;
 mod kubectl;
 mod kubediff;
-mod ndiff;
+pub mod ndiff;
 mod others;
 pub mod pattern;
 mod puppet;

@@ -1,127 +1,201 @@
-//! Follows diffs in the normal format: what `diff A B` prints without any option.
+//! Reads normal diffs, what `diff` prints without options: GNU `diff`, `diff -N`, `diff -r`, coloured or not.
 //!
 //! ```text
-//! 17c17
-//! <   replicas: 3
+//! diff /tmp/LIVE-2338678113/v1.ConfigMap.shop.keep /tmp/MERGED-2591908405/v1.ConfigMap.shop.keep
+//! 3c3
+//! <   a: "1"
 //! ---
-//! >   replicas: 5
-//! 40a41,42
-//! > a
-//! > b
+//! >   a: "2"
+//! 17a18
+//! >   - list
+//! Only in /tmp/LIVE-2338678113: v1.ConfigMap.shop.old-settings
 //! ```
 //!
-//! Knows which lines belong to a hunk by the numbers of its command; content always stands behind `< ` or `> `. Knows nothing of
-//! what the compared files are, and of no line outside of the diff.
+//! The numbers of a change (`6,9c6,8`) say how many lines of each side follow, so no content can pass for a header. Each line of
+//! content has a sign and a blank, so whatever else stands there is a line lost or cut. Knows nothing of what the compared
+//! files are; paths stand only in the command line above, if in any.
 
 use crate::error::ParseError;
-use crate::text::Line;
-use crate::udiff::Sign;
+use crate::text::{self, Line, Lines};
+use crate::udiff::{Body, Hunk, Sign};
+use std::borrow::Cow;
 
-/// The numbers of a hunk: first line and count on each side; a count of 0 is the place after that line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hunk {
-    /// Left of the letter.
-    pub old: (u64, u64),
-    /// Right of it.
-    pub new: (u64, u64),
+/// One step of a diff, in the order of the output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// `diff A B`, without colours.
+    Command(u32, Cow<'a, [u8]>),
+    /// `3c3`, `0a1,11`, `14,74d13`: the same numbers that a unified diff without context has.
+    Change(u32, Hunk),
+    /// A line of the change above.
+    Body(Body<'a>),
+    /// `\ No newline at end of file`.
+    NoNewline(u32),
+    /// `Only in DIR: FILE`, without colours.
+    OnlyIn(u32, Cow<'a, [u8]>),
+    /// Nothing but blanks, outside of a change.
+    Blank(u32),
+    /// Any other line outside of a change.
+    Other(Line<'a>),
 }
 
-/// What one line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// `17c17`
-    Hunk(Hunk),
-    /// A line of the hunk; never [`Sign::Context`].
-    Body(Sign),
-    /// `---`
-    Between,
+/// Iterates over the events of a diff; the first error ends it.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    lines: Lines<'a>,
+    /// Lines that the change still owes, old and new.
+    owed: (u64, u64),
+    /// `---` still has to come.
+    divider: bool,
+    change: u32,
+    /// A change was read, so the line before may lack its end.
+    within: bool,
+    last: u32,
+    failed: bool,
 }
 
-/// What the hunk above still owes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Follower {
-    old: u64,
-    new: u64,
-    /// `---` has to come before the new lines.
-    between: bool,
-    hunk: u32,
-}
-
-impl Follower {
-    /// Whether no hunk is open.
-    pub fn is_done(&self) -> bool {
-        (self.old, self.new) == (0, 0)
+impl<'a> Reader<'a> {
+    /// Reads `text` from its first line.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self {
+            lines: text::lines(text),
+            owed: (0, 0),
+            divider: false,
+            change: 0,
+            within: false,
+            last: 0,
+            failed: false,
+        }
     }
 
-    /// The next line, without colours in `plain`.
-    pub fn line(&mut self, line: Line<'_>, plain: &[u8]) -> Result<Step, ParseError> {
-        if self.is_done() {
-            let hunk = command(plain).ok_or_else(|| {
-                ParseError::format("a line that belongs to no diff in the normal format").at(line.number)
+    fn step(&mut self) -> Result<Option<Event<'a>>, ParseError> {
+        loop {
+            let Some(line) = self.lines.next() else {
+                let done = self.owed == (0, 0);
+                return if done { Ok(None) } else { Err(self.owes("the output ends").at(self.last)) };
+            };
+            self.last = line.number;
+            if self.owed == (0, 0) {
+                return self.outside(line).map(Some);
+            }
+            if let Some(event) = self.inside(line)? {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    fn inside(&mut self, line: Line<'a>) -> Result<Option<Event<'a>>, ParseError> {
+        let bytes = text::skip_ansi(line.bytes);
+        if bytes.starts_with(b"\\ ") {
+            return Ok(Some(Event::NoNewline(line.number)));
+        }
+        let (old, new) = self.owed;
+        if old == 0 && self.divider {
+            if *line.plain() == *b"---" {
+                self.divider = false;
+                return Ok(None);
+            }
+            return Err(ParseError::cut("expected `---` between the old and the new lines").at(line.number));
+        }
+        let sign = if old > 0 { Sign::Removed } else { Sign::Added };
+        let mark = if old > 0 { b'<' } else { b'>' };
+        let text = match bytes.split_first() {
+            Some((first, rest)) if *first == mark => match text::skip_ansi(rest) {
+                // `--suppress-blank-empty`.
+                [] => Some(&[][..]),
+                [b' ', text @ ..] => Some(text),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(text) = text else {
+            return Err(self.owes("something else follows").at(line.number));
+        };
+        self.owed = if old > 0 { (old.saturating_sub(1), new) } else { (old, new.saturating_sub(1)) };
+        Ok(Some(Event::Body(Body { number: line.number, sign, text })))
+    }
+
+    fn outside(&mut self, line: Line<'a>) -> Result<Event<'a>, ParseError> {
+        let plain = line.plain();
+        let number = line.number;
+        if plain.first().is_some_and(u8::is_ascii_digit) {
+            let hunk = change(&plain).ok_or_else(|| {
+                ParseError::format("expected the numbers of a change: `3c3`, `0a1,11`").at(number)
             })?;
-            (self.old, self.new, self.hunk) = (hunk.old.1, hunk.new.1, line.number);
-            self.between = hunk.old.1 > 0 && hunk.new.1 > 0;
-            return Ok(Step::Hunk(hunk));
+            (self.owed, self.change, self.within) = ((hunk.old.1, hunk.new.1), number, true);
+            self.divider = hunk.old.1 > 0 && hunk.new.1 > 0;
+            return Ok(Event::Change(number, hunk));
         }
-        match plain {
-            [b'<'] | [b'<', b' ' | b'\t', ..] if self.old > 0 => {
-                self.old = self.old.saturating_sub(1);
-                Ok(Step::Body(Sign::Removed))
-            }
-            b"---" if self.old == 0 && self.between => {
-                self.between = false;
-                Ok(Step::Between)
-            }
-            [b'>'] | [b'>', b' ' | b'\t', ..] if self.old == 0 && !self.between => {
-                self.new = self.new.saturating_sub(1);
-                Ok(Step::Body(Sign::Added))
-            }
-            _ => Err(self.owes("something else follows").at(line.number)),
+        if self.within && plain.starts_with(b"\\ ") {
+            return Ok(Event::NoNewline(number));
         }
-    }
-
-    /// Nothing more comes, or nothing of the diff.
-    pub fn end(&self, last: u32) -> Result<(), ParseError> {
-        if self.is_done() { Ok(()) } else { Err(self.owes("the diff ends").at(last)) }
+        self.within = false;
+        if plain.starts_with(b"diff ") {
+            return Ok(Event::Command(number, plain));
+        }
+        if plain.starts_with(b"Only in ") {
+            return Ok(Event::OnlyIn(number, plain));
+        }
+        if plain.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Event::Blank(number));
+        }
+        Ok(Event::Other(line))
     }
 
     fn owes(&self, what: &str) -> ParseError {
-        let (old, new) = (self.old, self.new);
+        let (old, new) = self.owed;
         ParseError::cut(format!(
-            "{what} {old} old and {new} new lines before the end of the hunk of line {}",
-            self.hunk
+            "{what} {old} old and {new} new lines before the end of the change of line {}",
+            self.change
         ))
     }
 }
 
-/// `17c17`, `0a1,14`, `1,14d0`.
-fn command(text: &[u8]) -> Option<Hunk> {
-    let text = std::str::from_utf8(text).ok()?;
-    let at = text.find(['a', 'c', 'd'])?;
-    let (old, rest) = text.split_at_checked(at)?;
-    let (verb, new) = rest.split_at_checked(1)?;
-    let (old, new) = (range(old)?, range(new)?);
-    match verb {
-        "a" if old.1 == 1 => Some(Hunk { old: (old.0, 0), new }),
-        "d" if new.1 == 1 => Some(Hunk { old, new: (new.0, 0) }),
-        "c" => Some(Hunk { old, new }),
+impl<'a> Iterator for Reader<'a> {
+    type Item = Result<Event<'a>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step();
+        self.failed = step.is_err();
+        step.transpose()
+    }
+}
+
+/// `OLDaNEW`, `OLDdNEW`, `OLDcNEW`; a range has two numbers where there is more than one line. What is added or removed on one
+/// side stands after a line of the other.
+fn change(text: &[u8]) -> Option<Hunk> {
+    let (old, rest) = range(text)?;
+    let (letter, rest) = rest.split_first()?;
+    let (new, rest) = range(rest)?;
+    if !rest.is_empty() {
+        return None;
+    }
+    let empty = |(start, count): (u64, u64)| (count == 1).then_some((start, 0));
+    let real = |(start, _): (u64, u64)| start > 0;
+    match letter {
+        b'a' if real(new) => Some(Hunk { old: empty(old)?, new }),
+        b'd' if real(old) => Some(Hunk { old, new: empty(new)? }),
+        b'c' if real(old) && real(new) => Some(Hunk { old, new }),
         _ => None,
     }
 }
 
-/// `3` or `3,7` as first line and count.
-fn range(text: &str) -> Option<(u64, u64)> {
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| text.parse::<u64>().ok()).flatten()
-    };
-    match text.split_once(',') {
-        Some((first, last)) => {
-            let (first, last) = (number(first)?, number(last)?);
-            Some((first, last.checked_sub(first)?.checked_add(1)?))
-        }
-        None => Some((number(text)?, 1)),
-    }
+/// `3` or `3,7`: first line and count.
+fn range(text: &[u8]) -> Option<((u64, u64), &[u8])> {
+    let (first, rest) = number(text)?;
+    let Some(rest) = rest.strip_prefix(b",") else { return Some(((first, 1), rest)) };
+    let (last, rest) = number(rest)?;
+    let more = last.checked_sub(first).filter(|more| *more > 0)?;
+    Some(((first, more.checked_add(1)?), rest))
+}
+
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at_checked(digits)?;
+    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
 }
 
 #[cfg(test)]
@@ -129,37 +203,84 @@ mod tests {
     use super::*;
     use crate::error::Class;
 
-    fn follow(text: &str) -> Result<Vec<Step>, (Class, Option<u32>)> {
-        let mut follower = Follower::default();
-        let mut steps = Vec::new();
-        for line in crate::text::lines(text.as_bytes()) {
-            steps.push(follower.line(line, line.bytes).map_err(|e| (e.class, e.line))?);
-        }
-        follower.end(99).map_err(|e| (e.class, e.line))?;
-        Ok(steps)
+    fn read(text: &str) -> Result<Vec<Event<'_>>, (Class, u32)> {
+        Reader::new(text.as_bytes()).collect::<Result<_, _>>().map_err(|e| (e.class, e.line.unwrap()))
+    }
+
+    fn body(number: u32, sign: Sign, text: &str) -> Event<'_> {
+        Event::Body(Body { number, sign, text: text.as_bytes() })
     }
 
     #[test]
-    fn hunks_have_as_many_lines_as_their_command_says() {
-        let hunk = |old, new| Step::Hunk(Hunk { old, new });
-        let (added, removed) = (Step::Body(Sign::Added), Step::Body(Sign::Removed));
+    fn only_the_numbers_of_a_change_say_where_it_ends() {
+        let text =
+            "diff a b\n1,2c1,2\n< diff c d\n< Only in x: y\n---\n> ---\n> 3c3\n5a6\n>\nOnly in a: b\n\nx\n";
         assert_eq!(
-            follow("3c3,4\n< a\n---\n> 1d0\n> \n"),
-            Ok(vec![hunk((3, 1), (3, 2)), removed, Step::Between, added, added])
+            read(text).unwrap(),
+            [
+                Event::Command(1, Cow::Borrowed(b"diff a b")),
+                Event::Change(2, Hunk { old: (1, 2), new: (1, 2) }),
+                body(3, Sign::Removed, "diff c d"),
+                body(4, Sign::Removed, "Only in x: y"),
+                body(6, Sign::Added, "---"),
+                body(7, Sign::Added, "3c3"),
+                Event::Change(8, Hunk { old: (5, 0), new: (6, 1) }),
+                body(9, Sign::Added, ""),
+                Event::OnlyIn(10, Cow::Borrowed(b"Only in a: b")),
+                Event::Blank(11),
+                Event::Other(Line { number: 12, bytes: b"x" }),
+            ]
         );
-        assert_eq!(follow("0a1,2\n> a\n>\n"), Ok(vec![hunk((0, 0), (1, 2)), added, added]));
-        assert_eq!(follow("1,2d0\n< ---\n< b\n"), Ok(vec![hunk((1, 2), (0, 0)), removed, removed]));
     }
 
     #[test]
-    fn anything_else_is_refused_with_its_line() {
+    fn colours_and_missing_ends_don_t_hide_a_sign() {
+        let text = "\x1b[36m1c1\x1b[0m\r\n\x1b[31m< a\x1b[0m\r\n\\ No newline at end of file\n---\n\x1b[32m>\x1b[0m \x1b[32mb\x1b[0m\n\\ No newline at end of file\n";
+        let events = read(text).unwrap();
+        let kinds: Vec<_> = events
+            .iter()
+            .map(|event| match event {
+                Event::Change(..) => 'c',
+                Event::Body(Body { sign: Sign::Removed, .. }) => '<',
+                Event::Body(Body { sign: Sign::Added, .. }) => '>',
+                Event::NoNewline(_) => '\\',
+                _ => '?',
+            })
+            .collect();
+        assert_eq!(kinds, ['c', '<', '\\', '>', '\\']);
+    }
+
+    #[test]
+    fn changes_that_don_t_keep_their_promise_are_refused() {
         use Class::{UnreadableCut, UnreadableFormat};
-        assert_eq!(follow("a\n"), Err((UnreadableFormat, Some(1))));
-        assert_eq!(follow("3x3\n"), Err((UnreadableFormat, Some(1))));
-        assert_eq!(follow("3,2c1\n"), Err((UnreadableFormat, Some(1))));
-        assert_eq!(follow("1c1\n< a\n---\n"), Err((UnreadableCut, Some(99))));
-        assert_eq!(follow("1c1\n< a\n> b\n"), Err((UnreadableCut, Some(3))));
-        assert_eq!(follow("1d0\n> a\n"), Err((UnreadableCut, Some(2))));
-        assert_eq!(follow("1d0\n< a\n< b\n"), Err((UnreadableFormat, Some(3))));
+        let class = |text: &str| read(text).unwrap_err();
+        assert_eq!(class("1c1\n< a\n"), (UnreadableCut, 2));
+        assert_eq!(class("1c1\n< a\n> b\n"), (UnreadableCut, 3));
+        assert_eq!(class("1c1\n---\n> b\n"), (UnreadableCut, 2));
+        assert_eq!(class("1,2d0\n< a\ndiff a b\n"), (UnreadableCut, 3));
+        assert_eq!(class("0a1\n>b\n"), (UnreadableCut, 2));
+        for numbers in [
+            "1x1",
+            "1c",
+            "1,1c1",
+            "2,1c1",
+            "1c1 ",
+            "1,2a3",
+            "0c1",
+            "1a0",
+            "0d0",
+            "1,,2c1",
+            "99999999999999999999c1",
+        ] {
+            assert_eq!(class(&format!("{numbers}\n")), (UnreadableFormat, 1), "{numbers}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_a_unified_diff() {
+        let hunk = |old, new| Some(Hunk { old, new });
+        assert_eq!(change(b"0a1,11"), hunk((0, 0), (1, 11)));
+        assert_eq!(change(b"14,74d13"), hunk((14, 61), (13, 0)));
+        assert_eq!(change(b"6,9c6"), hunk((6, 4), (6, 1)));
     }
 }
