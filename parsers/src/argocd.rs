@@ -23,7 +23,7 @@ mod normal;
 use crate::error::{Failure, ParseError};
 use crate::input::{Input, arguments_of};
 use crate::kube;
-use crate::kubectl::attributes::Attributes;
+use crate::kubectl::attributes::Collected;
 use crate::kubectl::stderr::{self, Notes};
 use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source};
 use crate::text::{self, Line};
@@ -153,7 +153,7 @@ fn fatal(bytes: &[u8]) -> Option<Failure> {
 /// Every object of the output.
 fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
     let (mut found, mut remarks) = (Vec::new(), Vec::new());
-    let mut block: Option<Block<'_>> = None;
+    let mut block: Option<Block> = None;
     let mut last = 0;
     for event in Reader::new(out) {
         match event? {
@@ -220,7 +220,7 @@ fn foreign(line: u32) -> ParseError {
     ParseError::format("a line that belongs to no diff of Argo CD's").at(line).hint(HINT)
 }
 
-fn open<'a, 'b>(block: Option<&'a mut Block<'b>>, line: u32) -> Result<&'a mut Block<'b>, ParseError> {
+fn open(block: Option<&mut Block>, line: u32) -> Result<&mut Block, ParseError> {
     block.ok_or_else(|| foreign(line))
 }
 
@@ -233,7 +233,7 @@ enum Form {
 
 /// One object while its diff is read.
 #[derive(Debug)]
-struct Block<'a> {
+struct Block {
     scope: String,
     kind: String,
     name: String,
@@ -249,10 +249,10 @@ struct Block<'a> {
     follower: Follower,
     /// An empty line came after its diff: only the next header may follow.
     closed: bool,
-    attributes: Option<Attributes<'a>>,
+    attributes: Option<Collected>,
 }
 
-impl<'a> Block<'a> {
+impl Block {
     fn new((scope, kind, name): (String, String, String), line: u32) -> Self {
         Self {
             scope,
@@ -337,16 +337,16 @@ impl<'a> Block<'a> {
         self.range(line, normal::Hunk { old, new })?;
         // An object on one side only has no changed fields; a hunk that begins later doesn't show what stands above.
         let whole = self.hunks == 1 && old.1 > 1 && new.1 > 1 && (old.0, new.0) == (1, 1);
-        self.attributes = whole.then(Attributes::default);
+        self.attributes = whole.then(Collected::default);
         self.last = line;
         Ok(())
     }
 
-    fn unified(&mut self, body: Body<'a>) {
+    fn unified(&mut self, body: Body<'_>) {
         self.last = body.number;
         self.seen(body.sign, &text::strip_ansi(body.text));
         if let Some(attributes) = &mut self.attributes {
-            attributes.line(body);
+            attributes.line(body.sign, body.text);
         }
     }
 
@@ -366,7 +366,7 @@ impl<'a> Block<'a> {
 }
 
 fn finish(
-    block: &mut Option<Block<'_>>,
+    block: &mut Option<Block>,
     found: &mut Vec<Resource>,
     remarks: &mut Vec<Diagnostic>,
     last: u32,
@@ -387,7 +387,7 @@ fn finish(
     let mut resource = Resource::new(Source::Plan, block.scope, block.kind, block.name, action)
         .with_span(block.first, block.last);
     if action == Action::Update {
-        resource.attributes = block.attributes.and_then(Attributes::paths);
+        resource.attributes = block.attributes.and_then(|lines| lines.paths());
     }
     found.push(resource);
     Ok(())

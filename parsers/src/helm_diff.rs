@@ -20,11 +20,11 @@
 use crate::error::{Failure, ParseError};
 use crate::input::{Input, arguments_of, go_flag};
 use crate::kube;
-use crate::kubectl::attributes::Attributes;
+use crate::kubectl::attributes::Collected;
 use crate::kubectl::stderr::Notes;
 use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Source};
 use crate::text::{self, Line};
-use crate::udiff::{Body, Sign};
+use crate::udiff::Sign;
 use crate::{Claim, Parser};
 use memchr::memmem;
 use serde_json::Value;
@@ -327,7 +327,7 @@ fn counts(line: &[u8]) -> Option<Counts> {
 
 /// One object while its lines are read.
 #[derive(Debug)]
-struct Block<'a> {
+struct Block {
     object: Object,
     word: Word,
     first: u32,
@@ -342,11 +342,11 @@ struct Block<'a> {
     begun: bool,
     /// A line that both have.
     context: bool,
-    attributes: Option<Attributes<'a>>,
+    attributes: Option<Collected>,
 }
 
 #[derive(Debug, Default)]
-struct Walk<'a> {
+struct Walk {
     found: Vec<Resource>,
     remarks: Vec<Diagnostic>,
     /// The output itself says that nothing differs.
@@ -355,7 +355,7 @@ struct Walk<'a> {
     absent: Option<Failure>,
     /// Nothing that differs is left out of the text.
     whole: bool,
-    block: Option<Block<'a>>,
+    block: Option<Block>,
     form: Option<Form>,
     counted: Counts,
     plan: Option<u32>,
@@ -363,7 +363,7 @@ struct Walk<'a> {
     plans: u32,
 }
 
-impl<'a> Walk<'a> {
+impl Walk {
     /// What follows the word that the release isn't there yet, without blanks.
     fn skip_banner(out: &[u8]) -> &[u8] {
         let mut rest = out.trim_ascii_start();
@@ -375,7 +375,7 @@ impl<'a> Walk<'a> {
         rest
     }
 
-    fn text(&mut self, out: &'a [u8]) -> Result<(), ParseError> {
+    fn text(&mut self, out: &[u8]) -> Result<(), ParseError> {
         let mut stars = 0_u32;
         let mut last = Line { number: 0, bytes: b"" };
         for line in text::lines(out) {
@@ -415,7 +415,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn line(&mut self, line: Line<'a>, plain: &[u8]) -> Result<(), ParseError> {
+    fn line(&mut self, line: Line<'_>, plain: &[u8]) -> Result<(), ParseError> {
         let at = line.number;
         match plain {
             [] | b"..." | [b'+' | b'-'] | [b'+' | b'-' | b' ', b' ', ..] => self.body(line, plain),
@@ -444,7 +444,7 @@ impl<'a> Walk<'a> {
                         kinds: (0, 0),
                         begun: false,
                         context: false,
-                        attributes: attributes.then(Attributes::default),
+                        attributes: attributes.then(Collected::default),
                     });
                     return Ok(());
                 }
@@ -512,7 +512,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn body(&mut self, line: Line<'a>, plain: &[u8]) -> Result<(), ParseError> {
+    fn body(&mut self, line: Line<'_>, plain: &[u8]) -> Result<(), ParseError> {
         let at = line.number;
         let Some(block) = &mut self.block else {
             // An empty line after the counts.
@@ -560,7 +560,7 @@ impl<'a> Walk<'a> {
             && block.begun
             && !text.starts_with(b"#")
         {
-            attributes.line(Body { number: at, sign, text: raw });
+            attributes.line(sign, raw);
         }
         Ok(())
     }
@@ -590,12 +590,12 @@ impl<'a> Walk<'a> {
         let Object { scope, kind, name } = block.object;
         let mut found = Resource::new(Source::Plan, scope, kind, name, block.word.action())
             .with_span(block.first, block.last);
-        found.attributes = block.attributes.and_then(Attributes::paths);
+        found.attributes = block.attributes.and_then(|lines| lines.paths());
         self.found.push(found);
         Ok(())
     }
 
-    fn json(&mut self, out: &'a [u8]) -> Result<(), ParseError> {
+    fn json(&mut self, out: &[u8]) -> Result<(), ParseError> {
         let rest = Self::skip_banner(out);
         if rest.len() < out.trim_ascii_start().len() {
             for line in text::lines(out).take_while(|line| !line.bytes.starts_with(b"[")) {

@@ -1,4 +1,4 @@
-//! Reads `kubectl diff` with a unified differ: the default `diff -u -N`, any context width, colours, colordiff, busybox, git.
+//! Reads `kubectl diff` with the default `diff -u -N`, any context width, colours, colordiff, busybox, git.
 //!
 //! ```text
 //! diff -u -N /tmp/LIVE-2148/apps.v1.Deployment.shop.web /tmp/MERGED-9183/apps.v1.Deployment.shop.web
@@ -25,12 +25,12 @@ mod unified;
 
 use crate::error::ParseError;
 use crate::input::Input;
-use crate::report::{Action, Parsed, Said};
+use crate::report::{Action, Diagnostic, Parsed, Resource, Said};
 use crate::text;
 use crate::{Claim, Parser};
 use command::{is_piped, reads_stdin, runs};
 use folder::folder;
-use memchr::{memmem, memrchr};
+use memchr::{memchr, memmem, memrchr};
 use stderr::Notes;
 
 /// `kubectl diff`.
@@ -118,7 +118,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
             }
         }
     } else {
-        match unified::objects(out) {
+        match objects(out) {
             Ok((resources, remarks)) => {
                 parsed.said = Said::Changes;
                 parsed.resources = resources;
@@ -132,4 +132,15 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     }
     parsed.diagnostics.extend(warnings);
     Ok(parsed)
+}
+
+/// Every object that differs.
+fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
+    let out = out.strip_prefix(b"\xef\xbb\xbf").unwrap_or(out);
+    if memchr(0, out).is_some() {
+        return Err(ParseError::format("binary output, or text in UTF-16").hint("write UTF-8"));
+    }
+    // Values hold no ESC: kubectl quotes and escapes them.
+    let plain = text::strip_ansi(out);
+    unified::objects(&plain)
 }

@@ -44,6 +44,13 @@ impl<'a> Lines<'a> {
         self.number
     }
 
+    /// Passes over `bytes` bytes that somebody else has read, which end after `lines` whole lines.
+    #[inline]
+    pub fn pass(&mut self, bytes: usize, lines: u32) {
+        self.rest = self.rest.and_then(|rest| rest.get(bytes..)).filter(|rest| !rest.is_empty());
+        self.number = self.number.saturating_add(lines);
+    }
+
     /// Takes the next line if it is `line`, which holds its end: a comparison is faster than looking for the end.
     #[inline]
     pub fn take_same(&mut self, line: &[u8]) -> bool {
@@ -189,6 +196,9 @@ mod tests {
         let mut lines = lines(b"ok\nok\nok: 2\n");
         assert!(lines.take_same(b"ok\n") && lines.take_same(b"ok\n") && !lines.take_same(b"ok\n"));
         assert!(!lines.take_same(b"") && lines.number() == 2 && lines.rest() == b"ok: 2\n");
+        let mut skipped = lines.clone();
+        skipped.pass(6, 1);
+        assert_eq!((skipped.number(), skipped.next()), (3, None));
         assert_eq!(lines.next(), Some(Line { number: 3, bytes: b"ok: 2" }));
         assert!(!lines.take_same(b"\n") && lines.rest().is_empty());
     }

@@ -11,183 +11,388 @@
 //! ```
 //!
 //! Follows the block style that kubectl prints: two columns a level, lists at the column of their key, long scalars continued
-//! deeper. Paths of both versions are kept; where they part, unchanged lines count as changed, too, since their fields have
-//! moved. Whatever it doesn't know makes it silent: no list is better than one that lacks a field.
+//! deeper. Lines that nothing differs in are passed over: only from the last key of the top level to a change the columns are
+//! followed, and keys are read only where a change stands below them. Both versions are followed where they part; there
+//! unchanged lines count as changed, too, since their fields have moved, unless the same path has the same value on both sides.
+//! Whatever it doesn't know makes it silent: no list is better than one that lacks a field.
 
 use crate::text;
 use crate::udiff::{Body, Sign};
 use memchr::{memchr, memchr_iter, memchr2};
 use std::io::Write as _;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part<'a> {
-    Key(&'a [u8]),
-    Index(u32),
+/// What stands on a line from a key or a dash on.
+#[derive(Clone, Copy, Debug)]
+enum Known<'a> {
+    /// Not looked at yet.
+    Unread,
+    /// A key whose value stands below.
+    Header(&'a [u8]),
+    /// A key and its value, or the beginning of it.
+    Leaf(&'a [u8], &'a [u8]),
+    /// An element that has keys or elements of its own.
+    Element,
+    /// An element that is a scalar.
+    Scalar,
+    /// Not understood.
+    Odd,
+}
+
+/// A key or an element that begins on some line, or a line of a value that only looks like one: those stand below the field or
+/// element that the value belongs to, and are never looked at.
+#[derive(Clone, Copy, Debug)]
+struct Entry<'a> {
+    column: usize,
+    /// Of an element of a list.
+    index: Option<u32>,
+    /// The rest of the line, from the key or from behind the dash.
+    text: &'a [u8],
+    known: Known<'a>,
+}
+
+impl<'a> Entry<'a> {
+    fn new(column: usize, index: Option<u32>, text: &'a [u8]) -> Self {
+        Self { column, index, text, known: Known::Unread }
+    }
+
+    fn look(&mut self) -> Known<'a> {
+        if let Known::Unread = self.known {
+            self.known = match (self.index.is_some(), field(self.text)) {
+                (true, _) if self.text.starts_with(b"- ") => Known::Element,
+                (true, Some(Field::Key(..))) => Known::Element,
+                (true, Some(Field::Scalar)) => Known::Scalar,
+                (false, Some(Field::Key(key, b""))) => Known::Header(key),
+                (false, Some(Field::Key(key, value))) => Known::Leaf(key, value),
+                (false, Some(Field::Scalar)) | (_, None) => Known::Odd,
+            };
+        }
+        self.known
+    }
+
+    fn is_very_same(&self, other: &Self) -> bool {
+        self.column == other.column && self.index == other.index && std::ptr::eq(self.text, other.text)
+    }
 }
 
 /// Where one version of the object stands after some of its lines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Place<'a> {
-    parts: Vec<(usize, Part<'a>)>,
-    /// The column of the field or element whose value began above and may go on, deeper.
-    leaf: Option<usize>,
-}
-
-/// Follows the lines of one object.
 #[derive(Debug, Default)]
-pub(crate) struct Attributes<'a> {
-    old: Place<'a>,
-    /// `None` while both versions stand at the same place.
-    new: Option<Place<'a>>,
-    found: Found,
-    lost: bool,
+struct Stack<'a> {
+    entries: Vec<Entry<'a>>,
+    /// How many of them were there before the last line.
+    kept: usize,
+    /// A key whose value must begin on the next line, and which entry it is.
+    header: Option<(usize, &'a [u8])>,
 }
 
-#[derive(Debug, Default)]
-struct Found {
-    paths: Vec<String>,
-    path: Vec<u8>,
+/// What the last line of a version is.
+enum Part<'a> {
+    /// The first line of a value, from where that begins.
+    First(&'a [u8]),
+    /// A further line of a value.
+    Further(&'a [u8]),
+    /// A key whose value stands below.
+    Header,
 }
 
-impl Found {
-    fn report(&mut self, place: &Place<'_>) {
-        place.path(&mut self.path);
-        // Lines of one long value.
-        if self.paths.last().is_none_or(|last| last.as_bytes() != self.path) {
-            self.paths.push(text::string(&self.path));
-        }
-    }
-}
-
-impl<'a> Attributes<'a> {
-    /// The next line.
+impl<'a> Stack<'a> {
+    /// Moves on. `None`: a key without anything where a value must stand.
     #[inline]
-    pub fn line(&mut self, body: Body<'a>) {
-        if self.lost {
-            return;
-        }
-        self.lost = self.follow(body).is_none();
-    }
-
-    /// The paths; `None` when something wasn't understood.
-    pub fn paths(self) -> Option<Vec<String>> {
-        (!self.lost && !self.found.paths.is_empty()).then_some(self.found.paths)
-    }
-
-    fn follow(&mut self, body: Body<'a>) -> Option<()> {
-        match (body.sign, &mut self.new) {
-            (Sign::Context, None) => {
-                self.old.line(body.text)?;
-            }
-            (Sign::Context, Some(new)) => {
-                let leaf = self.old.line(body.text)?;
-                let other = new.line(body.text)?;
-                if self.old == *new {
-                    self.new = None;
-                } else {
-                    // The same line at two places, or a part of two different values.
-                    if leaf {
-                        self.found.report(&self.old);
-                    }
-                    if other {
-                        self.found.report(new);
-                    }
-                }
-            }
-            (Sign::Removed, new) => {
-                new.get_or_insert_with(|| self.old.clone());
-                if self.old.line(body.text)? {
-                    self.found.report(&self.old);
-                }
-            }
-            (Sign::Added, new) => {
-                let new = new.get_or_insert_with(|| self.old.clone());
-                if new.line(body.text)? {
-                    self.found.report(new);
-                }
-            }
-        }
-        Some(())
-    }
-}
-
-impl<'a> Place<'a> {
-    /// Moves on; says whether the line holds a value or a part of one. `None`: not understood.
-    #[inline]
-    fn line(&mut self, text: &'a [u8]) -> Option<bool> {
+    fn line(&mut self, text: &'a [u8]) -> Option<()> {
         let mut column = text.iter().take_while(|b| **b == b' ').count();
         let mut rest = text.get(column..)?;
         if rest.is_empty() {
-            return self.leaf.map(|_| true);
+            self.kept = self.entries.len();
+            return Some(());
         }
-        if self.leaf.is_some_and(|leaf| column > leaf) {
-            return Some(true);
-        }
-        self.leaf = None;
-        let mut element = None;
+        let mut kept = None;
         while let Some(after) = rest.strip_prefix(b"- ") {
-            self.leave(|at| at > column);
-            match self.parts.last_mut() {
-                Some((at, Part::Index(n))) if *at == column => *n = n.checked_add(1)?,
-                _ => self.parts.push((column, Part::Index(0))),
+            while self.entries.pop_if(|entry| entry.column > column).is_some() {}
+            let at = self.entries.len();
+            match self.entries.last_mut() {
+                Some(last) if last.column == column && last.index.is_some() => {
+                    let index = last.index.and_then(|index| index.checked_add(1));
+                    *last = Entry::new(column, Some(index?), after);
+                    kept.get_or_insert(at.saturating_sub(1));
+                }
+                _ => {
+                    self.entries.push(Entry::new(column, Some(0), after));
+                    kept.get_or_insert(at);
+                }
             }
-            element = Some(column);
             column = column.checked_add(2)?;
             rest = after;
         }
-        let (key, value) = match field(rest)? {
-            Field::Key(key, value) => (key, value),
-            // Only as an element of a list.
-            Field::Scalar => {
-                self.leaf = Some(element?);
-                return Some(true);
+        while self.entries.pop_if(|entry| entry.column >= column).is_some() {}
+        self.kept = kept.unwrap_or(self.entries.len());
+        self.entries.push(Entry::new(column, None, rest));
+        if let Some((at, text)) = self.header.take() {
+            let stands = self.entries.get(at).is_some_and(|entry| std::ptr::eq(entry.text, text));
+            (stands && self.entries.len() > at.checked_add(1)?).then_some(())?;
+        }
+        Some(())
+    }
+
+    /// Whether both stand at the same place: a value or element begun in one may go on below the other.
+    fn is_same(&mut self, other: &mut Self) -> bool {
+        let (count, others) = (self.entries.len(), other.entries.len());
+        let mut pairs = self.entries.iter_mut().zip(&mut other.entries);
+        if count == others && pairs.by_ref().all(|(a, b)| a.is_very_same(b)) {
+            return true;
+        }
+        for (a, b) in self.entries.iter_mut().zip(&mut other.entries) {
+            if a.column != b.column || a.index != b.index {
+                return false;
             }
-        };
-        self.leave(|at| at >= column);
-        self.parts.push((column, Part::Key(key)));
-        if value.is_empty() {
-            return Some(false);
+            match (a.look(), b.look()) {
+                (Known::Header(a), Known::Header(b)) if a == b => {}
+                (Known::Element, Known::Element) => {}
+                // Whatever follows are lines of a value.
+                (Known::Leaf(a, _), Known::Leaf(b, _)) => return a == b,
+                (Known::Scalar, Known::Scalar) => return true,
+                _ => return false,
+            }
         }
-        self.leaf = Some(column);
-        Some(true)
+        count == others
     }
 
-    /// Leaves the innermost parts while their columns are `inside` what ends. A list may stand at the column of its key.
-    #[inline]
-    fn leave(&mut self, inside: impl Fn(usize) -> bool) {
-        while self.parts.pop_if(|(at, _)| inside(*at)).is_some() {}
-    }
-
-    /// Writes the path to `path`.
-    fn path(&self, path: &mut Vec<u8>) {
-        path.clear();
-        for (_, part) in &self.parts {
-            // Writing to a vector doesn't fail.
-            let _ = match part {
-                Part::Index(n @ 0..=9) => {
-                    path.extend_from_slice(&[
-                        b'[',
-                        DIGITS.get(*n as usize).copied().unwrap_or_default(),
-                        b']',
-                    ]);
-                    Ok(())
+    /// Appends the path of the last line to `paths`. `None`: not understood.
+    fn resolve(&mut self, line: &'a [u8], paths: &mut Vec<u8>) -> Option<Part<'a>> {
+        let begin = paths.len();
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            let known = entry.look();
+            match entry.index {
+                Some(n @ 0..=9) => {
+                    let digit = DIGITS.get(usize::try_from(n).ok()?)?;
+                    paths.extend_from_slice(&[b'[', *digit, b']']);
                 }
-                Part::Index(n) => write!(path, "[{n}]"),
-                Part::Key(key) if key.iter().copied().all(is_plain) => {
-                    if !path.is_empty() {
-                        path.push(b'.');
-                    }
-                    path.extend_from_slice(key);
-                    Ok(())
+                // Writing to a vector doesn't fail.
+                Some(n) => write!(paths, "[{n}]").ok()?,
+                None => {}
+            }
+            let value = match known {
+                Known::Header(key) => {
+                    write_key(paths, begin, key);
+                    continue;
                 }
-                Part::Key(key) => write!(path, "[{:?}]", String::from_utf8_lossy(key)),
+                Known::Element => continue,
+                Known::Leaf(key, value) => {
+                    write_key(paths, begin, key);
+                    value
+                }
+                Known::Scalar => entry.text,
+                Known::Odd | Known::Unread => return None,
             };
+            return Some(if at >= self.kept { Part::First(value) } else { Part::Further(line) });
         }
+        // An empty line belongs to a value or to nothing that is known.
+        (self.kept < self.entries.len()).then_some(())?;
+        self.header = Some((self.entries.len().checked_sub(1)?, self.entries.last()?.text));
+        Some(Part::Header)
     }
 }
 
 /// Formatting a number takes longer than all the rest of a path.
 const DIGITS: &[u8; 10] = b"0123456789";
+
+/// Adds a key to the path that begins in `paths` at `begin`, quoted where it must be.
+pub(super) fn write_key(paths: &mut Vec<u8>, begin: usize, key: &[u8]) {
+    if key.iter().copied().all(is_plain) {
+        if paths.len() > begin {
+            paths.push(b'.');
+        }
+        paths.extend_from_slice(key);
+    } else if key.iter().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\')) {
+        paths.extend_from_slice(b"[\"");
+        paths.extend_from_slice(key);
+        paths.extend_from_slice(b"\"]");
+    } else {
+        // Writing to a vector doesn't fail.
+        let _ = write!(paths, "[{:?}]", String::from_utf8_lossy(key));
+    }
+}
+
+/// A value or a part of one that stands on one line of one side.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    /// Where the path begins and ends.
+    path: (usize, usize),
+    new: bool,
+    text: &'a [u8],
+    /// It is the value's first line.
+    first: bool,
+}
+
+/// The lines of one whole object as somebody else's format shows them, collected into a hunk.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    hunk: Vec<u8>,
+    signs: Vec<Sign>,
+}
+
+impl Collected {
+    /// The next line.
+    pub fn line(&mut self, sign: Sign, text: &[u8]) {
+        self.hunk.push(match sign {
+            Sign::Context => b' ',
+            Sign::Removed => b'-',
+            Sign::Added => b'+',
+        });
+        self.hunk.extend_from_slice(text);
+        self.hunk.push(b'\n');
+        self.signs.push(sign);
+    }
+
+    /// The paths, sorted; `None` when something wasn't understood.
+    pub fn paths(&self) -> Option<Vec<String>> {
+        let mut attributes = Attributes::default();
+        attributes.begin(&self.hunk);
+        let mut begin = 0_usize;
+        for (end, sign) in memchr_iter(b'\n', &self.hunk).zip(&self.signs) {
+            let text = self.hunk.get(begin.saturating_add(1)..end).unwrap_or_default();
+            let end = end.saturating_add(1);
+            attributes.line(begin, end, Body { number: 0, sign: *sign, text });
+            begin = end;
+        }
+        attributes.paths()
+    }
+}
+
+/// Follows the lines of one object after another.
+#[derive(Debug, Default)]
+pub(super) struct Attributes<'a> {
+    /// All lines of the hunk and whatever follows it.
+    hunk: &'a [u8],
+    /// Where in it the first line stands that has not been followed.
+    next: usize,
+    /// Where in it the last unchanged key of the top level stands.
+    top: usize,
+    /// The two versions stand at different places: every line must be followed.
+    pub parted: bool,
+    old: Stack<'a>,
+    /// Means something only where they have parted.
+    new: Stack<'a>,
+    found: Vec<Found<'a>>,
+    /// The paths of what was found, one behind the other.
+    paths: Vec<u8>,
+    lost: bool,
+}
+
+impl<'a> Attributes<'a> {
+    /// Follows the hunk whose lines `hunk` begins with.
+    pub fn begin(&mut self, hunk: &'a [u8]) {
+        (self.hunk, self.next, self.top) = (hunk, 0, 0);
+        (self.parted, self.lost) = (false, false);
+        self.found.clear();
+        self.paths.clear();
+        for stack in [&mut self.old, &mut self.new] {
+            stack.entries.clear();
+            (stack.kept, stack.header) = (0, None);
+        }
+    }
+
+    /// A line with where it begins and ends. Unchanged lines may be left out while the versions have not parted, but for those at
+    /// the first column.
+    pub fn line(&mut self, begin: usize, end: usize, body: Body<'a>) {
+        if !self.lost && self.follow(begin, end, body).is_none() {
+            (self.lost, self.parted) = (true, false);
+        }
+    }
+
+    /// The paths, sorted; `None` when something wasn't understood.
+    pub fn paths(&mut self) -> Option<Vec<String>> {
+        if self.lost || self.old.header.is_some() || self.new.header.is_some() {
+            return None;
+        }
+        let all = &self.paths;
+        let path = |found: &Found<'_>| all.get(found.path.0..found.path.1).unwrap_or_default();
+        // What a path has on each side, in the order of the lines.
+        self.found.sort_by(|a, b| path(a).cmp(path(b)).then(a.new.cmp(&b.new)));
+        let mut paths = Vec::new();
+        for same in self.found.chunk_by(|a, b| path(a) == path(b)) {
+            // A value that only stands elsewhere now. Of longer ones lines may be missing here that are the same on both sides.
+            let moved = match same {
+                [old, new] => !old.new && new.new && old.first && new.first && old.text == new.text,
+                _ => false,
+            };
+            if !moved {
+                paths.extend(same.first().map(|found| text::string(path(found))));
+            }
+        }
+        (!paths.is_empty()).then_some(paths)
+    }
+
+    fn follow(&mut self, begin: usize, end: usize, body: Body<'a>) -> Option<()> {
+        if body.sign == Sign::Context && !self.parted {
+            // At the first column: what stands above is of no use any more.
+            if !matches!(body.text, [] | [b' ' | b'-', ..]) {
+                self.top = begin;
+            }
+            return Some(());
+        }
+        if !self.parted {
+            self.catch_up(begin)?;
+            self.new.entries.clone_from(&self.old.entries);
+            self.new.kept = self.old.kept;
+            self.parted = true;
+        }
+        self.next = end;
+        let (old, new) = match body.sign {
+            Sign::Context => (true, true),
+            Sign::Removed => (true, false),
+            Sign::Added => (false, true),
+        };
+        if old {
+            self.old.line(body.text)?;
+        }
+        if new {
+            self.new.line(body.text)?;
+        }
+        if old && new && self.old.is_same(&mut self.new) {
+            self.parted = false;
+            return Some(());
+        }
+        if old {
+            self.report(false, body.text)?;
+        }
+        if new {
+            self.report(true, body.text)?;
+        }
+        Some(())
+    }
+
+    fn report(&mut self, new: bool, line: &'a [u8]) -> Option<()> {
+        let begin = self.paths.len();
+        let stack = if new { &mut self.new } else { &mut self.old };
+        let part = stack.resolve(line, &mut self.paths)?;
+        let (first, text) = match part {
+            Part::First(text) => (true, text),
+            Part::Further(text) => (false, text),
+            Part::Header => {
+                self.paths.truncate(begin);
+                return Some(());
+            }
+        };
+        self.found.push(Found { path: (begin, self.paths.len()), new, text, first });
+        Some(())
+    }
+
+    /// Follows the unchanged lines up to `end`, from the last at the first column on.
+    fn catch_up(&mut self, end: usize) -> Option<()> {
+        if self.top > self.next {
+            self.next = self.top;
+            self.old.entries.clear();
+        }
+        let lines = self.hunk.get(self.next..end)?;
+        let mut begin = 0_usize;
+        for end in memchr_iter(b'\n', lines) {
+            let line = lines.get(begin..end)?;
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.old.line(line.get(1..).unwrap_or_default())?;
+            begin = end.checked_add(1)?;
+        }
+        Some(())
+    }
+}
 
 /// Whether it can stand in a path without quotes.
 pub(crate) fn is_plain(b: u8) -> bool {
@@ -203,6 +408,7 @@ enum Field<'a> {
 /// `key: value`, or a scalar; `None` for what kubectl doesn't print, or not in a form that is followed here.
 fn field(text: &[u8]) -> Option<Field<'_>> {
     let (key, rest) = match text {
+        [b' ', ..] => return None,
         b"{}" | b"[]" => return Some(Field::Scalar),
         [b'!', ..] if text.starts_with(b"!!binary ") => return Some(Field::Scalar),
         // A key on a line of its own, a reference, a tag, a flow collection, a comment, a directive, a document's end.
@@ -229,7 +435,7 @@ fn field(text: &[u8]) -> Option<Field<'_>> {
         },
     };
     // Colours.
-    memchr(0x1b, key).is_none().then(|| Field::Key(key, rest.trim_ascii()))
+    memchr(0x1b, text).is_none().then(|| Field::Key(key, rest.trim_ascii()))
 }
 
 /// Splits at the first colon with a blank or nothing behind it.
@@ -261,7 +467,7 @@ mod tests {
     use super::*;
 
     fn paths(diff: &str) -> Option<Vec<String>> {
-        let mut attributes = Attributes::default();
+        let mut lines = Collected::default();
         for line in diff.lines() {
             let (sign, text) = line.split_at_checked(1).unwrap_or((" ", ""));
             let sign = match sign {
@@ -269,12 +475,9 @@ mod tests {
                 "+" => Sign::Added,
                 _ => Sign::Context,
             };
-            attributes.line(Body { number: 1, sign, text: text.as_bytes() });
+            lines.line(sign, text.as_bytes());
         }
-        let mut paths = attributes.paths()?;
-        paths.sort_unstable();
-        paths.dedup();
-        Some(paths)
+        lines.paths()
     }
 
     fn strings(paths: &[&str]) -> Vec<String> {
@@ -318,12 +521,29 @@ mod tests {
 
     #[test]
     fn what_it_doesn_t_know_makes_it_silent() {
-        assert_eq!(paths(" ? a\n : b\n-c: 1\n"), None);
-        assert_eq!(paths(" \"a\\tb\": 1\n-c: 1\n"), None);
-        assert_eq!(paths(" a\n-c: 1\n"), None);
+        assert_eq!(paths("-? a\n"), None);
+        assert_eq!(paths(" \"a\\tb\":\n-  c: 1\n"), None);
+        assert_eq!(paths(" a\n-  c: 1\n"), None);
         assert_eq!(paths(" a: 1\n"), None);
         assert_eq!(paths("-\u{1b}[31ma: 1\n"), None);
-        assert_eq!(paths(" a:\n - {b: 1}\n-c: 1\n"), None);
+        assert_eq!(paths(" a:\n - {b: 1}\n-  c: 1\n"), None);
+        assert_eq!(paths("-a:\n b: 1\n-c: 1\n"), None);
+        assert_eq!(paths(" b: 1\n-c: 1\n+a:\n"), None);
+        // Unless nothing differs below it.
+        assert_eq!(paths(" ? a\n : b\n-c: 1\n"), Some(strings(&["c"])));
+    }
+
+    #[test]
+    fn a_line_that_moves_within_a_value_is_a_change() {
+        let text = " a: |\n-  x\n   y\n+  x\n b:\n-  c: 1\n   d: 1\n+  c: 1\n-  e: 1\n";
+        assert_eq!(paths(text), Some(strings(&["a", "b.e"])));
+    }
+
+    #[test]
+    fn the_last_key_of_a_map_has_its_own_path() {
+        let text = " metadata:\n-  annotations:\n-    kubectl.kubernetes.io/last-applied-configuration: |\n-      {}\n-  generation: 1\n+  generation: 2\n   name: x\n";
+        let applied = "metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"]";
+        assert_eq!(paths(text), Some(strings(&[applied, "metadata.generation"])));
     }
 
     #[test]

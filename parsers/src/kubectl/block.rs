@@ -5,13 +5,12 @@ use super::folder::file_in;
 use super::object::Evidence;
 use crate::error::ParseError;
 use crate::report::Action;
-use crate::text;
 use crate::udiff::{Body, Hunk, Side, Sign};
 use memchr::{memchr, memmem};
 use std::borrow::Cow;
 
 /// The part of the output that compares one file.
-pub(super) struct Block<'a> {
+pub(super) struct Block {
     pub first: u32,
     pub last: u32,
     pub file: Vec<u8>,
@@ -26,11 +25,11 @@ pub(super) struct Block<'a> {
     pub evidence: Evidence,
     /// Context lines are equal on both sides.
     exact: bool,
-    /// While everything above the lines at hand was shown.
-    pub attributes: Option<Attributes<'a>>,
+    /// Everything above the lines at hand was shown, so that fields have paths.
+    pub fields: bool,
 }
 
-impl<'a> Block<'a> {
+impl Block {
     pub fn new(
         command: Option<(u32, Cow<'_, [u8]>)>,
         line: u32,
@@ -49,51 +48,83 @@ impl<'a> Block<'a> {
                 return Err(ParseError::contradiction("nothing is compared with nothing").at(line));
             }
         };
+        let (old_gone, new_gone) = (old.is_null() || old.epoch, new.is_null() || new.epoch);
         let exact = command.as_ref().is_none_or(|(_, command)| hides_nothing(command));
         if let Some((at, command)) = command {
             let named = if old.is_null() { &new.raw } else { &old.raw };
-            if memmem::find(&command, named).is_none() {
+            // Nearly always the last of them: a search takes longer.
+            let last = !new.is_null() && command.ends_with(&new.raw);
+            if !last && memmem::find(&command, named).is_none() {
                 return Err(ParseError::contradiction(
                     "the `diff` line names other files than the paths below it",
                 )
                 .at(at));
             }
         }
-        Ok(Self {
+        Ok(Self { last: line, absent: (old_gone, new_gone), ..Self::of(file, first, exact) })
+    }
+
+    /// Nothing known yet of `file`, whose part begins at line `first`. `exact`: what isn't shown as changed is equal.
+    pub fn of(file: Vec<u8>, first: u32, exact: bool) -> Self {
+        Self {
             first,
-            last: line,
-            absent: (old.is_null() || old.epoch, new.is_null() || new.epoch),
+            last: first,
+            absent: (false, false),
             hunks: 0,
             hunk: Hunk { old: (0, 0), new: (0, 0) },
-            next: (0, 0),
+            next: (1, 1),
             null: (false, false),
             evidence: Evidence::of(&file),
             exact,
-            attributes: None,
+            fields: false,
             file,
-        })
+        }
     }
 
+    /// The next hunk.
     pub fn hunk(&mut self, line: u32, hunk: Hunk) -> Result<(), ParseError> {
-        if self.hunks > 0 && (hunk.old.0 < self.next.0 || hunk.new.0 < self.next.1) {
+        let begin = |(start, count): (u64, u64)| start.saturating_add(u64::from(count == 0));
+        let (old, new) = (begin(hunk.old), begin(hunk.new));
+        let Some((old_gap, new_gap)) = old.checked_sub(self.next.0).zip(new.checked_sub(self.next.1)) else {
             return Err(ParseError::contradiction("hunks of one file overlap").at(line));
+        };
+        if self.exact && old_gap != new_gap {
+            return Err(ParseError::contradiction(
+                "a hunk begins elsewhere than the ones above it say; a part of the output is missing",
+            )
+            .at(line));
         }
-        let end = |(start, count): (u64, u64)| start.saturating_add(count);
-        (self.next, self.hunk, self.last) = ((end(hunk.old), end(hunk.new)), hunk, line);
+        self.next = (old.saturating_add(hunk.old.1), new.saturating_add(hunk.new.1));
+        (self.hunk, self.last) = (hunk, line);
         // An object on one side only has no changed fields.
         let both = hunk.old.1 > 1 && hunk.new.1 > 1;
         let all = self.exact && self.hunks == 0 && both && (hunk.old.0, hunk.new.0) == (1, 1);
-        self.attributes = all.then(Attributes::default);
+        self.fields = all;
         self.hunks = self.hunks.saturating_add(1);
         Ok(())
     }
 
+    /// A line of the hunk at hand, with where it begins and ends in the hunk's text.
     #[inline]
-    pub fn body(&mut self, body: Body<'a>) {
+    pub fn line<'a>(&mut self, begin: usize, end: usize, body: Body<'a>, fields: &mut Attributes<'a>) {
+        // Nearly all lines: what stands deeper than the top level on both sides says nothing by itself.
+        let deep = matches!(body.text, [b' ' | b'-', ..]);
+        if body.sign == Sign::Context && deep && !self.evidence.closely {
+            if self.fields && fields.parted {
+                fields.line(begin, end, body);
+            }
+            return;
+        }
+        self.body(body);
+        if self.fields {
+            fields.line(begin, end, body);
+        }
+    }
+
+    /// What a line of the hunk at hand says by itself.
+    pub fn body(&mut self, body: Body<'_>) {
         self.last = body.number;
-        if let [b'n' | 0x1b, ..] = body.text
-            && *text::strip_ansi(body.text) == *b"null"
-        {
+        if *body.text == *b"null" {
             match body.sign {
                 Sign::Removed => self.null.0 = true,
                 Sign::Added => self.null.1 = true,
@@ -101,9 +132,12 @@ impl<'a> Block<'a> {
             }
         }
         self.evidence.line(body);
-        if let Some(attributes) = &mut self.attributes {
-            attributes.line(body);
-        }
+    }
+
+    /// A line of a hunk whose other lines were not all given to [`Block::line`]: which fields differ can't be told.
+    pub fn odd_line(&mut self, body: Body<'_>) {
+        self.fields = false;
+        self.body(body);
     }
 
     /// Added objects have an empty live file, pruned ones no merged file. A range alone doesn't say so: without context,
@@ -137,7 +171,7 @@ impl<'a> Block<'a> {
 }
 
 /// Whether a differ called like this hides nothing: `-w`, `-B`, `-I` and the like pass changed lines off as context.
-fn hides_nothing(command: &[u8]) -> bool {
+pub(super) fn hides_nothing(command: &[u8]) -> bool {
     const LONG: [&[u8]; 6] = [b"--color", b"--git", b"--new-file", b"--recursive", b"--text", b"--unified"];
     let mut options = command.split(|b| *b == b' ').skip(1).take_while(|word| memchr(b'/', word).is_none());
     options.all(|word| {

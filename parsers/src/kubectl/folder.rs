@@ -1,5 +1,7 @@
 //! The files that kubectl compares: their folders, and the objects that they stand for.
 
+use super::attributes::Attributes;
+use super::block::Block;
 use super::object::{self, Evidence};
 use super::{FULL, HINT};
 use crate::error::ParseError;
@@ -11,6 +13,23 @@ use std::borrow::Cow;
 
 pub(super) fn stray(line: u32) -> ParseError {
     ParseError::format("a line that belongs to no unified diff").at(line).hint(HINT)
+}
+
+/// The block at hand is complete.
+pub(super) fn finish(
+    block: &mut Option<Block>,
+    fields: &mut Attributes<'_>,
+    found: &mut Vec<Resource>,
+    remarks: &mut Vec<Diagnostic>,
+) -> Result<(), ParseError> {
+    let Some(block) = block.take() else { return Ok(()) };
+    let action = block.action()?;
+    let mut object = resource(&block.file, &block.evidence, action, block.first, block.last, remarks)?;
+    if action == Action::Update {
+        object.attributes = if block.fields { fields.paths() } else { None };
+    }
+    found.push(object);
+    Ok(())
 }
 
 /// The object that a file of kubectl's stands for.
@@ -77,17 +96,19 @@ pub(super) fn file_in(side: &Side<'_>, name: &[u8], line: u32) -> Result<Option<
     if side.is_null() {
         return Ok(None);
     }
-    let file = || {
-        let at = memrchr(b'/', &side.path)?;
-        let (folders, file) = side.path.split_at_checked(at)?;
-        let file = file.split_first()?.1;
-        let last = folders.rsplit(|b| *b == b'/').next()?;
-        let digits = last.strip_prefix(name)?;
-        (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then(|| file.to_vec())
-    };
     let expected = || {
         let name = text::string(name);
         ParseError::format(format!("expected a file in kubectl's {name} folder")).at(line)
     };
-    file().map(Some).ok_or_else(expected)
+    file_of(&side.path, name).map(Some).ok_or_else(expected)
+}
+
+/// The name of the file at `path`, if that stands in kubectl's folder `name` and a number.
+pub(super) fn file_of(path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let at = memrchr(b'/', path)?;
+    let (folders, file) = path.split_at_checked(at)?;
+    let file = file.split_first()?.1;
+    let last = folders.rsplit(|b| *b == b'/').next()?;
+    let digits = last.strip_prefix(name)?;
+    (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then(|| file.to_vec())
 }

@@ -16,7 +16,7 @@ pub(super) struct Evidence {
     version: Option<Vec<u8>>,
     kind: Option<Vec<u8>>,
     /// The file's name doesn't tell everything: look closer.
-    closely: bool,
+    pub closely: bool,
     /// The line above announces the last applied object.
     announced: bool,
 }

@@ -3,34 +3,36 @@
 use super::HINT;
 use super::attributes::Attributes;
 use super::block::Block;
-use super::folder::{only_in, resource, stray};
+use super::folder::{finish, only_in, stray};
 use crate::error::ParseError;
-use crate::report::{Action, Diagnostic, Resource};
+use crate::report::{Diagnostic, Resource};
 use crate::text;
 use crate::udiff::{Event, Reader};
-use memchr::memchr;
 use std::borrow::Cow;
 
 /// Every object of a unified diff.
 pub(super) fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
-    let out = out.strip_prefix(b"\xef\xbb\xbf").unwrap_or(out);
-    if memchr(0, out).is_some() {
-        return Err(ParseError::format("binary output, or text in UTF-16").hint("write UTF-8"));
-    }
     let (mut found, mut remarks) = (Vec::new(), Vec::new());
     let mut command: Option<(u32, Cow<'_, [u8]>)> = None;
-    let mut block: Option<Block<'_>> = None;
-    for event in Reader::new(out) {
+    let (mut block, mut fields): (Option<Block>, _) = (None, Attributes::default());
+    let mut reader = Reader::new(out);
+    while let Some(event) = reader.next() {
         // A line of a hunk or the next hunk belongs to the block; whatever else comes ends it.
         match event? {
             Event::Body(body) => {
                 if let Some(block) = &mut block {
-                    block.body(body);
+                    block.odd_line(body);
                 }
                 continue;
             }
             Event::Hunk(line, hunk) => {
-                block.as_mut().ok_or_else(|| stray(line))?.hunk(line, hunk)?;
+                let block = block.as_mut().ok_or_else(|| stray(line))?;
+                block.hunk(line, hunk)?;
+                if block.fields {
+                    fields.begin(reader.rest());
+                }
+                reader.hunk(|begin, end, body| block.line(begin, end, body, &mut fields));
+                block.last = reader.number();
                 continue;
             }
             Event::NoNewline(line) => {
@@ -43,7 +45,7 @@ pub(super) fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), Pa
                 continue;
             }
             Event::Paths(line, old, new) => {
-                finish(&mut block, &mut found, &mut remarks)?;
+                finish(&mut block, &mut fields, &mut found, &mut remarks)?;
                 block = Some(Block::new(command.take(), line, &old, &new)?);
                 continue;
             }
@@ -62,9 +64,9 @@ pub(super) fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), Pa
             }
             Event::Other(line) => return Err(stray(line.number)),
         }
-        finish(&mut block, &mut found, &mut remarks)?;
+        finish(&mut block, &mut fields, &mut found, &mut remarks)?;
     }
-    finish(&mut block, &mut found, &mut remarks)?;
+    finish(&mut block, &mut fields, &mut found, &mut remarks)?;
     if let Some((line, _)) = command {
         return Err(ParseError::cut("the output ends after a `diff` line").at(line).hint(HINT));
     }
@@ -81,19 +83,4 @@ fn only_command(command: Option<&(u32, Cow<'_, [u8]>)>) -> Result<(), ParseError
             .hint(HINT)),
         None => Ok(()),
     }
-}
-
-fn finish(
-    block: &mut Option<Block<'_>>,
-    found: &mut Vec<Resource>,
-    remarks: &mut Vec<Diagnostic>,
-) -> Result<(), ParseError> {
-    let Some(block) = block.take() else { return Ok(()) };
-    let action = block.action()?;
-    let mut object = resource(&block.file, &block.evidence, action, block.first, block.last, remarks)?;
-    if action == Action::Update {
-        object.attributes = block.attributes.and_then(Attributes::paths);
-    }
-    found.push(object);
-    Ok(())
 }
