@@ -1,4 +1,4 @@
-//! Reads `kubectl diff` with the default `diff -u -N`, any context width, colours, colordiff, busybox, git.
+//! Reads `kubectl diff` with the default `diff -u -N`, any context width, colours, colordiff, busybox, git, plain `diff` or dyff.
 //!
 //! ```text
 //! diff -u -N /tmp/LIVE-2148/apps.v1.Deployment.shop.web /tmp/MERGED-9183/apps.v1.Deployment.shop.web
@@ -16,7 +16,9 @@
 pub(crate) mod attributes;
 mod block;
 mod command;
+mod dyff;
 mod folder;
+mod normal;
 mod object;
 pub(crate) mod stderr;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use stderr::Notes;
 /// `kubectl diff`.
 pub static PARSER: Parser = Parser {
     name: "kubectl",
-    about: "kubectl diff with a unified differ",
+    about: "kubectl diff with a unified differ, plain diff or dyff",
     recommended: "kubectl diff -R -f DIR",
     actions: &[Action::Delete, Action::Create, Action::Update],
     drift_codes: &[1],
@@ -53,6 +55,10 @@ fn recognise(input: &Input<'_>) -> Option<&'static str> {
     const HEADERS: [&[u8]; 5] = [b"diff ", b"--- ", b"+++ ", b"Only in ", b"Files "];
     let out = input.stdout.bytes();
     let head = out.get(..1 << 20).unwrap_or(out);
+    let beginning = text::strip_ansi(head.get(..4096).unwrap_or(head));
+    if dyff::is_dyff(&beginning) && dyff::names_an_object(&beginning) {
+        return Some("objects that dyff names");
+    }
     let found = memmem::find_iter(head, "LIVE-").chain(memmem::find_iter(head, "MERGED-"));
     for at in found.take(64) {
         let start = memrchr(b'\n', head.get(..at)?).map_or(0, |at| at.saturating_add(1));
@@ -142,5 +148,43 @@ fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
     }
     // Values hold no ESC: kubectl quotes and escapes them.
     let plain = text::strip_ansi(out);
-    unified::objects(&plain)
+    if dyff::is_dyff(&plain) {
+        return Ok((dyff::objects(&plain)?, Vec::new()));
+    }
+    other_form(&plain)?;
+    if is_normal(&plain) { normal::objects(&plain) } else { unified::objects(&plain) }
+}
+
+/// Whether what follows the first `diff` line is the change of a normal diff.
+fn is_normal(out: &[u8]) -> bool {
+    let mut lines = text::lines(out).skip_while(|line| !line.bytes.starts_with(b"diff "));
+    lines.nth(1).and_then(|line| line.bytes.first()).is_some_and(u8::is_ascii_digit)
+}
+
+/// Says which form of `diff` it is that hides what is needed.
+fn other_form(out: &[u8]) -> Result<(), ParseError> {
+    const FORMS: [(u8, &str, &str); 5] = [
+        (b'y', "--side-by-side", "side by side (`-y`), where long lines are cut"),
+        (b'c', "--context", "a context diff (`-c`)"),
+        (b'q', "--brief", "names of files only (`-q`)"),
+        (b'e', "--ed", "an ed script (`-e`)"),
+        (b'n', "--rcs", "an RCS script (`-n`)"),
+    ];
+    let is_listed = |line: &text::Line<'_>| line.bytes.is_empty() || line.bytes.starts_with(b"Only in ");
+    let Some(line) = text::lines(out).find(|line| !is_listed(line)) else { return Ok(()) };
+    let refused = |what: &str| Err(ParseError::format(what).at(line.number).hint(HINT));
+    if line.bytes.starts_with(b"Files ") && line.bytes.ends_with(b" differ") {
+        return refused("names of files only (`-q`)");
+    }
+    let Some(command) = line.bytes.strip_prefix(b"diff ") else { return Ok(()) };
+    let options = command.split(|b| *b == b' ').take_while(|word| memchr(b'/', word).is_none());
+    for option in options {
+        let short = option.strip_prefix(b"-").filter(|rest| rest.iter().all(u8::is_ascii_alphabetic));
+        for (letter, long, what) in FORMS {
+            if option.starts_with(long.as_bytes()) || short.is_some_and(|letters| letters.contains(&letter)) {
+                return refused(what);
+            }
+        }
+    }
+    Ok(())
 }

@@ -151,7 +151,7 @@ fn what_belongs_to_no_diff_of_kubectl_s_is_refused() {
     assert_eq!(class(&format!("{good}diff -u -N a b\n")), (UnreadableCut, Some(6)));
     assert_eq!(class(&format!("diff a b\n{good}")), (UnreadableContradiction, Some(1)));
     assert_eq!(class("diff a b\ndiff c d\n"), (UnreadableFormat, Some(1)));
-    assert_eq!(class("diff a b\n3c3\n"), (UnreadableFormat, Some(2)));
+    assert_eq!(class("diff a b\n3c3\n"), (UnreadableFormat, Some(1)));
     assert_eq!(class("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"), (UnreadableFormat, Some(1)));
     assert_eq!(class(&part("v1.ConfigMap.shop.web", "")), (UnreadableCut, Some(1)));
     assert_eq!(class(&good.replace("MERGED-2/v1", "MERGED-2/v2")), (UnreadableContradiction, Some(1)));
@@ -191,4 +191,56 @@ fn a_kind_that_can_t_be_told_is_left_out_with_a_remark() {
     let mut expected = Resource::new(Source::Plan, "", "", file, Action::Update).with_span(1, 5);
     expected.drift = true;
     assert_eq!((report.resources(), report.diagnostics().len()), (&[expected][..], 1));
+}
+
+#[test]
+fn plain_diff_is_read_and_refused_where_lines_are_missing() {
+    let of =
+        |file: &str, changes: &str| format!("diff -r /tmp/LIVE-1/{file} /tmp/MERGED-2/{file}\n{changes}");
+    let read = |changes: &str| match run(&[], Some(1), &of("v1.ConfigMap.shop.web", changes), "") {
+        Reading::Read(report) => Ok(report.resources().first().unwrap().action),
+        Reading::Unreadable(error) => Err((error.class, error.line)),
+        other @ Reading::Failed { .. } => panic!("{other:?}"),
+    };
+    assert_eq!(read("0a1,2\n> apiVersion: v1\n> kind: ConfigMap\n"), Ok(Action::Create));
+    assert_eq!(read("1,2d0\n< apiVersion: v1\n< kind: ConfigMap\n"), Ok(Action::Delete));
+    assert_eq!(read("1c1,2\n< null\n---\n> apiVersion: v1\n> kind: ConfigMap\n"), Ok(Action::Create));
+    assert_eq!(read("0a1\n> aaa: 1\n"), Ok(Action::Update));
+    assert_eq!(read("3c3\n<   a: 1\n---\n>   a: 2\n"), Ok(Action::Update));
+    assert_eq!(read("3c3\n<   a: 1\n---\n"), Err((Class::UnreadableCut, Some(4))));
+    assert_eq!(read("3c3\n<   a: 1\n---\n>   a: 2"), Err((Class::UnreadableCut, Some(5))));
+    assert_eq!(read("3d2\n< a\n2d1\n< b\n"), Err((Class::UnreadableContradiction, Some(4))));
+    let quoted = "diff \"/tmp/LIVE-1/v1.ConfigMap.shop.a \\\"b\" \"/tmp/MERGED-2/v1.ConfigMap.shop.a \\\"b\"\n3d2\n< a\n";
+    let reading = run(&[], Some(1), quoted, "");
+    assert_eq!(reading.report().unwrap().resources().first().unwrap().name, "a \"b");
+}
+
+#[test]
+fn hunks_that_don_t_follow_from_those_above_are_refused() {
+    let class = |hunks: &str| run(&[], Some(1), &part("v1.ConfigMap.shop.web", hunks), "").class();
+    assert_eq!(class("@@ -3 +3,2 @@\n-a\n+b\n+c\n@@ -9 +10 @@\n-a\n+b\n"), None);
+    assert_eq!(
+        class("@@ -3 +3,2 @@\n-a\n+b\n+c\n@@ -9 +9 @@\n-a\n+b\n"),
+        Some(Class::UnreadableContradiction)
+    );
+    assert_eq!(class("@@ -17 +18,2 @@\n-a\n+b\n+c\n"), Some(Class::UnreadableContradiction));
+}
+
+#[test]
+fn other_forms_of_diff_are_refused_by_name() {
+    let reason = |text: &str| run(&[], Some(1), text, "").reason().unwrap();
+    let paths = "/tmp/LIVE-1/v1.ConfigMap.shop.web /tmp/MERGED-2/v1.ConfigMap.shop.web";
+    for (text, words) in [
+        (
+            format!(
+                "Only in /tmp/LIVE-1: v1.ConfigMap.shop.x\nFiles {} differ\n",
+                paths.replace(' ', " and ")
+            ),
+            "line 2: names of files only (`-q`)",
+        ),
+        (format!("diff -y -N {paths}\na | b\n"), "line 1: side by side (`-y`), where long lines are cut"),
+        (format!("diff -cN {paths}\n*** a\n"), "line 1: a context diff (`-c`)"),
+    ] {
+        assert_eq!(reason(&text), format!("{words}; {HINT}"));
+    }
 }
