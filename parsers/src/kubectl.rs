@@ -33,6 +33,7 @@ use crate::{Claim, Parser};
 use command::{is_piped, reads_stdin, runs};
 use folder::folder;
 use memchr::{memchr, memmem, memrchr};
+use std::borrow::Cow;
 use stderr::Notes;
 
 /// `kubectl diff`.
@@ -148,6 +149,11 @@ fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
     }
     // Values hold no ESC: kubectl quotes and escapes them.
     let plain = text::strip_ansi(out);
+    if matches!(plain, Cow::Owned(_)) && text::count_lines(&plain) != text::count_lines(out) {
+        return Err(
+            ParseError::format("an escape sequence that holds an end of a line").hint("leave colours out")
+        );
+    }
     if dyff::is_dyff(&plain) {
         return Ok((dyff::objects(&plain)?, Vec::new()));
     }

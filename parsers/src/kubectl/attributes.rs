@@ -18,7 +18,7 @@
 
 use crate::text;
 use crate::udiff::{Body, Sign};
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::{memchr_iter, memchr2};
 use std::io::Write as _;
 
 /// What stands on a line from a key or a dash on.
@@ -435,7 +435,7 @@ fn field(text: &[u8]) -> Option<Field<'_>> {
         },
     };
     // Colours.
-    memchr(0x1b, text).is_none().then(|| Field::Key(key, rest.trim_ascii()))
+    (!key.contains(&0x1b)).then(|| Field::Key(key, rest.trim_ascii()))
 }
 
 /// Splits at the first colon with a blank or nothing behind it.
