@@ -30,6 +30,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -161,7 +162,7 @@ fn read(input: &Input<'_>) -> Result<Vec<Minion>, ParseError> {
         return Err(error.hint(HINT));
     }
     let first = text::count_lines(before.as_bytes());
-    let places = Places { documents, before: first };
+    let places = Places { documents, before: first, last: Cell::default() };
     let stream = serde_json::Deserializer::from_str(documents).into_iter::<Object<'_>>();
     let mut minions = Vec::new();
     let mut names = BTreeSet::new();
@@ -193,16 +194,22 @@ fn broken(error: &serde_json::Error, first: u32) -> ParseError {
 struct Places<'a> {
     documents: &'a str,
     before: u32,
+    /// A byte that was asked for, and how many lines end before it: values are asked for in the order of the text, and counting
+    /// from the beginning for each would take a time that grows with the square.
+    last: Cell<(usize, u32)>,
 }
 
 impl Places<'_> {
     /// First and last line of a value that is a part of the documents.
     fn of(&self, value: &str) -> (u32, u32) {
         let at = value.as_ptr().addr().saturating_sub(self.documents.as_ptr().addr());
-        let before = self.documents.as_bytes().get(..at).unwrap_or_default();
         let newlines =
             |bytes: &[u8]| u32::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(u32::MAX);
-        let first = newlines(before).saturating_add(self.before).saturating_add(1);
+        let (from, lines) = Some(self.last.get()).filter(|(from, _)| *from <= at).unwrap_or_default();
+        let between = self.documents.as_bytes().get(from..at).unwrap_or_default();
+        let before = lines.saturating_add(newlines(between));
+        self.last.set((at, before));
+        let first = before.saturating_add(self.before).saturating_add(1);
         (first, first.saturating_add(newlines(value.as_bytes())))
     }
 }

@@ -21,7 +21,7 @@ use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Sou
 use crate::terragrunt::{self, Unit};
 use crate::{Claim, Parser, terraform_command as command, text};
 use memchr::memmem;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -86,8 +86,8 @@ struct Plan<'a> {
     redacted_version: Option<Text<'a>>,
     terraform_version: Option<Text<'a>>,
     planned_values: Option<IgnoredAny>,
-    resource_drift: Option<Vec<ResourceChange<'a>>>,
-    resource_changes: Option<Vec<ResourceChange<'a>>>,
+    resource_drift: Option<Changes<'a>>,
+    resource_changes: Option<Changes<'a>>,
     output_changes: Option<BTreeMap<Cow<'a, str>, OutputChange<'a>>>,
     deferred_changes: Option<Vec<IgnoredAny>>,
     action_invocations: Option<Vec<IgnoredAny>>,
@@ -181,6 +181,45 @@ impl Plan<'_> {
     /// HCP Terraform took the sensitive values out: two of them that differ look the same.
     fn is_redacted(&self) -> bool {
         self.redacted_version.is_some()
+    }
+}
+
+/// A list of changes, of which those that change nothing are only counted: a plan lists every resource.
+struct Changes<'a> {
+    kept: Vec<ResourceChange<'a>>,
+    all: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Changes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Changes<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of changes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Changes<'de>, A::Error> {
+                let mut changes = Changes { kept: Vec::new(), all: 0 };
+                while let Some(change) = list.next_element::<ResourceChange<'de>>()? {
+                    changes.all = changes.all.saturating_add(1);
+                    if !change.is_none() {
+                        changes.kept.push(change);
+                    }
+                }
+                Ok(changes)
+            }
+        }
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
+impl ResourceChange<'_> {
+    fn is_none(&self) -> bool {
+        self.previous_address.is_none()
+            && self.change.importing.is_none()
+            && actions(self.change.actions).is_ok_and(|actions| actions == ["no-op"])
     }
 }
 
@@ -405,10 +444,10 @@ fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
 }
 
 fn fill(parsed: &mut Parsed, plan: &Plan<'_>) -> Result<(), ParseError> {
-    for change in plan.resource_changes.as_deref().unwrap_or_default() {
+    for change in plan.resource_changes.iter().flat_map(|changes| &changes.kept) {
         parsed.resources.extend(resource(Source::Plan, change)?);
     }
-    for change in plan.resource_drift.as_deref().unwrap_or_default() {
+    for change in plan.resource_drift.iter().flat_map(|changes| &changes.kept) {
         parsed.resources.extend(resource(Source::Refresh, change)?);
     }
     if plan.is_redacted() {
@@ -486,7 +525,7 @@ fn judge(parsed: &mut Parsed, plan: &Plan<'_>, claim: Claim, asked: Option<bool>
     let outputs = parsed.resources.iter().any(|r| r.source == Source::Plan && r.kind == OUTPUT_KIND);
     let drift = parsed.resources.iter().any(|r| r.source == Source::Refresh);
     // An ordinary plan lists what it leaves alone, too; a refresh-only one lists no resource at all.
-    let nothing_listed = plan.resource_changes.as_deref().unwrap_or_default().is_empty();
+    let nothing_listed = plan.resource_changes.as_ref().is_none_or(|changes| changes.all == 0);
     let unexplained = !planned && !outputs && (claim == Claim::Drifted || plan.applyable == Some(true));
     let looks = asked.is_none() && nothing_listed && plan.applyable != Some(false);
     parsed.refresh_only = asked == Some(true) || (drift && (unexplained || looks));
