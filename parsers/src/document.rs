@@ -10,8 +10,8 @@
 
 use crate::error::{Class, Failure, ParseError};
 use crate::report::{
-    Action, Diagnostic, Parsed, Resource, Said, Scopes, Severity, Source, Span, Tool, Unread, UnreadReason,
-    Verdict,
+    Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Scopes, Severity, Source, Span, Tool, Unread,
+    UnreadReason, Verdict,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -116,9 +116,13 @@ pub(crate) fn read_document(tool: &str, json: &[u8]) -> Result<Parsed, ParseErro
     }
     let mut parsed = Parsed::new(document.tool.unwrap_or_else(|| tool.to_owned()));
     parsed.tool = Tool { version: document.tool_version, ..parsed.tool };
-    let drift =
-        document.resources.iter().any(|found| found.drift == Some(true) && found.source == Source::Refresh);
-    parsed.refresh_only = drift && document.resources.iter().all(|found| found.source == Source::Refresh);
+    // Changes from outside are drift where the report counts one as such, or says "drifted" and lists nothing that is planned.
+    let counted = |found: &Found| found.source == Source::Refresh && found.drift == Some(true);
+    let drifts = |found: &Found| {
+        found.source == Source::Plan && found.action != Action::Read && found.kind != OUTPUT_KIND
+    };
+    parsed.refresh_only = document.resources.iter().any(counted)
+        || (document.verdict == Verdict::Drifted && !document.resources.iter().any(drifts));
     parsed.resources = document.resources.into_iter().map(resource).collect::<Result<_, _>>()?;
     parsed.scopes = Scopes {
         read: document.scopes.read,
@@ -150,6 +154,15 @@ pub(crate) fn read_document(tool: &str, json: &[u8]) -> Result<Parsed, ParseErro
         Verdict::Partial if !unread => {
             return Err(ParseError::contradiction(
                 "the parser's report is partial, and names no unread scope",
+            ));
+        }
+        Verdict::Drifted
+            if !parsed.resources.iter().any(|r| {
+                r.source == Source::Refresh || (r.action != Action::Read && r.kind != OUTPUT_KIND)
+            }) =>
+        {
+            return Err(ParseError::contradiction(
+                "the parser's report says drifted, and lists nothing that is drift",
             ));
         }
         Verdict::Clean => parsed.said = Said::NoChanges,
@@ -299,5 +312,17 @@ mod tests {
         };
         assert_eq!(reading(0, &json(true)).verdict(), Verdict::Drifted);
         assert_eq!(reading(0, &json(false)).verdict(), Verdict::Clean);
+        for (resources, verdict) in [
+            (r#"{"source":"refresh","name":"a","action":"update"}"#, Verdict::Drifted),
+            (
+                r#"{"kind":"output","name":"o","action":"update"},{"source":"refresh","name":"a","action":"update","drift":true}"#,
+                Verdict::Drifted,
+            ),
+            (r#"{"name":"a","action":"read"}"#, Verdict::Unreadable),
+            (r#"{"kind":"output","name":"o","action":"update"}"#, Verdict::Unreadable),
+        ] {
+            let json = format!(r#"{{"verdict":"drifted","resources":[{resources}]}}"#);
+            assert_eq!(reading(0, &json).verdict(), verdict, "{json}");
+        }
     }
 }

@@ -61,44 +61,83 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Programs that run the command given to them: what stands behind them decides the format.
-const WRAPPERS: &[&str] = &[
-    "aws-vault",
-    "chamber",
-    "chpst",
-    "direnv",
-    "doas",
-    "doppler",
-    "env",
-    "ionice",
-    "mise",
-    "nice",
-    "nohup",
-    "op",
-    "pipx",
-    "poetry",
-    "setpriv",
-    "stdbuf",
-    "sudo",
-    "timeout",
-    "uv",
-    "uvx",
+/// Programs that run the command given to them, each with the letters of its options that take a value: what stands behind them decides
+/// the format.
+const WRAPPERS: &[(&str, &str)] = &[
+    ("chpst", "uUbemdofcrtn"),
+    ("doas", "uC"),
+    ("env", "uCS"),
+    ("ionice", "cnpPu"),
+    ("nice", "n"),
+    ("nohup", ""),
+    ("setpriv", ""),
+    ("stdbuf", "ioe"),
+    ("sudo", "ugpCDRhTU"),
+    ("timeout", "sk"),
 ];
+
+/// Options of theirs in words, which take a value that stands apart.
+const VALUES: &[&str] = &[
+    "--adjustment",
+    "--ambient-caps",
+    "--bounding-set",
+    "--chdir",
+    "--class",
+    "--classdata",
+    "--error",
+    "--group",
+    "--groups",
+    "--host",
+    "--inh-caps",
+    "--input",
+    "--kill-after",
+    "--output",
+    "--prompt",
+    "--regid",
+    "--reuid",
+    "--signal",
+    "--unset",
+    "--user",
+];
+
+/// Programs with words of their own before the command: `aws-vault exec prod -- terraform plan`, `uv run ansible-playbook`.
+const RUNNERS: &[&str] =
+    &["aws-vault", "chamber", "direnv", "doppler", "mise", "op", "pipx", "poetry", "uv", "uvx"];
 
 /// The arguments of the first of `programs` that `argv` runs, directly or behind a wrapper such as `timeout 60` or `env A=b`.
 ///
-/// A shell command line (`sh -c "…"`) is opaque: `None`.
+/// A shell command line (`sh -c "…"`) is opaque: `None`. A user, a path or a script's argument of that name is no program.
 pub fn arguments_of<'a>(argv: &'a [&'a str], programs: &[&str]) -> Option<&'a [&'a str]> {
     let base = |arg: &'a str| arg.rsplit('/').next().unwrap_or(arg);
-    let first = base(argv.first()?);
-    let at = if programs.contains(&first) {
-        0
-    } else if WRAPPERS.contains(&first) {
-        argv.iter().position(|arg| programs.contains(&base(arg)))?
-    } else {
-        return None;
-    };
-    argv.get(at.checked_add(1)?..)
+    let (first, mut rest) = argv.split_first()?;
+    let first = base(first);
+    if programs.contains(&first) {
+        return Some(rest);
+    }
+    if RUNNERS.contains(&first) {
+        if let Some(at) = rest.iter().position(|arg| *arg == "--") {
+            return arguments_of(rest.get(at.checked_add(1)?..)?, programs);
+        }
+        let at = rest.iter().position(|arg| !arg.contains('=') && programs.contains(&base(arg)))?;
+        return rest.get(at.checked_add(1)?..);
+    }
+    let (_, valued) = WRAPPERS.iter().find(|(name, _)| *name == first)?;
+    let mut time = first == "timeout";
+    loop {
+        let (arg, behind) = rest.split_first()?;
+        if *arg == "--" {
+            return arguments_of(behind, programs);
+        }
+        let takes_value = VALUES.contains(arg)
+            || (!arg.starts_with("--") && arg.chars().last().is_some_and(|last| valued.contains(last)));
+        rest = match arg.strip_prefix('-') {
+            Some(flag) if !flag.is_empty() && takes_value => behind.get(1..)?,
+            Some(flag) if !flag.is_empty() => behind,
+            _ if arg.contains('=') => behind,
+            _ if std::mem::take(&mut time) => behind,
+            _ => return arguments_of(rest, programs),
+        };
+    }
 }
 
 /// Whether a Go-style boolean flag is on in `args`: `-json`, `--json`, `-json=true`; the last one counts.
@@ -130,6 +169,26 @@ mod tests {
         assert_eq!(find(&["env", "A=b", "sudo", "terraform"]), Some(vec![]));
         assert_eq!(find(&["echo", "terraform", "plan"]), None);
         assert_eq!(find(&["sh", "-c", "terraform plan"]), None);
+        let plan = Some(vec!["plan".to_owned()]);
+        for argv in [
+            &["sudo", "-E", "-u", "ci", "terraform", "plan"][..],
+            &["sudo", "-nu", "ci", "--", "env", "-i", "A=/x/tofu", "nice", "-n", "10", "tofu", "plan"],
+            &["timeout", "-s", "KILL", "--kill-after", "9", "60", "terraform", "plan"],
+            &["aws-vault", "exec", "prod", "--", "terraform", "plan"],
+            &["uv", "run", "terraform", "plan"],
+        ] {
+            assert_eq!(find(argv), plan, "{argv:?}");
+        }
+        for argv in [
+            &["sudo", "-u", "terraform", "./check.sh", "plan"][..],
+            &["env", "TF_CLI_CONFIG_FILE=/etc/terraform", "./check.sh"],
+            &["sudo", "check.sh", "terraform", "plan"],
+            &["timeout", "60", "sh", "-c", "terraform plan"],
+            &["doppler", "run", "--", "./check.sh", "terraform"],
+            &["timeout", "terraform"],
+        ] {
+            assert_eq!(find(argv), None, "{argv:?}");
+        }
         assert_eq!(find(&[]), None);
     }
 
