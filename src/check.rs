@@ -117,14 +117,15 @@ impl Check {
             | ReaderChoice::OneOf(_)
             | ReaderChoice::Known(Reader::Pattern(_) | Reader::Program(_)) => {}
         }
-        if !self.files.is_empty()
-            && !matches!(
-                self.reader,
-                ReaderChoice::Known(Reader::Builtin(_)) | ReaderChoice::OneOf(_) | ReaderChoice::Any
-            )
-        {
+        let reads_files = match &self.reader {
+            ReaderChoice::Known(Reader::Builtin(parser)) => parser.reads_files(),
+            ReaderChoice::OneOf(parsers) => parsers.iter().any(|parser| parser.reads_files()),
+            ReaderChoice::Any => true,
+            ReaderChoice::ExitCode | ReaderChoice::Known(Reader::Pattern(_) | Reader::Program(_)) => false,
+        };
+        if !self.files.is_empty() && !reads_files {
             warnings.push(format!(
-                "check {name:?}: its parser reads standard output alone, so `files` does nothing"
+                "check {name:?}: its parser reads standard output alone, and `files` is for parsers that read some"
             ));
         }
         warnings

@@ -164,8 +164,15 @@ impl<'r> Matcher<'r> {
 
 /// A pattern covers a path, and everything below it.
 fn covers(pattern: &Pattern, path: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    let mut ends = |c: char| {
+        let end = !quoted && matches!(c, '.' | '[');
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        end
+    };
     pattern.matches(path)
-        || path.char_indices().any(|(at, c)| matches!(c, '.' | '[') && at > 0 && pattern.matches(&path[..at]))
+        || path.char_indices().any(|(at, c)| ends(c) && at > 0 && pattern.matches(&path[..at]))
 }
 
 impl IgnoreRule {
@@ -217,6 +224,12 @@ mod tests {
         assert!(matcher.ignores(&update("a", Some(&["desired_capacity"]))));
         assert!(matcher.ignores(&update("a", Some(&["desired_capacity", "tags.env", "tags[\"b\"]"]))));
         assert!(!matcher.ignores(&update("a", Some(&["desired_capacity", "tagsx"]))));
+        // A dot in a key ends nothing.
+        let dots = [rule(&[("attribute", "*.image")])];
+        let mut keys = Matcher::new(&dots, &[], "2026-11-23".parse().unwrap());
+        assert!(!keys.ignores(&update("a", Some(&["data[\"app.image.tag\"]"]))));
+        assert!(!keys.ignores(&update("a", Some(&["data[\"x\\\".image.tag\"]"]))));
+        assert!(keys.ignores(&update("a", Some(&["data[\"app\"].image.tag", "spec.image"]))));
         assert!(!matcher.ignores(&update("a", Some(&[]))));
         assert!(!matcher.ignores(&update("a", None)), "unknown attributes are never ignored");
         assert!(!matcher.ignores(&Resource { action: Action::Replace, ..update("a", Some(&["tags"])) }));

@@ -54,6 +54,8 @@ pub struct Files {
     pub list: Vec<(String, Vec<u8>)>,
     /// Bytes of files that were too many to be kept.
     pub left_out: u64,
+    /// The first file or folder that could not be read, and why.
+    pub unread: Option<String>,
 }
 
 /// What a run's processes used.

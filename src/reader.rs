@@ -50,6 +50,10 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         Ok(code) => code,
         Err((verdict, class, reason)) => return failed(verdict, class, reason),
     };
+    if let Some(why) = &outcome.files.unread {
+        let reason = format!("a file that it wrote can't be read: {why}");
+        return failed(Verdict::Unreadable, Class::UnreadableCut, reason);
+    }
     if outcome.files.left_out > 0 {
         let error =
             ParseError::cut(format!("its files hold {} bytes more than are kept", outcome.files.left_out))

@@ -170,7 +170,7 @@ checks:
         "9:41: \"(\" is no regular expression: unclosed group",
         "10:20: nothing could ever be read as clean; give the parser `clean` (an expression for what is printed then) or `exit_codes`",
         "11:38: `end` without `begin`; a block needs its beginning",
-        "12:61: \"remove\" is not one of replace, delete, create, update, move, import, forget, change, read",
+        "12:61: \"remove\" is not one of replace, delete, create, update, move, import, forget, change",
         "13:33: unknown key \"cleen\" in a parser with `regex`; did you mean \"clean\"?",
         "14:23: a command must be a list such as [terraform, plan], not a value; a shell's line goes under `shell:`",
         "14:37: \"0s\" is no time at all; write a duration such as 10m",

@@ -104,6 +104,13 @@ pub struct Parser {
     pub parse: fn(&Input<'_>) -> Result<Parsed, ParseError>,
 }
 
+impl Parser {
+    /// Whether it reads the files that a command wrote; the others read standard output alone.
+    pub fn reads_files(&self) -> bool {
+        matches!(self.name, "puppet" | "terraform-show")
+    }
+}
+
 impl std::fmt::Debug for Parser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Parser").field(&self.name).finish()
@@ -303,6 +310,16 @@ fn in_utf8<T>(input: &Input<'_>, act: impl FnOnce(&Input<'_>) -> T) -> T {
 /// Reads one finished run. The exit code's claim, the output's own statement and the findings must agree, and nothing that
 /// another tool printed may speak against "clean".
 pub fn read(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
+    if !input.files.is_empty() && !parser.reads_files() {
+        return Reading::Unreadable(
+            ParseError::format(format!(
+                "{} reads no files, and there are {}",
+                parser.name,
+                input.files.len()
+            ))
+            .hint("let the command print its report"),
+        );
+    }
     in_utf8(input, |input| {
         let reading = read_alone(parser, codes, input);
         if reading.verdict() == Verdict::Clean

@@ -11,7 +11,7 @@
 
 use crate::error::{ParseError, quote};
 use crate::input::Input;
-use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Source};
+use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Source};
 use crate::text::{self, Line};
 use crate::{Claim, ExitCodes};
 use regex::bytes::{Captures, Regex};
@@ -204,6 +204,10 @@ impl Reading<'_> {
             name.ok_or_else(|| ParseError::format("a match whose group \"name\" is empty").at(first))?;
         let action = group("action").map_or(Action::Change, |word| self.action(first, word));
         let (scope, kind) = (group("scope").unwrap_or_default(), group("kind").unwrap_or_default());
+        if kind == OUTPUT_KIND {
+            let error = ParseError::format(format!("kind {OUTPUT_KIND:?} is never drift")).at(first);
+            return Err(error.hint("let the group \"kind\" match another word"));
+        }
         let resource = Resource::new(Source::Plan, scope, kind, name, action).with_span(first, last);
         self.parsed.resources.push(resource);
         Ok(())
@@ -211,7 +215,9 @@ impl Reading<'_> {
 
     fn action(&mut self, line: u32, word: String) -> Action {
         let own = self.pattern.actions.iter().find(|(known, _)| *known == word).map(|(_, action)| *action);
-        let plain = || Action::ALL.into_iter().find(|action| action.as_str() == word);
+        // A read is never drift, and a match is.
+        let drifts = |action: &Action| *action != Action::Read && action.as_str() == word;
+        let plain = || Action::ALL.into_iter().find(drifts);
         own.or_else(plain).unwrap_or_else(|| {
             if self.odd.len() < 10 && self.odd.iter().all(|(_, known)| *known != word) {
                 self.odd.push((line, word));
@@ -324,6 +330,17 @@ mod tests {
         );
         assert_eq!(words.gives(), Action::ALL);
         assert_eq!(backup().gives(), [Action::Change]);
+    }
+
+    #[test]
+    fn what_is_never_drift_for_terraform_is_no_way_out() {
+        let words = pattern(r"^(?P<kind>\w+) (?P<name>\w+) (?P<action>\w+)$");
+        assert_eq!(read(&words, 0, "pod a read\n").verdict(), Verdict::Drifted);
+        let output = read(&words, 0, "output a update\n");
+        assert_eq!(
+            output.reason().unwrap(),
+            "line 1: kind \"output\" is never drift; let the group \"kind\" match another word"
+        );
     }
 
     #[test]

@@ -110,7 +110,12 @@ impl Decoder<'_> {
             );
             return Vec::new();
         };
-        let known = Action::ALL.map(|action| (action.as_str(), action));
+        // A read is never drift, and a match is.
+        let known: Vec<(&str, Action)> = Action::ALL
+            .into_iter()
+            .filter(|action| *action != Action::Read)
+            .map(|action| (action.as_str(), action))
+            .collect();
         let mut actions = Vec::new();
         for Entry { key, value, .. } in entries {
             match self.text(value).map(|text| one_of(&text, &known)) {

@@ -7,7 +7,7 @@ use crate::config::TMP_HOLE;
 use crate::outcome::Files;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,7 @@ impl Wanted {
             let lasting = globs.iter().filter(|glob| !glob.contains(TMP_HOLE));
             let before = lasting
                 .flat_map(|glob| matches(glob, &folder))
+                .flatten()
                 .map(|found| (found.path, found.stamp))
                 .collect();
             Self { globs, folder, before }
@@ -53,24 +54,41 @@ impl Wanted {
     pub(super) async fn read(self, tmp: &Path, limit: usize) -> Files {
         let tmp = glob::Pattern::escape(&tmp.to_string_lossy());
         let read = move || self.read_now(&tmp, limit);
-        tokio::task::spawn_blocking(read).await.unwrap_or(Files { list: Vec::new(), left_out: 1 })
+        tokio::task::spawn_blocking(read).await.unwrap_or(Files { left_out: 1, ..Files::default() })
     }
 
     fn read_now(&self, tmp: &str, limit: usize) -> Files {
-        let mut found = BTreeMap::new();
+        let (mut found, mut files) = (BTreeMap::new(), Files::default());
         for glob in &self.globs {
             for file in matches(&glob.replace(TMP_HOLE, tmp), &self.folder) {
-                if self.before.get(&file.path) != Some(&file.stamp) {
-                    found.insert(file.name, file.path);
+                match file {
+                    Ok(file) if self.before.get(&file.path) == Some(&file.stamp) => {}
+                    Ok(file) => {
+                        found.insert(file.name, file.path);
+                    }
+                    Err(why) => {
+                        files.unread.get_or_insert(why);
+                    }
                 }
             }
         }
-        let mut files = Files::default();
+        if found.len() > MOST {
+            files.unread.get_or_insert(format!("{} files, more than {MOST}", found.len()));
+        }
         let mut left = limit as u64;
         for (name, path) in found {
             let mut bytes = Vec::new();
-            // One byte more than fits tells that there is more. A file that is gone again was not the report.
-            let Ok(file) = File::open(&path) else { continue };
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                // One that is gone again was not the report.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Its content isn't known, and the others must not stand for it.
+                Err(error) => {
+                    files.unread.get_or_insert(format!("{}: {error}", path.display()));
+                    continue;
+                }
+            };
+            // One byte more than fits tells that there is more.
             if file.take(left.saturating_add(1)).read_to_end(&mut bytes).is_err() || bytes.len() as u64 > left
             {
                 files.left_out += (bytes.len() as u64).max(1);
@@ -90,8 +108,8 @@ struct Found {
     stamp: Stamp,
 }
 
-/// The regular files that `glob` matches, at most [`MOST`].
-fn matches(glob: &str, folder: &Path) -> impl Iterator<Item = Found> {
+/// The regular files that `glob` matches, and folders on the way that can't be looked into. A few more than [`MOST`] at most.
+fn matches(glob: &str, folder: &Path) -> impl Iterator<Item = Result<Found, String>> {
     let full = if glob.starts_with('/') {
         glob.to_owned()
     } else {
@@ -100,8 +118,12 @@ fn matches(glob: &str, folder: &Path) -> impl Iterator<Item = Found> {
     // What stands before the first component that is open, without the brackets of an escaped name.
     let named = full.split('/').take_while(|part| !is_open(part)).count();
     let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
-    let paths = glob::glob_with(&full, options).into_iter().flatten().flatten();
-    paths.take(MOST).filter_map(move |path| {
+    let paths = glob::glob_with(&full, options).into_iter().flatten();
+    paths.take(MOST + 1).filter_map(move |path| {
+        let path = match path {
+            Ok(path) => path,
+            Err(error) => return Some(Err(format!("{}: {}", error.path().display(), error.error()))),
+        };
         let meta = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let stamp = Stamp {
             inode: (meta.dev(), meta.ino()),
@@ -112,7 +134,7 @@ fn matches(glob: &str, folder: &Path) -> impl Iterator<Item = Found> {
         let text = path.to_string_lossy().into_owned();
         let parts: Vec<&str> = text.split('/').collect();
         let name = parts.get(named.min(parts.len() - 1)..).map(|rest| rest.join("/")).unwrap_or_default();
-        Some(Found { name, path, stamp })
+        Some(Ok(Found { name, path, stamp }))
     })
 }
 
@@ -148,7 +170,8 @@ mod tests {
         let globs = ["old/report.yaml", "plans/**/plan.json", "same.txt", "{tmp}/x/*", "none/*"];
         let globs: Vec<String> = globs.map(str::to_owned).to_vec();
         let before = globs[..3].iter().flat_map(|glob| matches(glob, &folder));
-        let before: HashMap<PathBuf, Stamp> = before.map(|found| (found.path, found.stamp)).collect();
+        let before: HashMap<PathBuf, Stamp> =
+            before.flatten().map(|found| (found.path, found.stamp)).collect();
         assert_eq!(before.len(), 3);
         let wanted = Wanted { globs, folder: folder.clone(), before };
         // Put in its place, as tools do that write atomically.
@@ -160,7 +183,7 @@ mod tests {
         let tmp = glob::Pattern::escape(&folder.join("t[m]p").to_string_lossy());
         let of = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
         let all = [of("live/vpc/plan.json", "new"), of("report.yaml", "after!"), of("y", "tmp")];
-        assert_eq!(wanted.read_now(&tmp, 12), Files { list: all.to_vec(), left_out: 0 });
+        assert_eq!(wanted.read_now(&tmp, 12), Files { list: all.to_vec(), ..Files::default() });
         let cut = wanted.read_now(&tmp, 8);
         assert!(cut.left_out > 0, "{cut:?}");
         fs::remove_dir_all(folder).unwrap();
