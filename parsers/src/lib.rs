@@ -39,6 +39,7 @@ mod puppet;
 mod puppet_yaml;
 pub mod report;
 mod salt;
+mod shell;
 pub mod text;
 pub mod udiff;
 

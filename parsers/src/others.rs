@@ -14,7 +14,7 @@
 use crate::error::ParseError;
 use crate::input::Input;
 use crate::report::Verdict;
-use crate::{ALL, ExitCodes, Parser, text};
+use crate::{ALL, ExitCodes, Parser, shell, terraform_command, text};
 use memchr::{memmem, memrchr};
 
 /// How much of an output's end is offered to the parsers once more: most of them look for evidence near the beginning.
@@ -142,6 +142,17 @@ pub(crate) fn against_clean(
             .hint(hint));
         }
     }
+    if parser.name.starts_with("terraform") {
+        for (stream, bytes) in [("standard output", bytes), ("standard error", input.stderr.bytes())] {
+            if let Some(what) = died(bytes) {
+                return Err(ParseError::contradiction(format!(
+                    "nothing changes for {}, but {what} on {stream}",
+                    parser.name
+                ))
+                .hint(hint));
+            }
+        }
+    }
     match MARKERS.iter().find(|marker| !marker.decorated && marker.stands_in(bytes)) {
         Some(marker) => Err(ParseError::contradiction(format!(
             "nothing changes for {}, but there is {}, which no parser reads",
@@ -150,6 +161,31 @@ pub(crate) fn against_clean(
         .hint(hint)),
         None => Ok(()),
     }
+}
+
+/// What says that a program of Terraform's died, or never ran: in a script it can be another than the one that found nothing.
+fn died(bytes: &[u8]) -> Option<&'static str> {
+    let programs: Vec<&str> = terraform_command::programs().collect();
+    text::lines(bytes).find_map(|line| {
+        let plain = line.plain();
+        if plain.first().is_none_or(u8::is_ascii_whitespace) {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&plain);
+        let line = line.trim_end();
+        if line.starts_with("panic: ")
+            || line.starts_with("fatal error: ")
+            || line.contains(" TERRAFORM CRASH ")
+        {
+            Some("a program's crash")
+        } else if ["Terraform", "OpenTofu"].iter().any(|name| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" has no command named "))
+        }) {
+            Some("a command that there is not")
+        } else {
+            shell::lost(line, &programs).then_some("a shell's words of a program that did not run to its end")
+        }
+    })
 }
 
 #[cfg(test)]
@@ -201,6 +237,45 @@ mod tests {
         let quoted = format!("{TERRAFORM}\nWarning: w\n\nTASK [t] ***\n");
         assert_eq!(reading("terraform", &["terraform", "plan"], &quoted).verdict(), Verdict::Clean);
         assert_eq!(reading("terraform", &["sh", "-c", "x"], &quoted).verdict(), Verdict::Unreadable);
+    }
+
+    #[test]
+    fn a_second_plan_of_a_script_that_died_leaves_words() {
+        let crash = "a program's crash on standard output";
+        let lost = "a shell's words of a program that did not run to its end on standard error";
+        for (out, err, want) in [
+            ("\npanic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\n", "", crash),
+            (
+                "\nTerraform has no command named \"plann\". Did you mean \"plan\"?\n",
+                "",
+                "a command that there is not on standard output",
+            ),
+            ("", "sh: line 1: 12345 Killed   terraform -chdir=a plan\n", lost),
+            ("", "./all.sh: line 3: terraform: command not found\n", lost),
+            ("", "\u{1b}[31mKilled\u{1b}[0m\n", lost),
+        ] {
+            let text = format!("t.a: Refreshing state... [id=a]\n\n{TERRAFORM}{out}");
+            let of = |argv: &[&str]| {
+                let (stdout, stderr) = (Stream::whole(text.as_bytes()), Stream::whole(err.as_bytes()));
+                let input = Input { argv, exit: Some(0), stdout, stderr, files: &[] };
+                read(by_name("terraform").unwrap(), None, &input)
+            };
+            let hint = "one check reads one tool: make each command of a script a check of its own";
+            for argv in [&["sh", "-c", "./all.sh"][..], &[]] {
+                assert_eq!(
+                    of(argv).reason(),
+                    Some(format!("nothing changes for terraform, but {want}; {hint}")),
+                    "{out}{err}"
+                );
+            }
+            // Terraform's own exit code says that it ran to its end.
+            assert_eq!(of(&["terraform", "plan"]).verdict(), Verdict::Clean);
+        }
+        for err in ["./all.sh: line 3: jq: command not found\n", "cat: x: No such file or directory\n"] {
+            let (stdout, stderr) = (Stream::whole(TERRAFORM.as_bytes()), Stream::whole(err.as_bytes()));
+            let input = Input { argv: &["sh"], exit: Some(0), stdout, stderr, files: &[] };
+            assert_eq!(read(by_name("terraform").unwrap(), None, &input).verdict(), Verdict::Clean);
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ const PROGRAMS: &[&str] = &["terraform", "tofu"];
 
 const TERRAGRUNT: &[&str] = &["terragrunt"];
 
+/// Whose command lines are known here.
+pub(crate) fn programs() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().chain(TERRAGRUNT).copied()
+}
+
 /// What makes Terragrunt run a command in many units.
 const OF_ALL: &[&str] = &["run-all", "plan-all", "--all", "-a", "--graph", "graph", "stack"];
 

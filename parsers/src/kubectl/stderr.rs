@@ -8,7 +8,7 @@
 
 use crate::error::{Class, Failure};
 use crate::report::Diagnostic;
-use crate::text;
+use crate::{shell, text};
 
 /// More than this many different warnings help nobody.
 const MAX_WARNINGS: usize = 20;
@@ -52,7 +52,7 @@ impl Notes {
             } else if is_error(line) {
                 notes.error.get_or_insert_with(|| failure(line));
             } else if line.chars().any(char::is_alphanumeric) {
-                if is_shell_s(line) {
+                if shell::is_shell_s(line) {
                     notes.shell.get_or_insert_with(|| summary(line));
                 }
                 notes.other.get_or_insert_with(|| summary(line));
@@ -100,15 +100,6 @@ fn is_error(line: &str) -> bool {
     ];
     STARTS.iter().any(|start| line.starts_with(start))
         || (line.starts_with("The ") && line.contains(" is invalid: "))
-}
-
-fn is_shell_s(line: &str) -> bool {
-    const ENDS: [&str; 4] =
-        [": not found", ": command not found", ": No such file or directory", ": Permission denied"];
-    const ENDINGS: [&str; 4] = ["Killed", "Terminated", "Segmentation fault", "Aborted"];
-    // `./x.sh: line 7:  4711 Killed    kubectl diff`; by itself where the shell is not a script's.
-    let ended = |word: &str| line == word || line.contains(&format!(" {word} ")) && line.contains(": line ");
-    ENDS.iter().any(|end| line.ends_with(end)) || ENDINGS.iter().any(|word| ended(word))
 }
 
 /// The failure that a line of any of Kubernetes' tools tells.
