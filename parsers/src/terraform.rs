@@ -481,6 +481,16 @@ mod tests {
         let lost =
             changed.replace(only, "these.\n") + PERFORM + "Plan: 0 to add, 0 to change, 0 to destroy.\n";
         assert_eq!(refused(&lost), (Class::UnreadableCut, Some(12)));
+        let outputs = "Changes to Outputs:\n  ~ o = \"x\" -> \"y\"\n\nYou can apply this plan to save these new output values to the Terraform\nstate, without changing any real infrastructure.\n";
+        let of_outputs = changed.clone() + "\n" + outputs;
+        for (argv, exit) in [(DETAILED, Some(2)), (&["sh", "-c", "x"][..], Some(0))] {
+            assert_eq!(verdict(argv, exit, &of_outputs), Verdict::Drifted);
+        }
+        assert_eq!(refused(&of_outputs.replace(only, "these.\n")), (Class::UnreadableCut, Some(13)));
+        let both = of_outputs
+            .replace(only, "these.\n")
+            .replace(outputs, outputs.split_at(outputs.find("You").unwrap()).1);
+        assert_eq!(refused(&both), (Class::UnreadableCut, Some(13)));
         // A planned action among them, or one of them among the plan's.
         assert_eq!(refused(&drift("t.n will be created", "  + ")), (Class::UnreadableFormat, Some(6)));
         assert_eq!(refused(&(PERFORM.to_owned() + &block("t.n has changed", "  ~ "))).1, Some(3));

@@ -508,6 +508,18 @@ mod tests {
     }
 
     #[test]
+    fn units_in_two_formats_of_the_log_are_not_half_read() {
+        let record = format!("time=2026-05-01T10:00:00Z level=stdout prefix=b tf-path=tofu msg={NOTHING}");
+        let brackets = PLAN.lines().fold(String::new(), |all, line| all + &format!("[/srv/live/a] {line}\n"));
+        for (text, line) in [(format!("{brackets}{record}"), 1), (format!("{record}{brackets}"), 2)] {
+            for argv in [PLAIN, &["sh", "-c", "x"]] {
+                let Reading::Unreadable(error) = run(argv, Some(0), &text, "") else { panic!("{text}") };
+                assert_eq!((error.class, error.line), (Class::UnreadableFormat, Some(line)));
+            }
+        }
+    }
+
+    #[test]
     fn files_are_units_and_one_that_is_missing_is_missed() {
         let plan = |action: &str| {
             format!(

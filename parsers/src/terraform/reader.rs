@@ -295,8 +295,12 @@ impl Reader {
             Some(b'Y') if has("Your configuration already matches") && self.part == Part::Drift => {
                 self.part = Part::Before;
             }
-            Some(b'C') if has("Changes to Outputs:") => self.part = Part::Outputs,
+            Some(b'C') if has("Changes to Outputs:") => {
+                self.drift_is_explained(number)?;
+                self.part = Part::Outputs;
+            }
             Some(b'Y') if has("You can apply this plan to save these new output values") => {
+                self.drift_is_explained(number)?;
                 match self.statement {
                     None => self.statement = Some(Statement::OutputsOnly),
                     // Below a plan that changes nothing but addresses, too.
@@ -379,12 +383,17 @@ impl Reader {
         Ok(())
     }
 
-    /// A part of a plan begins: after a statement it would be a second plan's.
-    fn begin(&mut self, part: Part, number: u32) -> Result<(), ParseError> {
-        // Each kind of plan says below the changes from outside what they mean: without that they would mean nothing.
+    /// Each kind of plan says below the changes from outside what they mean: without that they would mean nothing.
+    fn drift_is_explained(&self, number: u32) -> Result<(), ParseError> {
         if self.part == Part::Drift {
             return Err(ParseError::cut("the changes from outside lack the words below them").at(number));
         }
+        Ok(())
+    }
+
+    /// A part of a plan begins: after a statement it would be a second plan's.
+    fn begin(&mut self, part: Part, number: u32) -> Result<(), ParseError> {
+        self.drift_is_explained(number)?;
         if self.statement.is_some() || (self.part == Part::Actions && part != Part::After) {
             return Err(second(number));
         }
@@ -401,7 +410,7 @@ impl Reader {
             return Err(second(number));
         }
         let Some((said, forgets)) = counts(line) else {
-            return Err(ParseError::format(format!("the line {}", quote(line))).at(number));
+            return Err(ParseError::format("not the counts of a plan").at(number));
         };
         if self.part != Part::Actions {
             return Err(ParseError::format("a \"Plan:\" line without a list of actions before it")
@@ -440,7 +449,7 @@ impl Reader {
                 .at(number)
                 .hint("output whose lines were changed isn't read: use `terraform show -json PLANFILE`")
         })?;
-        let wrong = || ParseError::format(format!("not a resource's header: {}", quote(line))).at(number);
+        let wrong = || ParseError::format("not a resource's header").at(number);
         let words = str::from_utf8(words).map_err(|_| wrong())?;
         let (known, source) = match self.part {
             Part::Drift => (DRIFTED, Source::Refresh),

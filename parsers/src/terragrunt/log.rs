@@ -172,7 +172,13 @@ impl<'a> Log<'a> {
 
     /// Refuses a plan's line that no unit has: it is of a unit whose prefix got lost.
     pub fn no_plan_outside(&self) -> Result<(), ParseError> {
-        match self.outside.iter().find(|line| terraform::is_evidence(line.bytes)) {
+        // One record is enough to make the prefix of another format no prefix.
+        let is_plan_s = |line: &&Line<'a>| {
+            let plain = line.plain();
+            terraform::is_evidence(&plain)
+                || bracketed(&plain).is_some_and(|(_, rest)| terraform::is_evidence(rest))
+        };
+        match self.outside.iter().find(is_plan_s) {
             Some(line) => Err(ParseError::format("a plan's line without the prefix that the others have")
                 .at(line.number)
                 .hint("keep stdout apart from stderr, and let no hook plan")),
