@@ -10,7 +10,7 @@ use crate::input::{Input, Stream, arguments_of};
 use crate::report::{
     Action, Diagnostic, Parsed, Resource, Said, Scopes, Source, Span, Tool, Unread, UnreadReason,
 };
-use crate::{Claim, text};
+use crate::{Claim, report, text};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -393,6 +393,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     // In the order of the recap's hosts.
     let names: Vec<&String> = recap.keys().collect();
     let places: Vec<_> = hosts.iter().map(|host| names.binary_search(&host).ok()).collect();
+    let tasks = Tasks::new(&tasks, findings.iter().map(|finding| finding.task));
     let mut by_host: Vec<Vec<Finding>> = names.iter().map(|_| Vec::new()).collect();
     parsed.resources.reserve(findings.len());
     for finding in findings {
@@ -401,7 +402,6 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
             of_host.push(finding);
         }
     }
-    let tasks = Tasks::new(&tasks);
     for ((host, stats), findings) in recap.iter().zip(by_host) {
         account(host, stats, findings, &tasks, &mut parsed)?;
     }
@@ -500,12 +500,25 @@ struct Tasks<'a> {
 }
 
 impl<'a> Tasks<'a> {
-    fn new(names: &'a [String]) -> Self {
-        let mut sorted: Vec<(&String, usize)> = names.iter().zip(0_usize..).collect();
-        sorted.sort_unstable();
+    /// Of the tasks that are `asked` for: few of many have changed anything.
+    fn new(names: &'a [String], asked: impl Iterator<Item = usize>) -> Self {
         let mut ranks = vec![0; names.len()];
+        let mut sorted: Vec<(u64, &[u8], usize)> = Vec::new();
+        for at in asked {
+            if let (Some(rank), Some(name)) = (ranks.get_mut(at), names.get(at))
+                && std::mem::replace(rank, 1_usize) == 0
+            {
+                sorted.push((0, name.as_bytes(), at));
+            }
+        }
+        // Names that begin alike are compared as numbers.
+        let alike = report::alike(sorted.iter().map(|(_, name, _)| *name));
+        for (number, name, _) in &mut sorted {
+            *number = report::head(name.get(alike..).unwrap_or_default());
+        }
+        sorted.sort_unstable();
         let (mut rank, mut before) = (0_usize, None);
-        for (name, at) in sorted {
+        for (_, name, at) in sorted {
             rank = rank.saturating_add(usize::from(before.replace(name) != Some(name)));
             if let Some(of_task) = ranks.get_mut(at) {
                 *of_task = rank;

@@ -377,7 +377,9 @@ impl DriftReport {
         }
         let mut merged = merged(resources);
         for resource in &mut merged {
-            if let Some(attributes) = &mut resource.attributes {
+            if let Some(attributes) = &mut resource.attributes
+                && !attributes.is_sorted_by(|a, b| a < b)
+            {
                 attributes.sort_unstable();
                 attributes.dedup();
             }
@@ -508,13 +510,7 @@ fn merged(resources: Vec<Resource>) -> Vec<Resource> {
         for (number, place) in (0_u32..).zip(places.values_mut()) {
             *place = number;
         }
-        let alike = resources.first().map_or(0, |first| {
-            let first = first.name.as_bytes();
-            resources.iter().fold(first.len(), |alike, resource| {
-                let both = first.iter().zip(resource.name.as_bytes());
-                both.take(alike).take_while(|(a, b)| a == b).count()
-            })
-        });
+        let alike = alike(resources.iter().map(|resource| resource.name.as_bytes()));
         let mut last = None;
         let mut order: Vec<(u32, u64, usize)> = Vec::with_capacity(resources.len());
         for (at, resource) in resources.iter().enumerate() {
@@ -546,8 +542,23 @@ fn merged(resources: Vec<Resource>) -> Vec<Resource> {
     merged
 }
 
+/// How many bytes all of them begin with.
+pub(crate) fn alike<'a>(mut names: impl Iterator<Item = &'a [u8]>) -> usize {
+    let Some(mut alike) = names.next() else { return 0 };
+    for name in names {
+        if !name.starts_with(alike) {
+            let both = alike.iter().zip(name).take_while(|(a, b)| a == b).count();
+            alike = alike.get(..both).unwrap_or_default();
+        }
+    }
+    alike.len()
+}
+
 /// The first bytes as a number that compares as they do, except that two may be equal that aren't.
-fn head(bytes: &[u8]) -> u64 {
+pub(crate) fn head(bytes: &[u8]) -> u64 {
+    if let Some(head) = bytes.first_chunk() {
+        return u64::from_be_bytes(*head);
+    }
     let mut head = [0; 8];
     head.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     u64::from_be_bytes(head)

@@ -18,6 +18,19 @@ pub(super) enum Banner<'a> {
     Other,
 }
 
+impl Banner<'_> {
+    /// The same with names of its own.
+    pub(super) fn into_owned<'b>(self) -> Banner<'b> {
+        match self {
+            Banner::Play(name) => Banner::Play(Cow::Owned(name.into_owned())),
+            Banner::Task(name) => Banner::Task(Cow::Owned(name.into_owned())),
+            Banner::Recap => Banner::Recap,
+            Banner::NoMoreHosts => Banner::NoMoreHosts,
+            Banner::Other => Banner::Other,
+        }
+    }
+}
+
 /// `bytes` without the colours at their beginning: enough to reject most lines by their first byte.
 #[inline]
 pub(crate) fn after_colour(mut bytes: &[u8]) -> &[u8] {
@@ -31,7 +44,9 @@ pub(crate) fn after_colour(mut bytes: &[u8]) -> &[u8] {
 /// `MSG ***`, with the time that the callback timestamp adds.
 pub(super) fn banner(line: &[u8]) -> Option<Banner<'_>> {
     let line = line.trim_ascii_end();
-    let line = match line.rsplit(|b| *b == b' ').next() {
+    let time =
+        if line.last().is_some_and(u8::is_ascii_digit) { line.rsplit(|b| *b == b' ').next() } else { None };
+    let line = match time {
         Some([h1, h2, b':', m1, m2, b':', s1, s2])
             if [h1, h2, m1, m2, s1, s2].iter().all(|digit| digit.is_ascii_digit()) =>
         {
@@ -39,8 +54,16 @@ pub(super) fn banner(line: &[u8]) -> Option<Banner<'_>> {
         }
         _ => line,
     };
-    let stars = line.iter().rev().take_while(|b| **b == b'*').count();
-    let message = line.get(..line.len().saturating_sub(stars))?.strip_suffix(b" ").filter(|_| stars >= 3)?;
+    // They fill the line: eight at once.
+    let mut rest = line;
+    while let Some(shorter) = rest.strip_suffix(b"********") {
+        rest = shorter;
+    }
+    while let Some(shorter) = rest.strip_suffix(b"*") {
+        rest = shorter;
+    }
+    let stars = line.len().saturating_sub(rest.len());
+    let message = rest.strip_suffix(b" ").filter(|_| stars >= 3)?;
     let message = message.strip_suffix(b" [CHECK MODE]").unwrap_or(message);
     let named = |beginning: &[u8]| message.strip_prefix(beginning)?.strip_suffix(b"]");
     if let Some(name) = named(b"PLAY [") {

@@ -2,19 +2,22 @@
 
 use super::Pending;
 use super::lines::{Banner, after_colour, banner, recap_line};
-use super::results::{Found, Host};
+use super::results::{ByLine, Found, Host};
 use crate::ParseError;
 use crate::ansible_playbook::{Recap, Run};
 use crate::error::quote;
 use crate::report::Diagnostic;
 use crate::text::{self, Line, Lines, strip_ansi};
 use memchr::memmem;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// How many lines a task's name or a loop's label may have.
 pub(super) const MANY_LINES: usize = 400;
-pub(super) struct Task {
-    pub(super) name: String,
+
+pub(super) struct Task<'a> {
+    /// As it is written: few of many tasks are asked for theirs.
+    pub(super) name: Cow<'a, [u8]>,
     pub(super) play: u32,
 }
 
@@ -26,9 +29,13 @@ pub(super) struct Reader<'a> {
     pub(super) stdout: &'a [u8],
     pub(super) hosts: Vec<Host>,
     pub(super) by_name: HashMap<Vec<u8>, usize>,
+    /// The hosts that had a line, by a number made of it.
+    pub(super) by_line: ByLine,
+    /// The last line that repeats came from the host that was expected.
+    pub(super) orderly: bool,
     /// The host of the last result line.
     pub(super) before: usize,
-    pub(super) tasks: Vec<Task>,
+    pub(super) tasks: Vec<Task<'a>>,
     pub(super) plays: u32,
     /// The only host of the current play, and whether there are several; one entry a play.
     pub(super) play_hosts: Vec<(Option<usize>, bool)>,
@@ -69,6 +76,8 @@ impl<'a> Reader<'a> {
             stdout,
             hosts: Vec::new(),
             by_name: HashMap::new(),
+            by_line: ByLine::default(),
+            orderly: true,
             before: 0,
             tasks: Vec::new(),
             plays: 0,
@@ -230,7 +239,11 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let plain = line.plain();
-        if let Some(found) = banner(&plain) {
+        let found = match &plain {
+            Cow::Borrowed(plain) => banner(plain),
+            Cow::Owned(plain) => banner(plain).map(Banner::into_owned),
+        };
+        if let Some(found) = found {
             return self.banner(line.number, found);
         }
         if !plain.contains(&b'[') {
@@ -249,13 +262,13 @@ impl<'a> Reader<'a> {
                 && let Some(found) = banner(&name)
             {
                 self.lines = ahead;
-                return self.banner(line.number, found);
+                return self.banner(line.number, found.into_owned());
             }
         }
         Err(ParseError::format("a banner without stars at its end").at(line.number))
     }
 
-    fn banner(&mut self, line: u32, banner: Banner<'_>) -> Result<(), ParseError> {
+    fn banner(&mut self, line: u32, banner: Banner<'a>) -> Result<(), ParseError> {
         self.pending = None;
         self.owed = 0;
         self.in_error = false;
@@ -269,7 +282,7 @@ impl<'a> Reader<'a> {
             }
             Banner::Task(name) => {
                 self.goes_on(line);
-                self.tasks.push(Task { name: text::string(&name), play: self.plays });
+                self.tasks.push(Task { name, play: self.plays });
                 self.last_host = None;
             }
             Banner::Recap => {

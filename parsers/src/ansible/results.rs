@@ -7,7 +7,10 @@ use super::reader::{MANY_LINES, Reader};
 use crate::ParseError;
 use crate::report::{Diagnostic, Span};
 use crate::text::{Line, strip_ansi};
+use memchr::memchr;
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// What a result line begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,41 @@ pub(super) struct Found {
     pub(super) attributes: Option<Vec<String>>,
 }
 
+/// Hosts by the numbers of their lines. Two lines may have one number: who asks compares the lines.
+pub(super) type ByLine = HashMap<u64, usize, BuildHasherDefault<Same>>;
+
+/// Takes a number for its own hash.
+#[derive(Default)]
+pub(super) struct Same(u64);
+
+impl Hasher for Same {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = number(bytes);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A number for a line, in less time than comparing it takes.
+#[inline]
+fn number(line: &[u8]) -> u64 {
+    let mix = |number: u64, word: [u8; 8]| {
+        (number.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    };
+    let (words, _) = line.as_chunks::<8>();
+    // What is left over, with what stands before it.
+    let last = line.last_chunk().copied().unwrap_or_default();
+    let number = mix(words.iter().fold(0, |number, word| mix(number, *word)), last);
+    // The upper half is the better mixed one.
+    number ^ (number >> 32)
+}
+
 impl<'a> Reader<'a> {
     /// Takes the lines that are, byte for byte, what the hosts that come next had before: most lines of most outputs.
     #[inline]
@@ -74,32 +112,55 @@ impl<'a> Reader<'a> {
         if self.ended || !matches!(self.lines.rest().first(), Some(b'o' | b's' | 0x1b)) {
             return;
         }
-        let (mut at, mut last, mut several) = (first, None, false);
-        while let Some(host) = self.hosts.get_mut(at) {
-            // A finding that goes on.
-            if host.task == task {
-                break;
+        let (mut expected, mut begun, mut several) = (first, None, false);
+        loop {
+            while let Some(next) = if self.orderly { self.take(expected, task) } else { None } {
+                several |= begun.is_some_and(|begun| begun != expected);
+                begun = begun.or(Some(expected));
+                self.before = expected;
+                expected = next;
             }
-            if self.lines.take_same(&host.ok) {
-                if host.answered.is_none() {
-                    host.answered = Some(self.lines.number());
-                }
-            } else if !self.lines.take_same(&host.skipping) {
-                break;
-            }
-            host.play = self.plays;
-            several |= at != first;
-            last = Some(at);
-            at = host.next;
+            let Some(at) = self.had().filter(|at| self.take(*at, task).is_some()) else { break };
+            // Where one came out of turn, so does the next.
+            self.orderly = at == expected;
+            self.follows(at);
+            several |= begun.is_some_and(|begun| begun != at);
+            begun = begun.or(Some(at));
+            expected = self.hosts.get(at).map_or(at, |host| host.next);
         }
-        if let Some(last) = last {
-            self.before = last;
+        if begun.is_some() {
             self.blank = false;
-            self.after_result(last);
+            self.after_result(self.before);
             if let Some((_, more)) = self.play_hosts.last_mut() {
                 *more |= several;
             }
         }
+    }
+
+    /// Takes the next line if the host at `at` had the same before. Gives the host that is likely to come next.
+    #[inline]
+    fn take(&mut self, at: usize, task: usize) -> Option<usize> {
+        // A finding of this task goes on.
+        let host = self.hosts.get_mut(at).filter(|host| host.task != task)?;
+        if self.lines.take_same(&host.ok) {
+            if host.answered.is_none() {
+                host.answered = Some(self.lines.number());
+            }
+        } else if !self.lines.take_same(&host.skipping) {
+            return None;
+        }
+        host.play = self.plays;
+        Some(host.next)
+    }
+
+    /// The host that had a line like the next: hosts answer in an order of their own.
+    fn had(&self) -> Option<usize> {
+        let rest = self.lines.rest();
+        if !matches!(rest.first(), Some(b'o' | b's' | 0x1b)) {
+            return None;
+        }
+        let line = rest.get(..=memchr(b'\n', rest)?)?;
+        self.by_line.get(&number(line)).copied()
     }
 
     /// What is the same after any result. Gives what stood before it, and the host of the result before.
@@ -159,7 +220,8 @@ impl<'a> Reader<'a> {
 
     /// Keeps a line that the host is likely to have again.
     fn keep(&mut self, host: usize, status: Status, line: Line<'a>) {
-        let Some(host) = self.hosts.get_mut(host) else { return };
+        let at = host;
+        let Some(host) = self.hosts.get_mut(at) else { return };
         let kept = match status {
             Status::Ok => &mut host.ok,
             Status::Skipping => &mut host.skipping,
@@ -174,6 +236,7 @@ impl<'a> Reader<'a> {
                 b"\n"
             };
             kept.extend_from_slice(end);
+            self.by_line.insert(number(kept), at);
         }
     }
 

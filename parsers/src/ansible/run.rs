@@ -5,6 +5,7 @@ use super::reader::Reader;
 use super::results::Found;
 use crate::ParseError;
 use crate::ansible_playbook::{Finding, Recap, Run};
+use crate::text;
 use std::collections::HashMap;
 
 impl Reader<'_> {
@@ -33,12 +34,16 @@ impl Reader<'_> {
         }
         let found = one_per_host(found, &names);
         run.findings.reserve(found.len());
+        run.tasks = vec![String::new(); tasks.len()];
         for found in found.into_iter().filter(|found| found.shown || found.after_failure) {
             let Some(task) = tasks.get(found.task) else { continue };
             let play = usize::try_from(task.play).ok().and_then(|play| play_hosts.get(play));
             let several = play.is_some_and(|(_, several)| *several);
             if task.name.is_empty() {
                 return Err(ParseError::format("a task without a name").at(found.first.0));
+            }
+            if let Some(name) = run.tasks.get_mut(found.task).filter(|name| name.is_empty()) {
+                *name = text::string(&task.name);
             }
             run.findings.push(Finding {
                 host: found.host,
@@ -54,7 +59,6 @@ impl Reader<'_> {
             });
         }
         run.hosts = names;
-        run.tasks = tasks.into_iter().map(|task| task.name).collect();
         run.recaps = recaps;
         Ok(run)
     }

@@ -210,3 +210,41 @@ fn lines_that_repeat_read_as_those_that_do_not() {
     let unknown = play(&lines(["a", "b", "c"], ""), hosts.get(..2).unwrap());
     assert_eq!(refused(&unknown, Some(0)), (Class::UnreadableContradiction, Some(7)));
 }
+
+#[test]
+fn hosts_that_answer_in_another_order_read_as_those_that_do_not() {
+    let names = ["a", "b", "c", "web-with-a-longer-name-1", "web-with-a-longer-name-2", "f"];
+    let text = |task: usize, orders: &[[usize; 6]]| {
+        let mut out = String::new();
+        for (n, order) in orders.iter().enumerate() {
+            let _ = writeln!(out, "\nTASK [t{n}] ****");
+            for at in order {
+                let status = if n == task && *at == 4 { "changed" } else { "ok" };
+                let skips = *at == 2 && n % 2 == 1;
+                let _ = writeln!(out, "{}: [{}]", if skips { "skipping" } else { status }, names[*at]);
+            }
+        }
+        out
+    };
+    let straight = [[0, 1, 2, 3, 4, 5]; 5];
+    let mixed =
+        [[0, 1, 2, 3, 4, 5], [5, 3, 1, 4, 2, 0], [1, 0, 3, 2, 5, 4], [1, 0, 3, 2, 5, 4], [4, 5, 0, 1, 2, 3]];
+    let hosts: Vec<(&str, [u32; 5])> = names
+        .iter()
+        .zip(0_usize..)
+        .map(|(name, at)| (*name, [if at == 2 { 4 } else { 6 }, u32::from(at == 4), 0, 0, 0]))
+        .collect();
+    for task in 0..5 {
+        let of = |orders: &[[usize; 6]]| {
+            let reading = reading(
+                &play(&format!("ok: [a]\nok: [b]\nok: [c]\nok: [f]\n{}", text(task, orders)), &hosts),
+                Some(0),
+            );
+            let report = reading.report().unwrap().clone();
+            let found: Vec<_> = seen(&report).iter().map(|r| (r.0.to_owned(), r.1.to_owned(), r.2)).collect();
+            (report.verdict(), report.scopes().clone(), report.diagnostics().to_vec(), found)
+        };
+        assert_eq!(of(&mixed), of(&straight));
+        assert_eq!(of(&mixed).3, [(names[4].to_owned(), format!("t{task}"), 1)]);
+    }
+}
