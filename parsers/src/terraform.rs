@@ -30,8 +30,9 @@ use crate::error::ParseError;
 use crate::input::Input;
 use crate::report::{Parsed, Tool};
 use crate::terraform_command::Blanks;
-use crate::text::Line;
+use crate::text::{Line, Lines};
 use crate::{Claim, Parser, terraform_command as command, terragrunt, text};
+use memchr::memchr;
 pub(crate) use reader::Called;
 use reader::Reader;
 use words::evidence;
@@ -70,6 +71,12 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     if command::is_terraform(input.argv) {
         return parse_raw(input);
     }
+    // Most outputs are one plan, as its lines show while they are read.
+    if !command::runs_all(input.argv)
+        && let Some(read) = parse_without_prefixes(input)
+    {
+        return terragrunt::settle(input, read.and_then(|parsed| terragrunt::one_unit(input, parsed)));
+    }
     let stdout = input.stdout.bytes();
     let read = match terragrunt::Log::read(stdout) {
         Some(log) if !log.units.is_empty() => terragrunt::parse(input, &log),
@@ -87,14 +94,44 @@ pub(crate) fn is_evidence(line: &[u8]) -> bool {
     evidence(line).is_some()
 }
 
+/// The lines of standard output, and whether there are colours anywhere.
+fn lines_of<'a>(input: &Input<'a>) -> (Lines<'a>, bool) {
+    let stdout = input.stdout.bytes();
+    let stdout = stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout);
+    (text::lines(stdout), memchr(0x1b, stdout).is_some())
+}
+
 /// Reads one plan as Terraform wrote it.
 fn parse_raw(input: &Input<'_>) -> Result<Parsed, ParseError> {
+    let (lines, colours) = lines_of(input);
+    let mut reader = Reader::new(command::tool(input.argv), Blanks::Kept, colours);
+    let read = reader.read(lines);
+    settle(input, reader, read)
+}
+
+/// The same, in one pass over the lines; `None` where one of them may have a prefix.
+fn parse_without_prefixes(input: &Input<'_>) -> Option<Result<Parsed, ParseError>> {
+    let (lines, colours) = lines_of(input);
+    let mut reader = Reader::new(command::tool(input.argv), Blanks::Kept, colours);
+    let mut rest = lines;
+    let mut prefixed = false;
+    let read = reader.read(std::iter::from_fn(|| {
+        let line = rest.next()?;
+        prefixed = terragrunt::Log::may_have(line.bytes);
+        (!prefixed).then_some(line)
+    }));
+    // It may have ended at something else.
+    if prefixed || rest.any(|line| terragrunt::Log::may_have(line.bytes)) {
+        return None;
+    }
+    Some(settle(input, reader, read))
+}
+
+/// What a plan as Terraform wrote it says after all.
+fn settle(input: &Input<'_>, mut reader: Reader, read: Result<(), ParseError>) -> Result<Parsed, ParseError> {
     let claim = command::claim(input);
-    let stdout = input.stdout.bytes();
-    let lines = || text::lines(stdout.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stdout));
+    let lines = || lines_of(input).0;
     let (remarks, said) = command::stderr(input.stderr.bytes());
-    let mut reader = Reader::new(command::tool(input.argv), Blanks::Kept);
-    let read = reader.read(lines());
     let failed = reader.parsed.failure.is_some() || claim == Claim::Failed;
     if failed || command::errors_count(input) {
         // `terraform plan 2>&1`: the errors stand on stdout.
@@ -122,7 +159,7 @@ pub(crate) fn read_text<'a>(
     tool: Tool,
     called: Called,
 ) -> Result<Parsed, ParseError> {
-    let mut reader = Reader::new(tool, Blanks::Dropped);
+    let mut reader = Reader::new(tool, Blanks::Dropped, true);
     let read = reader.read(lines.clone());
     if reader.parsed.failure.is_some() || reader.has_errors() {
         let own = command::first_error(lines, Blanks::Dropped);

@@ -60,6 +60,15 @@ fn resource(input: &str) -> IResult<&str, &str> {
 
 /// An identifier: letters of any script, digits, `_` and `-`.
 fn word(input: &str) -> IResult<&str, &str> {
+    // Nearly always it is of ASCII: bytes are faster than characters.
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let end = input.bytes().position(|b| !plain(&b)).unwrap_or(input.len());
+    if end > 0
+        && input.as_bytes().get(end).is_none_or(u8::is_ascii)
+        && let Some((word, rest)) = input.split_at_checked(end)
+    {
+        return Ok((rest, word));
+    }
     take_while1(|c: char| {
         c.is_alphanumeric() || matches!(c, '_' | '-') || (!c.is_ascii() && !c.is_whitespace())
     })

@@ -93,8 +93,9 @@ impl Body {
     }
 
     /// One line within the resource.
-    pub fn line(&mut self, line: &[u8]) {
-        let plain = text::strip_ansi(line);
+    #[inline]
+    pub fn line(&mut self, line: &[u8], colours: bool) {
+        let plain = if colours { text::strip_ansi(line) } else { Cow::Borrowed(line) };
         if self.understand(&plain).is_none() {
             self.lost = true;
         }
@@ -234,10 +235,10 @@ fn key(words: &[u8]) -> Option<(Key<'_>, &[u8])> {
         let (quoted, rest) = words.split_at_checked(quoted(words)?)?;
         return Some((Key::Quoted(quoted), rest));
     }
-    let end = words.iter().position(|b| *b == b' ')?;
-    let (word, rest) = words.split_at_checked(end)?;
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-') || !b.is_ascii();
-    (!word.is_empty() && word.iter().all(plain)).then_some((Key::Word(word), rest))
+    let end = words.iter().position(|b| !plain(b))?;
+    let (word, rest) = words.split_at_checked(end)?;
+    (!word.is_empty() && rest.first() == Some(&b' ')).then_some((Key::Word(word), rest))
 }
 
 /// Where the quoted string that `bytes` begins with ends.
@@ -368,7 +369,7 @@ mod tests {
         let mut found = Body::default();
         found.begin(Form::Blocks);
         for line in body.lines() {
-            found.line(line.as_bytes());
+            found.line(line.as_bytes(), true);
         }
         found.end()
     }

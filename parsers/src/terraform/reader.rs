@@ -9,6 +9,7 @@ use crate::terraform_address::{Address, leading, moved};
 use crate::terraform_command::Blanks;
 use crate::text::Line;
 use crate::{terraform_command as command, text};
+use std::borrow::Cow;
 
 /// What begins nearly every line: a value, or the details of something.
 const VALUE: &[u8] = b"      ";
@@ -54,6 +55,8 @@ enum Statement {
 pub(super) struct Reader {
     pub parsed: Parsed,
     blanks: Blanks,
+    /// Lines may have colours.
+    colours: bool,
     part: Part,
     open: Open,
     statement: Option<Statement>,
@@ -84,9 +87,10 @@ pub(crate) struct Called {
 }
 
 impl Reader {
-    pub fn new(tool: Tool, blanks: Blanks) -> Self {
+    pub fn new(tool: Tool, blanks: Blanks, colours: bool) -> Self {
         Self {
             blanks,
+            colours,
             parsed: Parsed { tool, ..Parsed::new("terraform") },
             part: Part::Before,
             open: Open::None,
@@ -108,8 +112,8 @@ impl Reader {
         for line in lines {
             if line.bytes.starts_with(VALUE) {
                 self.value(line.bytes, line.number)?;
-            } else {
-                let plain = line.plain();
+            } else if !self.is_refreshed(line.bytes) {
+                let plain = if self.colours { line.plain() } else { Cow::Borrowed(line.bytes) };
                 if plain.trim_ascii_end().is_empty() {
                     self.compact = self.compact && text::strip_ansi(before).starts_with(b"Warnings:");
                 } else if plain.starts_with(VALUE) {
@@ -129,12 +133,21 @@ impl Reader {
         }
     }
 
+    /// Most lines before a plan: a resource that is refreshed. No word that means anything begins so.
+    #[inline]
+    fn is_refreshed(&self, line: &[u8]) -> bool {
+        line.first().is_some_and(u8::is_ascii_lowercase)
+            && self.part == Part::Before
+            && self.open == Open::None
+            && self.statement.is_none()
+    }
+
     /// A line that begins with six blanks or more.
     #[inline]
     fn value(&mut self, line: &[u8], number: u32) -> Result<(), ParseError> {
         self.value = number;
         if self.body.is_read() {
-            self.body.line(line);
+            self.body.line(line, self.colours);
         } else if self.part == Part::Actions && !self.seen_any {
             return Err(ParseError::format("a value that belongs to no resource").at(number));
         }
@@ -211,11 +224,7 @@ impl Reader {
 
     /// A line at column 0.
     fn words(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
-        // Most lines before a plan: a resource that is refreshed. No word that means anything begins so.
-        if self.part == Part::Before
-            && self.statement.is_none()
-            && line.first().is_some_and(u8::is_ascii_lowercase)
-        {
+        if self.is_refreshed(line) {
             return Ok(());
         }
         let has = |words: &str| line.starts_with(words.as_bytes());
@@ -504,6 +513,15 @@ impl Reader {
         let plain = line.starts_with(b"  . ");
         let line = str::from_utf8(line).map_err(|_| wrong())?.trim_start();
         let resource = self.parsed.resources.last_mut().ok_or_else(wrong)?;
+        // Nearly always it is the symbol's line.
+        let opened =
+            symbols.iter().find_map(|symbol| line.strip_prefix(symbol)?.strip_prefix(" resource \""));
+        let opened = opened.and_then(|rest| rest.strip_prefix(&*resource.kind)?.strip_prefix("\" \""));
+        if opened.is_some_and(|rest| rest.ends_with(" {")) {
+            self.open = if plain { Open::Plain } else { Open::Body };
+            self.read_attributes(Form::Blocks);
+            return Ok(());
+        }
         if let Some(note) = line.strip_prefix("# ") {
             if let Some(old) = note.strip_prefix("(moved from ") {
                 resource.previous_name = leading(old).map(|(address, _)| address.full.to_owned());

@@ -113,6 +113,20 @@ impl<'a> Log<'a> {
         any.then_some(log)
     }
 
+    /// Whether a line can have a prefix. Where none of an output's lines can, [`Log::read`] finds nothing.
+    #[inline]
+    pub fn may_have(line: &[u8]) -> bool {
+        // `time=`, with a colour within these words or without.
+        matches!(
+            line,
+            [b'0'..=b'9' | b'{' | b'[' | 0x1b, ..]
+                | [b't', b'i', b'm', b'e', b'=' | 0x1b, ..]
+                | [b't', 0x1b, ..]
+                | [b't', b'i', 0x1b, ..]
+                | [b't', b'i', b'm', 0x1b, ..]
+        )
+    }
+
     /// An output in which no unit has a line.
     pub fn without_units(bytes: &'a [u8]) -> Self {
         Self { outside: text::lines(bytes).collect(), ..Self::default() }
@@ -333,6 +347,33 @@ fn bracketed(line: &[u8]) -> Option<(&str, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_no_line_may_have_a_prefix_nothing_is_found() {
+        for line in [
+            "14:27:45.422 STDOUT [vpc] tofu: No changes. Your infrastructure matches the configuration.",
+            "time=2026-05-01T14:27:45Z level=stdout prefix=vpc tf-path=tofu msg=No changes. Your infrastructure",
+            "{\"level\":\"stdout\", \"working-dir\":\"/srv/vpc\", \"tf-path\":\"tofu\", \"msg\":\"No changes.\"}",
+            "[/srv/live/vpc] No changes. Your infrastructure matches the configuration.",
+        ] {
+            // Colours may begin anywhere.
+            for at in 0..8 {
+                let (before, after) = line.split_at(at);
+                let coloured = format!("{before}\u{1b}[0m{after}\n");
+                assert!(
+                    Log::read(coloured.as_bytes()).is_some() && Log::may_have(coloured.as_bytes()),
+                    "{coloured}"
+                );
+            }
+            assert!(Log::may_have(line.as_bytes()), "{line}");
+        }
+        for line in
+            ["", "time_sleep.a: Refreshing state... [id=x]", "toy_file.a: Refreshing", "  # [a", "Plan: 1"]
+        {
+            assert!(!Log::may_have(line.as_bytes()), "{line}");
+            assert!(Log::read(line.as_bytes()).is_none(), "{line}");
+        }
+    }
 
     fn all(lines: &Lines<'_>) -> Vec<(u32, String)> {
         lines.iter().map(|line| (line.number, text::string(line.bytes))).collect()
