@@ -114,11 +114,22 @@ impl<'a> Reader<'a> {
         }
         let (mut expected, mut begun, mut several) = (first, None, false);
         loop {
-            while let Some(next) = if self.orderly { self.take(expected, task) } else { None } {
+            // Written out: this is where most of the time goes.
+            while let Some(host) =
+                self.hosts.get_mut(expected).filter(|host| self.orderly && host.task != task)
+            {
+                if self.lines.take_same(&host.ok) {
+                    if host.answered.is_none() {
+                        host.answered = Some(self.lines.number());
+                    }
+                } else if !self.lines.take_same(&host.skipping) {
+                    break;
+                }
+                host.play = self.plays;
                 several |= begun.is_some_and(|begun| begun != expected);
                 begun = begun.or(Some(expected));
                 self.before = expected;
-                expected = next;
+                expected = host.next;
             }
             let Some(at) = self.had().filter(|at| self.take(*at, task).is_some()) else { break };
             // Where one came out of turn, so does the next.
