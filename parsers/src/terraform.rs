@@ -145,10 +145,12 @@ fn settle(input: &Input<'_>, mut reader: Reader, read: Result<(), ParseError>) -
         return Ok(reader.parsed);
     }
     read?;
-    reader.finish(Called {
+    let mut parsed = reader.finish(Called {
         refresh_only: command::refresh_only(input.argv) == Some(true),
         own_code: command::gives_its_own_code(input.argv),
-    })
+    })?;
+    parsed.diagnostics.extend(command::limits(input.argv));
+    Ok(parsed)
 }
 
 /// Reads one plan from lines that somebody forwarded, each with its number in the raw output, the forwarder's words taken off.
@@ -564,6 +566,27 @@ mod tests {
         // A bug of `-refresh-only -detailed-exitcode`; of a script, the code may be another plan's.
         assert_eq!(verdict(DETAILED, Some(2), nothing), Verdict::Clean);
         assert_eq!(verdict(&["sh", "-c", "./plans.sh"], Some(2), nothing), Verdict::Unreadable);
+    }
+
+    #[test]
+    fn a_plan_without_refresh_is_clean_with_a_remark_in_every_form() {
+        let text = "No changes. Your infrastructure matches the configuration.\n";
+        let show = r#"{"format_version":"1.2","planned_values":{},"resource_changes":[]}"#;
+        let stream = "{\"@level\":\"info\",\"@module\":\"terraform.ui\",\"terraform\":\"1.11.4\",\"type\":\"version\",\"ui\":\"1.2\"}\n{\"@level\":\"info\",\"@module\":\"terraform.ui\",\"changes\":{\"add\":0,\"change\":0,\"import\":0,\"remove\":0,\"operation\":\"plan\"},\"type\":\"change_summary\"}\n";
+        let unit = format!("10:00:00.000 STDOUT [a] tofu: {text}");
+        let remark = "-refresh=false: compared with the state, not with what is there";
+        let plan = ["terraform", "plan", "-refresh=false", "-detailed-exitcode"];
+        let all = ["terragrunt", "run", "--all", "--", "plan", "-refresh=false", "-detailed-exitcode"];
+        for (parser, argv, stdout) in [
+            ("terraform", &plan[..], text),
+            ("terraform-show", &plan, show),
+            ("terraform-json", &plan, stream),
+            ("terraform", &all, &unit),
+        ] {
+            let reading = read(crate::by_name(parser).unwrap(), None, &input(argv, Some(0), stdout, ""));
+            assert_eq!(reading.verdict(), Verdict::Clean, "{parser}");
+            assert_eq!(reading.report().unwrap().diagnostics(), [Diagnostic::warning(remark)], "{parser}");
+        }
     }
 
     #[test]

@@ -139,6 +139,32 @@ pub(crate) fn refresh_only(argv: &[&str]) -> Option<bool> {
     }
 }
 
+/// What a plan that was asked for in this way doesn't say, whatever it finds. An option counts in any word of the command line: of a shell's,
+/// and of `env TF_CLI_ARGS_plan=…`; of an option that is repeated the last one counts.
+pub(crate) fn limits(argv: &[&str]) -> Vec<Diagnostic> {
+    let (mut refresh, mut destroy) = (true, false);
+    for word in argv.iter().flat_map(|arg| arg.split_ascii_whitespace()) {
+        let word = word.trim_matches(|c| matches!(c, '\'' | '"' | ';'));
+        let word = match word.split_once('=') {
+            Some((name, value)) if name.starts_with("TF_CLI_ARGS") => value.trim_start_matches(['\'', '"']),
+            _ => word,
+        };
+        if !word.starts_with('-') {
+            continue;
+        }
+        let (name, value) = word.split_once('=').unwrap_or((word, "true"));
+        let on = !matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False");
+        match name.trim_start_matches('-') {
+            "refresh" => refresh = on,
+            "destroy" => destroy = on,
+            _ => {}
+        }
+    }
+    let without = (!refresh).then_some("-refresh=false: compared with the state, not with what is there");
+    let destroys = destroy.then_some("-destroy: a plan to destroy: it doesn't say what drifted");
+    without.into_iter().chain(destroys).map(Diagnostic::warning).collect()
+}
+
 /// The tool as far as the command line tells.
 pub(crate) fn tool(argv: &[&str]) -> Tool {
     let tofu = arguments_of(argv, &["tofu"]).is_some();
@@ -388,6 +414,33 @@ mod tests {
     fn claims(argv: &[&str], exit: Option<i32>) -> Claim {
         let empty = Stream::whole(b"");
         claim(&Input { argv, exit, stdout: empty, stderr: empty, files: &[] })
+    }
+
+    #[test]
+    fn what_a_plan_can_t_say_is_told_by_its_command_line() {
+        let of = |argv: &[&str]| limits(argv).into_iter().map(|d| d.summary).collect::<Vec<_>>();
+        let stale = "-refresh=false: compared with the state, not with what is there".to_owned();
+        let destroy = "-destroy: a plan to destroy: it doesn't say what drifted".to_owned();
+        for argv in [
+            &["terraform", "plan", "-refresh=false"][..],
+            &["terragrunt", "run", "--all", "--", "plan", "--refresh=0"],
+            &["terraform", "plan", "-refresh", "-refresh=false"],
+            &["sh", "-c", "cd a && terraform plan -refresh=false; true"],
+            &["env", "TF_CLI_ARGS_plan=-refresh=false", "terraform", "plan"],
+            &["sh", "-c", "TF_CLI_ARGS='-refresh=false' ./plan.sh"],
+        ] {
+            assert_eq!(of(argv), std::slice::from_ref(&stale), "{argv:?}");
+        }
+        assert_eq!(of(&["tofu", "plan", "-destroy", "-refresh=false"]), [stale, destroy.clone()]);
+        assert_eq!(of(&["sh", "-c", "tofu plan --destroy=true"]), [destroy]);
+        for argv in [
+            &["terraform", "plan", "-refresh-only"][..],
+            &["terraform", "plan", "-refresh=false", "-refresh=true", "-destroy=false"],
+            &["./destroy", "refresh=false"],
+            &[],
+        ] {
+            assert!(of(argv).is_empty(), "{argv:?}");
+        }
     }
 
     #[test]

@@ -203,6 +203,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         return Err(command::only_actions());
     }
     parsed.said = if changes { Said::Changes } else { Said::NoChanges };
+    parsed.diagnostics.extend(command::limits(input.argv));
     Ok(stream.parsed)
 }
 

@@ -286,8 +286,9 @@ fn parse_files(input: &Input<'_>) -> Result<Parsed, ParseError> {
         if command::is_terraform(input.argv) { None } else { terragrunt::Log::read(input.stdout.bytes()) };
     let run = terragrunt::outside(input, log.as_ref())?;
     let mut units: Vec<Unit> = Vec::with_capacity(input.files.len());
+    let mut named_by_folder = true;
     for file in input.files {
-        let name = unit(file.path, command::json_folder(input.argv)).ok_or_else(|| {
+        let (name, by_folder) = unit(file.path, command::json_folder(input.argv)).ok_or_else(|| {
             of_file(
                 file.path,
                 ParseError::format("not a file that holds a plan").hint("leave all but *.json out"),
@@ -296,12 +297,13 @@ fn parse_files(input: &Input<'_>) -> Result<Parsed, ParseError> {
         if units.iter().any(|unit| unit.name == name) {
             return Err(of_file(file.path, ParseError::contradiction("a second plan of the same unit")));
         }
+        named_by_folder &= by_folder;
         units.push(Unit {
             name,
             read: read_file(file.bytes, input.argv).map_err(|error| of_file(file.path, error)),
         });
     }
-    match run.without(&units) {
+    match run.without(&units, named_by_folder) {
         Some(name) if !command::some_unit_failed(input) => {
             Err(ParseError::cut(format!("no file holds the plan of the unit {}", quote(name.as_bytes())))
                 .hint("let `files` name every unit's file"))
@@ -310,22 +312,24 @@ fn parse_files(input: &Input<'_>) -> Result<Parsed, ParseError> {
     }
 }
 
-/// The unit whose plan `DIR/UNIT/tfplan.json` is; of another `*.json` its path.
-fn unit(path: &str, folder: Option<&str>) -> Option<String> {
+/// The unit whose plan `DIR/UNIT/tfplan.json` is, and whether DIR is in the path; of another `*.json` its path.
+fn unit(path: &str, folder: Option<&str>) -> Option<(String, bool)> {
     let clean = |path: &str| {
         let parts =
             path.split('/').enumerate().filter(|(at, part)| *part != "." && !(part.is_empty() && *at > 0));
         parts.map(|(_, part)| part.to_owned()).collect::<Vec<_>>().join("/")
     };
     let mut path = format!("/{}", clean(path));
+    let mut by_folder = false;
     if let Some(folder) = folder.map(clean).filter(|folder| !folder.is_empty()) {
         let folder = format!("/{folder}/");
         if let Some(at) = path.find(&folder) {
             path = format!("/{}", path.get(at.checked_add(folder.len())?..)?);
+            by_folder = true;
         }
     }
     let stem = path.strip_suffix(".json")?;
-    Some(stem.strip_suffix("/tfplan").unwrap_or(stem).trim_start_matches('/').to_owned())
+    Some((stem.strip_suffix("/tfplan").unwrap_or(stem).trim_start_matches('/').to_owned(), by_folder))
 }
 
 fn of_file(path: &str, mut error: ParseError) -> ParseError {
@@ -378,6 +382,7 @@ fn parse_output(input: &Input<'_>) -> Result<Parsed, ParseError> {
     }
     read?;
     judge(&mut parsed, &plan, claim, command::refresh_only(input.argv))?;
+    parsed.diagnostics.extend(command::limits(input.argv));
     Ok(parsed)
 }
 
@@ -549,8 +554,9 @@ fn judge(parsed: &mut Parsed, plan: &Plan<'_>, claim: Claim, asked: Option<bool>
 
 /// Paths of the leaves that differ; `None` when nothing visible does (a change of marks or of private data only).
 fn attributes(change: &Change<'_>) -> Option<Vec<String>> {
-    let value =
-        |raw: Option<&RawValue>| raw.map_or(Some(Value::Null), |raw| serde_json::from_str(raw.get()).ok());
+    let value = |raw: Option<&RawValue>| {
+        raw.map_or(Some(Value::Null), |raw| serde_json::from_str(&exact_numbers(raw.get())).ok())
+    };
     let sides = Sides {
         before: &value(change.before)?,
         after: &value(change.after)?,
@@ -562,6 +568,51 @@ fn attributes(change: &Change<'_>) -> Option<Vec<String>> {
     sides.compare("", &mut paths);
     // The whole object unknown, or sensitive: there is no path to it.
     (!paths.is_empty() && !paths.contains("")).then(|| paths.into_iter().collect())
+}
+
+/// The same JSON with each number that a [`Value`] would round as a text of its digits: two of them are equal where their digits are. No
+/// value of Terraform's begins with U+0000.
+fn exact_numbers(json: &str) -> Cow<'_, str> {
+    let (mut exact, mut kept, mut rest) = (String::new(), json, json);
+    while let Some((_, from)) = rest
+        .find(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
+        .and_then(|at| rest.split_at_checked(at))
+    {
+        let end = if from.starts_with('"') { end_of_text(from) } else { from.find(|c| !is_numeral(c)) };
+        let Some((token, behind)) = end.map_or(Some((from, "")), |end| from.split_at_checked(end)) else {
+            break;
+        };
+        rest = behind;
+        if token.starts_with('"') || token.parse::<i64>().is_ok() || token.parse::<u64>().is_ok() {
+            continue;
+        }
+        let before = kept.len().saturating_sub(from.len());
+        exact.push_str(kept.get(..before).unwrap_or_default());
+        exact.push_str("\"\\u0000");
+        exact.push_str(token);
+        exact.push('"');
+        kept = behind;
+    }
+    if exact.is_empty() {
+        return Cow::Borrowed(json);
+    }
+    exact.push_str(kept);
+    Cow::Owned(exact)
+}
+
+fn is_numeral(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E')
+}
+
+/// Where a JSON text ends that begins here, its quotes included.
+fn end_of_text(from: &str) -> Option<usize> {
+    let mut escaped = false;
+    let end = from.bytes().skip(1).position(|b| {
+        let ends = b == b'"' && !escaped;
+        escaped = b == b'\\' && !escaped;
+        ends
+    });
+    end?.checked_add(2)
 }
 
 /// One place in a resource, as it was and as it would be.
@@ -709,6 +760,27 @@ mod tests {
         change["actions"] = json!(["update"]);
         let text = change.to_string();
         attributes(&serde_json::from_str::<Change<'_>>(&text).unwrap())
+    }
+
+    #[test]
+    fn numbers_are_compared_by_their_digits() {
+        let of = |before: &str, after: &str| {
+            let text = format!(r#"{{"actions":["update"],"before":{before},"after":{after}}}"#);
+            attributes(&serde_json::from_str::<Change<'_>>(&text).unwrap())
+        };
+        let big = |n: &str| format!(r#"{{"a\"1e5":"\\","n":{n},"l":[-7, {n},1]}}"#);
+        for (before, after) in [
+            ("18446744073709551617", "18446744073709551618"),
+            ("-9223372036854775809", "-9223372036854775810"),
+            ("0.1", "0.1000000000000000055511151231257827"),
+            ("1e400", "1e401"),
+        ] {
+            let paths = Some(vec!["l[1]".to_owned(), "n".to_owned()]);
+            assert_eq!(of(&big(before), &big(after)), paths, "{before}");
+            assert_eq!(of(&big(before), &big(before).replace("-7", "-8")), Some(vec!["l[0]".to_owned()]));
+        }
+        assert_eq!(exact_numbers(&big("1.5")), r#"{"a\"1e5":"\\","n":"\u00001.5","l":[-7, "\u00001.5",1]}"#);
+        assert!(matches!(exact_numbers(&big("15")), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -155,10 +155,33 @@ pub(crate) fn outside(input: &Input<'_>, log: Option<&Log<'_>>) -> Result<Run, P
 }
 
 impl Run {
-    /// Units whose plan was printed and that have nothing among `units`, by the ends of their paths.
-    pub(crate) fn without(&self, units: &[Unit]) -> Option<&str> {
-        let has = |name: &str| units.iter().any(|unit| same(&unit.name, name));
-        self.printed.iter().map(String::as_str).find(|name| !has(name) && !self.failed.contains_key(*name))
+    /// A unit whose plan was printed and that has nothing among `units`. Their paths are the same below one folder that all of them have on
+    /// one side: `vpc` has no file where `prod/vpc` has one. Files below the folder of `--json-out-dir` have no folder more than what is printed.
+    pub(crate) fn without(&self, units: &[Unit], named_by_folder: bool) -> Option<&str> {
+        let printed: Vec<&str> =
+            self.printed.iter().map(String::as_str).filter(|name| !self.failed.contains_key(*name)).collect();
+        let first = printed.first()?;
+        let below = |long: &str, short: &str| {
+            let folder = long.strip_suffix(short)?;
+            (folder.is_empty() || folder.ends_with('/') || short.is_empty()).then(|| folder.to_owned())
+        };
+        let in_files = units.iter().filter(|_| !named_by_folder).filter_map(|unit| below(&unit.name, first));
+        let in_log = units.iter().filter_map(|unit| below(first, &unit.name));
+        let missing = |folder: &str, of_files: bool| {
+            printed.iter().copied().find(|name| {
+                !units.iter().any(|unit| {
+                    let (long, short) = if of_files { (&*unit.name, *name) } else { (*name, &*unit.name) };
+                    long.strip_prefix(folder) == Some(short)
+                })
+            })
+        };
+        // Where no folder fits all of them, one that the nearest fit leaves out.
+        let folders = in_files.map(|folder| (folder, true)).chain(in_log.map(|folder| (folder, false)));
+        let mut left = Some(*first);
+        for (folder, of_files) in folders {
+            left = Some(missing(&folder, of_files)?);
+        }
+        left
     }
 }
 
@@ -193,9 +216,16 @@ pub(crate) fn merge(input: &Input<'_>, units: Vec<Unit>, run: Run) -> Result<Par
     let Run { mut failed, summary, .. } = run;
     let failing = command::claim(input) == Claim::Failed;
     if !failing && !command::errors_count(input) {
-        // Terragrunt's own code counts for more than what its log looks like: it may have tried again.
-        failed.clear();
+        // Terragrunt's own code counts for more than what its log looks like: it may have tried again. Then there is a whole plan; of a unit
+        // without one it may have ignored the error.
+        let whole = |name: &String| {
+            units.iter().any(|unit| {
+                same(&unit.name, name) && unit.read.as_ref().is_ok_and(|parsed| parsed.failure.is_none())
+            })
+        };
+        failed.retain(|name, _| !whole(name));
     }
+    let passed_over = if failing { 0 } else { failed.len() as u64 };
     for name in summary.iter().flat_map(|summary| &summary.failed_units) {
         if !failed.keys().chain(units.iter().map(|unit| &unit.name)).any(|unit| same(unit, name)) {
             failed.insert(name.clone(), Failure::new(Class::Exit, "terragrunt counts it as failed"));
@@ -249,10 +279,15 @@ pub(crate) fn merge(input: &Input<'_>, units: Vec<Unit>, run: Run) -> Result<Par
     if all.failure.is_some() {
         return Ok(all);
     }
+    all.diagnostics.extend(command::limits(input.argv));
     if read == 0 {
         return Err(ParseError::cut("no unit's plan in the output").hint(NAMES));
     }
-    if let Some(Summary { succeeded, line, .. }) = summary.filter(|summary| summary.succeeded != read) {
+    // What Terragrunt passed over it may count as succeeded.
+    let succeeding = read..=read.saturating_add(passed_over);
+    if let Some(Summary { succeeded, line, .. }) =
+        summary.filter(|summary| !succeeding.contains(&summary.succeeded))
+    {
         return Err(ParseError::contradiction(format!(
             "the summary counts {succeeded} units that succeeded, and {read} have a plan"
         ))
@@ -437,8 +472,20 @@ mod tests {
                 (is(Verdict::Failed, &[], &["a", "c"], &[]), Some(Class::StateLock))
             );
         }
-        // Terragrunt's own code: an error that it got over.
-        assert_eq!(run(ALL, Some(2), &text, &error).verdict(), Verdict::Drifted);
+        // Terragrunt's own code: an error that it ignored, and one that it got over.
+        let ignored = is(Verdict::Partial, &["a", "b"], &["c"], &[("a//module.m[0]", "module.m[0].t.n")]);
+        assert_eq!(view(&run(ALL, Some(2), &text, &error)), ignored);
+        let both = text.clone() + &summary(&[("Succeeded", 3)]);
+        assert_eq!(view(&run(ALL, Some(2), &both, &error)), ignored);
+        let clean = out("a", NOTHING) + &out("b", NOTHING);
+        for argv in [ALL, PLAIN] {
+            assert_eq!(
+                view(&run(argv, Some(0), &clean, &error)),
+                is(Verdict::Partial, &["a", "b"], &["c"], &[])
+            );
+        }
+        let again = text.clone() + &out("c", NOTHING);
+        assert_eq!(run(ALL, Some(2), &again, &error).verdict(), Verdict::Drifted);
     }
 
     #[test]
@@ -550,6 +597,19 @@ mod tests {
         assert_eq!(of(Some(0), "", "", &two[..1]), is(Verdict::Clean, &["a"], &[], &[]));
         assert_eq!(of(Some(0), &both, "", &two[..1]).0, Verdict::Unreadable);
         assert_eq!(of(Some(0), &summary(&[("Succeeded", 2)]), "", &two[..1]).0, Verdict::Unreadable);
+        // Whole paths, below one folder at most.
+        let (vpc, prod_vpc) = (("out/vpc/tfplan.json", &*none), ("out/prod/vpc/tfplan.json", &*none));
+        let both_vpcs = out("prod/vpc", NOTHING) + &out("vpc", PLAN);
+        let absolute = out("/srv/prod/vpc", NOTHING) + &out("/srv/vpc", NOTHING);
+        for text in [&both_vpcs, &absolute] {
+            assert_eq!(of(Some(0), text, "", &[prod_vpc]).0, Verdict::Unreadable);
+            assert_eq!(of(Some(0), text, "", &[vpc]).0, Verdict::Unreadable);
+            assert_eq!(of(Some(0), text, "", &[vpc, prod_vpc]).0, Verdict::Clean);
+            let elsewhere = [("x/prod/vpc/tfplan.json", &*none), ("x/vpc/tfplan.json", &*none)];
+            let want = if text == &absolute { Verdict::Unreadable } else { Verdict::Clean };
+            assert_eq!(of(Some(0), text, "", &elsewhere).0, want);
+        }
+        assert_eq!(of(Some(0), &out("vpc", PLAN), "", &[prod_vpc]).0, Verdict::Unreadable);
         let error = super::tests::of("STDERR", "c", "Error: x\n");
         assert_eq!(
             of(Some(1), &both, &error, &two),
