@@ -281,16 +281,62 @@ fn failed_before(input: &Input<'_>) -> Option<Failure> {
 
 /// The inventory sources that could not be read: nobody knows their hosts, so the recap can't miss them.
 pub(crate) fn lost_sources(stderr: &[u8]) -> Vec<Unread> {
-    // ansible breaks long lines between words.
-    const ENDS: [&str; 4] = [" as an inventory source", " as an inventory", " as an", " as"];
-    let path = |line: &[u8]| {
-        let words = text::string(line);
-        let path = words.trim().strip_prefix("[WARNING]: Unable to parse ")?;
-        let path = ENDS.iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path);
+    // What is left of the sentence where standard error was cut.
+    const ENDS: [&str; 4] = ["as an inventory source", "as an inventory", "as an", "as"];
+    let path = |words: &str| {
+        let path = words.strip_prefix(LOST_SOURCE)?.trim();
+        let path = ENDS.iter().find_map(|end| path.strip_suffix(end)?.strip_suffix(' ')).unwrap_or(path);
         Some(format!("inventory {path}"))
     };
-    let paths: BTreeSet<String> = text::lines(stderr).filter_map(|line| path(&line.plain())).collect();
+    let paths: BTreeSet<String> = unfolded(stderr).iter().filter_map(|words| path(words)).collect();
     paths.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed }).collect()
+}
+
+/// How the warning of a source begins; the path can stand on the next line.
+const LOST_SOURCE: &str = "Unable to parse";
+
+/// The width at which ansible before 2.19 folds warnings where there is no terminal. On one they may be wider, never narrower.
+const FOLD: usize = 79;
+
+/// The warnings of stderr, each in one line. Before 2.19 they are folded: between words, at a word's hyphen, and within a word that
+/// is longer than a line.
+fn unfolded(stderr: &[u8]) -> Vec<String> {
+    /// A path has not many more lines: what comes after them is somebody else's.
+    const MANY: usize = 60;
+    let mut all = Vec::new();
+    let mut lines =
+        text::lines(stderr).map(|line| text::string(&line.plain()).trim().to_owned()).peekable();
+    while let Some(line) = lines.next() {
+        let Some(words) = line.strip_prefix("[WARNING]:") else { continue };
+        let (mut words, mut width) = (words.trim().to_owned(), line.chars().count());
+        for _ in 0..MANY {
+            let open = words.starts_with(LOST_SOURCE) && !words.ends_with("as an inventory source");
+            let folded = |next: &String| {
+                let part = next.split_inclusive([' ', '-']).next().unwrap_or_default().trim_end();
+                let fits = width.saturating_add(1).saturating_add(part.chars().count()) <= FOLD;
+                !next.is_empty() && !next.starts_with('[') && (open || !fits)
+            };
+            let Some(next) = lines.next_if(folded) else { break };
+            if !joined(&words, width, &next) {
+                words.push(' ');
+            }
+            words.push_str(&next);
+            width = next.chars().count();
+        }
+        words.retain(|c| !c.is_control());
+        all.push(words);
+    }
+    all
+}
+
+/// Whether a line was folded within a word: after a hyphen of it, or because it is longer than a line.
+fn joined(line: &str, width: usize, next: &str) -> bool {
+    if let Some(word) = line.strip_suffix('-') {
+        return word.ends_with(|c: char| c.is_alphanumeric());
+    }
+    let last = line.rsplit([' ', '-']).next().unwrap_or_default();
+    let first = next.split([' ', '-']).next().unwrap_or_default();
+    width >= FOLD && last.chars().count().saturating_add(first.chars().count()) > FOLD
 }
 
 /// The first line in which ansible itself (not a task on a host) says what is wrong.
@@ -326,17 +372,9 @@ fn error_words(line: &[u8]) -> Option<String> {
 
 /// Warnings of stderr that say that less was looked at than was asked for.
 pub(crate) fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
-    const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", "Unable to parse "];
-    text::lines(input.stderr.bytes())
-        .map(|line| text::string(&line.plain()))
-        .filter_map(|line| {
-            let words = line.trim().strip_prefix("[WARNING]: ")?;
-            BEGINNINGS
-                .iter()
-                .any(|beginning| words.starts_with(beginning))
-                .then(|| Diagnostic::warning(words.chars().filter(|c| !c.is_control()).collect::<String>()))
-        })
-        .collect()
+    const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", LOST_SOURCE];
+    let wanted = |words: &String| BEGINNINGS.iter().any(|beginning| words.starts_with(beginning));
+    unfolded(input.stderr.bytes()).into_iter().filter(wanted).map(Diagnostic::warning).collect()
 }
 
 /// Holds the results against the last recap, the exit code and the command line.
@@ -720,6 +758,42 @@ mod tests {
         );
         let fine = Stats { ok: 1, ..Stats::default() };
         assert_eq!(settled(&["ansible-playbook", "a.yml"], Some(0), fine, whole), crate::Verdict::Partial);
+    }
+
+    #[test]
+    fn a_folded_warning_is_read_as_one_line() {
+        let unread =
+            |stderr: &str| lost_sources(stderr.as_bytes()).into_iter().map(|u| u.scope).collect::<Vec<_>>();
+        let end = "as an inventory source";
+        let own_line = format!(
+            "[WARNING]: Unable to parse\n/srv/infrastructure/ansible/inventories/production-eu-\ncentral-1/dynamic/netbox_inventory.yml {end}\n"
+        );
+        let whole =
+            "inventory /srv/infrastructure/ansible/inventories/production-eu-central-1/dynamic/netbox_inventory.yml";
+        assert_eq!(unread(&own_line), [whole]);
+        assert_eq!(unread(&own_line.replace('\n', "\r\n")), [whole]);
+        assert_eq!(
+            unread(&format!("[WARNING]: Unable to parse /srv/inv/production-\neu/aws_ec2.yml {end}\nother words\n")),
+            ["inventory /srv/inv/production-eu/aws_ec2.yml"]
+        );
+        // Longer than a line, and a name with a space in it.
+        let (long, first) = ("x".repeat(90), "y".repeat(52));
+        let split = format!("[WARNING]: Unable to parse {}\n{} {end}\n", &long[..52], &long[52..]);
+        assert_eq!(unread(&split), [format!("inventory {long}")]);
+        let apart = format!("[WARNING]: Unable to parse {first}\nb.yml {end}\n");
+        assert_eq!(unread(&apart), [format!("inventory {first} b.yml")]);
+        let cut = "[WARNING]: Unable to parse\n/srv/a\n[WARNING]: Unable to parse /srv/b as an\n\nx\n";
+        assert_eq!(unread(cut), ["inventory /srv/a", "inventory /srv/b"]);
+        let words = |stderr: &str| unfolded(stderr.as_bytes());
+        assert_eq!(
+            words("[WARNING]: Could not match supplied host pattern, ignoring: web\nother words\n"),
+            ["Could not match supplied host pattern, ignoring: web"]
+        );
+        let fine = Stats { ok: 1, ..Stats::default() };
+        assert_eq!(
+            settled(&["ansible-playbook", "a.yml"], Some(0), fine, &own_line),
+            crate::Verdict::Partial
+        );
     }
 
     #[test]
