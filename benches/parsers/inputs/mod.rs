@@ -80,7 +80,7 @@ pub const FORMATS: &[Format] = &[
         make: |n| repeated(n, "flux/changes", "► Deployment/shop/web", "► ConfigMap", "Deployment/shop/web") },
     Format { title: "ansible-minimal", parser: "ansible-minimal", exit: 0, size: 50_000, target: Target::Lines,
         make: |n| repeated(n, "ansible-minimal/drifted", "--- before", "--- before: /srv/adhoc/target/web2", "web1") },
-    Format { title: "salt", parser: "salt", exit: 0, size: 5_000, target: Target::Json,
+    Format { title: "salt", parser: "salt", exit: 0, size: 100_000, target: Target::Json,
         make: |n| salt::json(n, 50) },
 ];
 
