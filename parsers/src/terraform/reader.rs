@@ -309,14 +309,7 @@ impl Reader {
                 self.part = Part::Outputs;
             }
             Some(b'Y') if has("You can apply this plan to save these new output values") => {
-                self.drift_is_explained(number)?;
-                match self.statement {
-                    None => self.statement = Some(Statement::OutputsOnly),
-                    // Below a plan that changes nothing but addresses, too.
-                    Some(Statement::Plan) if self.part == Part::Outputs && self.changes_nothing() => {}
-                    Some(_) => return Err(second(number)),
-                }
-                self.part = Part::After;
+                return self.outputs_only(number);
             }
             Some(b'A' | b'D') if has("Apply complete!") || has("Destroy complete!") => {
                 return Err(ParseError::format("the output of an apply, not of a plan").at(number));
@@ -389,6 +382,19 @@ impl Reader {
         if self.part == Part::Outputs {
             self.part = Part::After;
         }
+        Ok(())
+    }
+
+    /// The statement of a plan that changes outputs alone.
+    fn outputs_only(&mut self, number: u32) -> Result<(), ParseError> {
+        self.drift_is_explained(number)?;
+        match self.statement {
+            None => self.statement = Some(Statement::OutputsOnly),
+            // Below a plan that changes nothing but addresses, too.
+            Some(Statement::Plan) if self.part == Part::Outputs && self.changes_nothing() => {}
+            Some(_) => return Err(second(number)),
+        }
+        self.part = Part::After;
         Ok(())
     }
 
