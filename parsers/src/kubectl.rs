@@ -30,7 +30,7 @@ use crate::input::Input;
 use crate::report::{Action, Diagnostic, Parsed, Resource, Said};
 use crate::text;
 use crate::{Claim, Parser};
-use command::{is_piped, reads_stdin, runs};
+use command::{pipes, reads_stdin, runs};
 use folder::folder;
 use memchr::{memchr, memmem, memrchr};
 use std::borrow::Cow;
@@ -101,7 +101,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
                 return Err(ParseError::no_scopes(
                     "`-f -` reads standard input, where there was nothing to compare",
                 )
-                .hint("name files, or pipe them within `shell`"));
+                .hint("name files, or pipe them within `shell`, with `set -o pipefail`"));
             }
             Some(0) if let Some(words) = notes.shell => {
                 return Err(ParseError::contradiction(format!(
@@ -109,7 +109,13 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
                 ))
                 .hint("let the command's own exit code through"));
             }
-            Some(0) if is_piped(input.argv) => {
+            Some(0) if pipes(input.argv).before => {
+                return Err(ParseError::format(
+                    "no output, and nothing tells whether what is piped into kubectl was there",
+                )
+                .hint("write `set -o pipefail` before it (bash), or name files"));
+            }
+            Some(0) if pipes(input.argv).behind => {
                 return Err(ParseError::format(
                     "no output, and the exit code is not kubectl's but that of the program behind its pipe",
                 )

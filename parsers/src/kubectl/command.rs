@@ -1,7 +1,6 @@
 //! The command lines that print what `kubectl diff` prints, and those whose exit code isn't kubectl's.
 
 use crate::input::arguments_of;
-use memchr::memmem;
 
 /// Global flags of kubectl whose value is the next argument.
 const VALUE_FLAGS: &[&str] = &[
@@ -83,20 +82,55 @@ fn file_value(flag: &str) -> Option<&str> {
     Some(value.strip_prefix('=').unwrap_or(value))
 }
 
-/// Whether a shell's line pipes `kubectl … diff` into something, so that the exit code is that something's.
-pub(super) fn is_piped(argv: &[&str]) -> bool {
-    if argv.iter().any(|arg| arg.contains("pipefail")) {
-        return false;
+/// Where a shell's line has pipes around `… diff` that nothing watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pipes {
+    /// Something is piped into it: when that fails, there is nothing to compare, and no code tells.
+    pub before: bool,
+    /// It is piped into something, so that the exit code is that something's.
+    pub behind: bool,
+}
+
+/// The pipes of a shell's line. Whatever kubectl is called there: `$KUBECTL diff`, `k diff`.
+pub(super) fn pipes(argv: &[&str]) -> Pipes {
+    let mut pipes = Pipes::default();
+    if runs(argv) || argv.iter().any(|arg| arg.contains("pipefail")) {
+        return pipes;
     }
-    argv.iter().any(|line| {
-        memmem::find_iter(line.as_bytes(), "kubectl").any(|at| {
-            let rest = line.as_bytes().get(at..).unwrap_or_default();
-            let end = command_end(rest);
-            let (command, after) = rest.split_at_checked(end).unwrap_or((rest, b""));
-            let pipe = after.starts_with(b"|") && !after.starts_with(b"||");
-            pipe && memmem::find(command, b" diff").is_some()
-        })
-    })
+    for line in argv {
+        let (mut rest, mut piped, mut named, mut any) = (line.as_bytes(), false, false, false);
+        while !rest.is_empty() {
+            let (command, after) = rest.split_at_checked(command_end(rest)).unwrap_or((rest, b""));
+            let behind = after.starts_with(b"|") && !after.starts_with(b"||");
+            let operator = if after.starts_with(b"||") || after.starts_with(b"&&") { 2 } else { 1 };
+            rest = after.get(operator..).unwrap_or_default();
+            if command.iter().all(|b| b.is_ascii_whitespace() || matches!(b, b'\\' | b'&')) {
+                // `|&`, and a pipe at the end of a line.
+                continue;
+            }
+            any |= behind;
+            if is_diff(command) {
+                named = true;
+                pipes.before |= piped;
+                pipes.behind |= behind;
+            }
+            piped = behind;
+        }
+        // A script or a variable that kubectl stands in.
+        pipes.behind |= any && !named;
+    }
+    pipes
+}
+
+/// Whether `diff` is a word of a command, and neither the command nor git's.
+fn is_diff(command: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(command);
+    let mut words = text.split_ascii_whitespace().map(|word| {
+        let word = word.trim_matches(['"', '\'', '(', ')', '{', '}', '`']);
+        word.rsplit('/').next().unwrap_or(word)
+    });
+    let first = words.next();
+    first != Some("git") && words.take_while(|word| *word != "git").any(|word| word == "diff")
 }
 
 /// Where the first command of a shell's text ends. `2>&1` and `&>log` don't end it.

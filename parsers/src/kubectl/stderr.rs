@@ -88,17 +88,30 @@ fn logged(line: &str) -> Option<(char, &str)> {
 }
 
 fn is_error(line: &str) -> bool {
-    const STARTS: [&str; 8] = [
+    const STARTS: [&str; 19] = [
         "error: ",
         "Error: ",
         "ERROR: ",
         "Error from server",
+        "Error in configuration:",
         "Unable to connect to the server",
         "The connection to the server",
         "fatal: ",
         "panic: ",
+        // Several at once stand without the word.
+        "error parsing ",
+        "error validating ",
+        "error when ",
+        "no matches for kind ",
+        "resource mapping not found for name: ",
+        "the server could not find the requested resource",
+        "the server doesn't have a resource type ",
+        "unable to decode ",
+        "unable to read ",
+        "unable to recognize ",
     ];
     STARTS.iter().any(|start| line.starts_with(start))
+        || (line.starts_with("the path \"") && line.ends_with("\" does not exist"))
         || (line.starts_with("The ") && line.contains(" is invalid: "))
 }
 
@@ -142,8 +155,23 @@ pub(crate) fn failure(line: &str) -> Failure {
 /// The words of `line` up to anything that may be an attribute's value, 200 characters at most.
 pub(crate) fn summary(line: &str) -> String {
     // `Invalid value: "x"`, `… in '{"data":…}'`, "cannot unmarshal !!str `x` into int", a webhook's own text.
-    const BEFORE: [&str; 5] = [" value: ", "'{", "{\"", "`", " denied the request: "];
-    let end = BEFORE.iter().filter_map(|mark| line.find(mark)).min();
+    const BEFORE: [&str; 7] = [
+        " value: ",
+        "'{",
+        "{\"",
+        "`",
+        " denied the request: ",
+        " denied request: ",
+        " cannot be handled as ",
+    ];
+    // What is wrong with an object is told in words that quote it.
+    const BEHIND: &str = " is invalid: ";
+    let invalid = line.find(BEHIND).and_then(|at| at.checked_add(BEHIND.len().saturating_sub(2)));
+    let bad = line.strip_prefix("Error from server (BadRequest): ").and_then(|rest| {
+        let end = [" in version ", ": "].iter().filter_map(|mark| rest.find(mark)).min()?;
+        line.len().checked_sub(rest.len())?.checked_add(end)
+    });
+    let end = BEFORE.iter().filter_map(|mark| line.find(mark)).chain(invalid).chain(bad).min();
     let kept = end.and_then(|end| line.split_at_checked(end)).map_or(line, |(kept, _)| kept);
     let mut text: String = kept.trim_end().chars().filter(|c| !c.is_control()).take(200).collect();
     if kept.len() < line.len() || kept.chars().count() > 200 {
@@ -189,11 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn errors_that_don_t_say_so_are_errors() {
+        for line in [
+            "Error in configuration:",
+            "the path \"nope1\" does not exist",
+            "unable to recognize \"x.yaml\": no matches for kind \"X\" in version \"x.io/v1\"",
+        ] {
+            assert_eq!(error(&format!("# Warning: x\n{line}\n")), (Class::Exit, line.trim().to_owned()));
+        }
+    }
+
+    #[test]
     fn values_don_t_get_into_a_summary() {
         for (line, kept) in [
             (
                 "The Secret \"db\" is invalid: data: Invalid value: {\"a\":\"hunter2\"}: too long",
-                "The Secret \"db\" is invalid: data: Invalid…",
+                "The Secret \"db\" is invalid…",
             ),
             (
                 "error: unable to decode \"s.yaml\": Object 'Kind' is missing in '{\"data\":{\"p\":\"hunter2\"}}'",
@@ -202,6 +241,18 @@ mod tests {
             (
                 "error: error parsing s.yaml: yaml: cannot unmarshal !!str `hunter2` into int",
                 "error: error parsing s.yaml: yaml: cannot unmarshal !!str…",
+            ),
+            (
+                "Error from server (BadRequest): Secret in version \"v1\" cannot be handled as a Secret: v1.Secret.Data: error found in #10 byte of ...|:\"hunter2\"},\"kind\"|...",
+                "Error from server (BadRequest): Secret…",
+            ),
+            (
+                "Error from server (BadRequest): error when replacing \"s.yaml\": p is hunter2",
+                "Error from server (BadRequest): error when replacing \"s.yaml\"…",
+            ),
+            (
+                "The deployments \"web\" is invalid: : ValidatingAdmissionPolicy 'p' with binding 'b' denied request: PASSWORD is hunter2",
+                "The deployments \"web\" is invalid…",
             ),
             (
                 "Error from server: admission webhook \"x\" denied the request: p is hunter2",

@@ -100,13 +100,23 @@ fn an_exit_code_that_isn_t_kubectl_s_makes_no_empty_output_clean() {
         "kubectl diff -f x | tee log",
         "cd a; kubectl --context p diff -f x 2>&1 |cat",
         "kustomize build . | kubectl diff -f - | sed s/a/b/ || true",
+        "oc diff -f x | tee log",
+        "$KUBECTL diff -f x |& tee log",
+        "k diff -f x 2>/dev/null | cat",
+        "./check.sh | tee log",
+        // kubectl with nothing on standard input prints nothing and exits with 0.
+        "sops -d s.yaml | kubectl diff -f -",
+        "curl -sf https://x/y.yaml |\n  kubectl diff -f -",
+        "ls | xargs -r /usr/bin/kubectl diff -f",
     ] {
         assert_eq!(class(&["sh", "-c", line], ""), Some(Class::UnreadableFormat), "{line}");
     }
     for line in [
-        "kustomize build . | kubectl diff -f -",
         "kubectl diff -f x || [ $? = 1 ]",
         "kubectl get x | cat; kubectl diff -f x",
+        "git diff | cat; kubectl diff -f x && true",
+        "kubectl diff -f - < x",
+        "set -o pipefail; kustomize build . | kubectl diff -f -",
         "set -o pipefail; kubectl diff -f x | tee log",
     ] {
         assert_eq!(class(&["bash", "-c", line], ""), None, "{line}");
