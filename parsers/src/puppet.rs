@@ -79,6 +79,14 @@ fn is_report(file: &File<'_>) -> bool {
         || memmem::find(file.bytes, b"\nresource_statuses:").is_some()
 }
 
+/// A file that stands where reports do: an empty or broken one is a host of which nothing is known. Not what else puppet keeps beside
+/// its last report.
+fn should_be(file: &File<'_>) -> bool {
+    let name = file.path.rsplit('/').next().unwrap_or(file.path);
+    let other = ["last_run_summary.yaml", "state.yaml", "transactionstore.yaml"];
+    name.ends_with(".yaml") && !other.contains(&name)
+}
+
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let mut parsed = Parsed::new("puppet");
     // After exit code 1 there is no report, or an older run's.
@@ -90,7 +98,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let mut hosts = BTreeSet::new();
     let mut applied = BTreeSet::new();
     let (mut noop, mut said_noop) = (0_u64, true);
-    for file in input.files.iter().filter(|file| is_report(file)) {
+    for file in input.files.iter().filter(|file| is_report(file) || should_be(file)) {
         let report = read(file).map_err(|error| within(file.path, error))?;
         if !hosts.insert(report.host.clone()) {
             return Err(ParseError::contradiction(format!("two reports of {}", report.host))
@@ -224,6 +232,18 @@ fn read(file: &File<'_>) -> Result<Report, ParseError> {
     if status == "failed" || completed == Some(false) || first_failed.is_some() {
         read.failure = Some(failed(&read.host, first_failed, &sums, log));
         return Ok(read);
+    }
+    // `usecacheonfailure` is the default.
+    let used = match report.get("cached_catalog_status").and_then(Node::as_text) {
+        Some("on_failure") => Some("no catalog came"),
+        Some("explicitly_requested") => Some("its settings ask for it"),
+        _ => None,
+    };
+    if let Some(why) = used {
+        read.diagnostics.push(Diagnostic::warning(format!(
+            "{} was compared with the catalog in its cache, an older one: {why}",
+            read.host
+        )));
     }
     let pending = later(&report, "noop_pending")?;
     agree(&report, status, pending, &sums)?;
@@ -550,6 +570,32 @@ mod tests {
         assert_eq!(read.report().unwrap().scopes().read, ["web1.example.com", "web2.example.com"]);
         let failed = other.replace("status: unchanged", "status: failed");
         assert_eq!(reading(0, b"", &[DRIFTED, failed.as_bytes()]).verdict(), Verdict::Partial);
+    }
+
+    #[test]
+    fn a_file_where_reports_stand_is_one_or_refused() {
+        let run = |path, text: &[u8]| {
+            let files = [File { path: "h1/202611240101.yaml", bytes: CLEAN }, File { path, bytes: text }];
+            let argv = &["puppet", "agent", "--noop", "--onetime"];
+            let (stdout, stderr) = (Stream::whole(b""), Stream::whole(b""));
+            crate::read(&PARSER, None, &Input { argv, exit: Some(0), stdout, stderr, files: &files })
+                .verdict()
+        };
+        for text in ["", "host: h2\nstatus: unchanged\n"] {
+            assert_eq!(run("h2/202611240101.yaml", text.as_bytes()), Verdict::Unreadable, "{text:?}");
+            assert_eq!(run("state/last_run_summary.yaml", text.as_bytes()), Verdict::Clean, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_catalog_of_the_cache_is_told() {
+        let old = String::from_utf8_lossy(CLEAN)
+            .replace("cached_catalog_status: not_used", "cached_catalog_status: on_failure");
+        let read = reading(0, b"", &[old.as_bytes()]);
+        let remark = Diagnostic::warning(
+            "web1.example.com was compared with the catalog in its cache, an older one: no catalog came",
+        );
+        assert_eq!((read.verdict(), read.report().unwrap().diagnostics()), (Verdict::Clean, &[remark][..]));
     }
 
     #[test]
