@@ -267,7 +267,12 @@ fn answer(id: &str, raw: &RawValue, places: &Places<'_>) -> Result<Answer, Parse
         } else {
             (UnreadReason::Failed, Class::Other)
         };
-        Answer::Lost(reason, Failure::new(class, format!("{id}: {first}")))
+        // Behind it stands what a template or a value is.
+        let told = match first.split_once(": ") {
+            Some((told, _)) if first.contains("Rendering SLS ") => told,
+            _ => first.as_str(),
+        };
+        Answer::Lost(reason, Failure::new(class, format!("{id}: {told}")))
     };
     if let Ok(words) = serde_json::from_str::<String>(raw.get()) {
         return Ok(lost(&words));
@@ -434,19 +439,39 @@ fn packages(changes: &Object<'_>) -> Option<Vec<(String, String)>> {
     changes.0.iter().map(|(_, raw)| pair(raw)).collect()
 }
 
+/// Whether `salt` itself, also on a shell's line, is told to leave out minions that don't answer.
+fn hides_silent(argv: &[&str]) -> bool {
+    let is_salt = |word: &&str| word.rsplit('/').next() == Some("salt");
+    let hides = |words: &[&str]| {
+        words.iter().skip_while(|word| !is_salt(word)).skip(1).any(|word| {
+            // Options may be cut short, and letters stand together; behind some of them stands a value.
+            let long = |option: &str, least: usize| word.len() >= least && option.starts_with(word);
+            let letters = word.strip_prefix('-').filter(|rest| rest.bytes().all(|b| b.is_ascii_alphabetic()));
+            long("--static", "--stati".len())
+                || long("--hide-timeout", "--hi".len())
+                || letters.is_some_and(|letters| {
+                    letters.chars().take_while(|c| !"abcltuTW".contains(*c)).any(|c| c == 's')
+                })
+        })
+    };
+    if arguments(argv).is_some() {
+        return hides(argv);
+    }
+    argv.iter().flat_map(|line| line.split(['|', ';', '&', '\n'])).any(|command| {
+        let words =
+            command.split_ascii_whitespace().map(|word| word.trim_matches(['"', '\'', '(', ')', '`']));
+        hides(&words.collect::<Vec<_>>())
+    })
+}
+
 fn settle(input: &Input<'_>, minions: Vec<Minion>) -> Result<Parsed, ParseError> {
     let mut parsed = Parsed::new("salt");
     let failing = !matches!(input.exit, None | Some(0));
-    let hidden = || {
-        let own = |program: &&&str| program.rsplit('/').next() == Some("salt");
-        input.argv.iter().any(|program| own(&program))
-            && arguments(input.argv).is_some_and(|a| a.iter().any(|a| matches!(*a, "--static" | "-s")))
-    };
-    if hidden() {
+    if hides_silent(input.argv) {
         return Err(ParseError::format(
-            "with --static a minion that doesn't answer is left out without a word",
+            "with --static or --hide-timeout a minion that doesn't answer is left out without a word",
         )
-        .hint("leave --static out: a document for each minion is read"));
+        .hint("leave it out: a document for each minion is read"));
     }
     if minions.is_empty() {
         let error = ParseError::no_scopes("no minion answered").hint("check the target");
@@ -523,6 +548,32 @@ mod tests {
         let fails = reading(&["salt-call", "state.apply"], 2, CLEAN.as_bytes());
         assert_eq!(fails.class(), Some(Class::UnreadableContradiction));
         assert_eq!(verdict(CLEAN.as_bytes()), Verdict::Clean);
+    }
+
+    #[test]
+    fn a_command_that_hides_silent_minions_is_refused() {
+        for argv in [
+            &["salt", "--static", "*", "state.apply"][..],
+            &["salt", "-vs", "*", "state.apply"],
+            &["sudo", "salt", "--hide-timeout", "*", "state.apply"],
+            &["sh", "-c", "cd x && /usr/bin/salt '*' state.apply --out json --static | tee log"],
+        ] {
+            assert_eq!(reading(argv, 0, CLEAN.as_bytes()).class(), Some(Class::UnreadableFormat), "{argv:?}");
+        }
+        for argv in [
+            &["salt", "-t", "5", "-lwarns", "--state-output=full", "web-s", "state.apply"][..],
+            &["salt-ssh", "-s", "*", "state.apply"],
+            &["sh", "-c", "salt '*' state.apply --out json; grep -s x y"],
+        ] {
+            assert_eq!(reading(argv, 0, CLEAN.as_bytes()).verdict(), Verdict::Clean, "{argv:?}");
+        }
+    }
+
+    #[test]
+    fn a_template_s_error_is_told_without_its_values() {
+        let minion = b"{\n    \"a\": [\n        \"Rendering SLS 'base:x' failed: Jinja error: invalid literal for int() with base 10: 'hunter2'\"\n    ]\n}\n";
+        let reading = reading(&["salt", "*", "state.apply"], 1, minion);
+        assert_eq!(reading.reason().as_deref(), Some("a: Rendering SLS 'base:x' failed"));
     }
 
     #[test]
