@@ -49,9 +49,6 @@ pub static PARSER: Parser = Parser {
     parse,
 };
 
-/// The scope of objects that kubediff could not even name.
-const UNPARSED: &str = "unparsed";
-
 fn runs(argv: &[&str]) -> bool {
     arguments_of(argv, &["kubediff"]).is_some()
 }
@@ -452,10 +449,9 @@ impl Walk {
         let unread = |scope: &str| Unread { scope: scope.to_owned(), reason: UnreadReason::Failed };
         parsed.scopes.unread = broken.iter().map(|scope| unread(scope)).collect();
         if !unparsed.is_empty() {
-            parsed.scopes.unread.push(unread(UNPARSED));
-            if read.is_empty() && parsed.failure.is_none() {
-                parsed.failure = Some(Failure::new(Class::ScopeFailed, "kubediff could not parse an object"));
-            }
+            // It may be of any namespace, so that none is known.
+            let failure = Failure::new(Class::ScopeFailed, "kubediff could not parse an object");
+            parsed.failure.get_or_insert(failure);
         }
         if !parsed.scopes.unread.is_empty() {
             parsed.scopes.read = read.iter().map(ToString::to_string).collect();
@@ -677,7 +673,7 @@ mod tests {
         assert_eq!(class(Some(2), &format!("{REPLICAS}{refused}"), "").1, Some(Class::Unreachable));
         let unparsed = "Failed to parse Kubernetes object: {'kind': 'x'}\nMissing key: 'apiVersion'\n";
         assert_eq!(class(Some(0), unparsed, ""), (Verdict::Failed, Some(Class::ScopeFailed)));
-        assert_eq!(class(Some(2), &format!("{unparsed}{REPLICAS}"), "").0, Verdict::Partial);
+        assert_eq!(class(Some(2), &format!("{unparsed}{REPLICAS}"), "").0, Verdict::Failed);
         assert_eq!(class(Some(0), &format!("{unparsed}{{}}\n"), "").0, Verdict::Failed);
     }
 
