@@ -142,10 +142,17 @@ fn recognise(input: &Input<'_>) -> Option<&'static str> {
     None
 }
 
+/// The word of `--detailed-exitcode` that something differs.
+const DIFFERS: &[u8] = b"Error: identified at least one change";
+
+/// Whether helm says on standard error that something differs.
+fn says_changed(stderr: &[u8]) -> bool {
+    text::lines(stderr).any(|line| line.plain().starts_with(DIFFERS))
+}
+
 /// What standard error says, without helm's ways to say that something differs.
 fn notes(stderr: &[u8]) -> Notes {
-    const USUAL: [&[u8]; 2] =
-        [b"Error: identified at least one change", b"Error: plugin \"diff\" exited with error"];
+    const USUAL: [&[u8]; 2] = [DIFFERS, b"Error: plugin \"diff\" exited with error"];
     let lines = text::lines(stderr).filter(|line| {
         let plain = line.plain();
         !USUAL.iter().any(|usual| plain.starts_with(usual))
@@ -169,6 +176,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     }
     if out.iter().all(u8::is_ascii_whitespace) {
         match input.exit {
+            Some(0) | None if says_changed(input.stderr.bytes()) => return Err(unshown()),
             Some(0) if is_detailed(input.argv) => {
                 kube::believe_silence(input, &notes, runs(input.argv))?;
                 parsed.said = Said::NoChanges;
@@ -197,6 +205,9 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         Err(error) => return Err(error),
         Ok(()) => {
             parsed.failure = notes.error.or(walk.absent);
+            if walk.found.is_empty() && parsed.failure.is_none() && says_changed(input.stderr.bytes()) {
+                return Err(unshown());
+            }
             if walk.found.is_empty() && !walk.none && parsed.failure.is_none() {
                 // Only releases by name, or the word that there is none yet.
                 if !is_detailed(input.argv) {
@@ -217,6 +228,11 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         }
     }
     Ok(parsed)
+}
+
+fn unshown() -> ParseError {
+    ParseError::contradiction("helm says that something differs, and the output shows nothing")
+        .hint("let its standard output and its exit code through")
 }
 
 fn go_flag_given(argv: &[&str], name: &str) -> bool {
@@ -739,6 +755,15 @@ mod tests {
     fn with(mut resource: Resource, attributes: &[&str]) -> Resource {
         resource.attributes = Some(attributes.iter().map(ToString::to_string).collect());
         resource
+    }
+
+    #[test]
+    fn helm_s_word_of_a_change_speaks_against_an_output_without_one() {
+        let stderr = "Error: identified at least one change, exiting with non-zero exit code (detailed-exitcode parameter enabled)\n";
+        let argv = ["sh", "-c", "! helm diff upgrade web ./web --detailed-exitcode >/dev/null"];
+        let refused = (Verdict::Unreadable, Some(Class::UnreadableContradiction));
+        assert_eq!(verdict(&argv, Some(0), "", stderr), refused);
+        assert_eq!(verdict(&argv, None, "", stderr), refused);
     }
 
     #[test]
