@@ -25,7 +25,7 @@ use crate::kubectl::stderr::{self, Notes};
 use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source, Unread, UnreadReason};
 use crate::text;
 use crate::{Claim, Parser};
-use memchr::memmem;
+use memchr::{memchr, memmem};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -150,18 +150,41 @@ fn object(subject: &str) -> Option<Object> {
 fn is_progress(line: &[u8]) -> bool {
     let text = String::from_utf8_lossy(line);
     text.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).starts_with("Kustomization diffing...")
+        && !text.contains(['\u{25ba}', '\u{26a0}', '\u{1f4c1}', '\r'])
+}
+
+/// The line without colours, and without what the progress bar wrote before it went back to the line's beginning.
+fn shown<'a>(line: &text::Line<'a>) -> Cow<'a, [u8]> {
+    let plain = line.plain();
+    let mut rest: &[u8] = &plain;
+    while let Some((before, after)) = memchr(b'\r', rest).and_then(|at| rest.split_at_checked(at))
+        && (before.trim_ascii().is_empty() || is_progress(before))
+    {
+        rest = after.get(1..).unwrap_or_default();
+    }
+    if rest.len() == plain.len() { plain } else { Cow::Owned(rest.to_vec()) }
+}
+
+/// A line of flux's own that says something else than is known. dyff's values don't begin so at the first column.
+fn is_foreign(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    let usual = text.contains(CHANGED);
+    ["\u{25ba} ", "\u{2717} ", "\u{1f4c1} "].iter().any(|sign| text.starts_with(sign)) && !usual
 }
 
 /// The first thing that flux says went wrong.
 fn failed(bytes: &[u8]) -> Option<Failure> {
     text::lines(bytes).map(|line| text::string(&line.plain())).find_map(|line| {
         let words = line.trim().strip_prefix("\u{2717} ")?;
-        let usual = ["identified at least one change", DIFFERS].iter().any(|usual| words.contains(usual));
+        let usual = [CHANGED, DIFFERS].iter().any(|usual| words.contains(usual));
         (!usual).then(|| stderr::failure(words))
     })
 }
 
 /// What `flux diff artifact` says when it differs.
+/// What `flux diff kustomization` says when something differs.
+const CHANGED: &str = "identified at least one change";
+
 const DIFFERS: &str = "artifact contents differs from the local one";
 
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
@@ -170,7 +193,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     notes.error = failed(input.stderr.bytes()).or(notes.error);
     let mut parsed = Parsed::new("flux");
     parsed.diagnostics = std::mem::take(&mut notes.warnings);
-    let mut lines = text::lines(out).map(|line| line.plain());
+    let mut lines = text::lines(out).map(|line| shown(&line));
     if lines.all(|line| line.trim_ascii().is_empty() || is_progress(&line)) {
         silence(input, notes, &mut parsed)?;
         return Ok(parsed);
@@ -189,28 +212,26 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
 
 /// No object was named.
 fn silence(input: &Input<'_>, notes: Notes, parsed: &mut Parsed) -> Result<(), ParseError> {
+    let said = |words: &str| memmem::find(input.stderr.bytes(), words.as_bytes()).is_some();
+    let unshown = || {
+        ParseError::contradiction("flux says that something differs, and names nothing")
+            .hint("let its standard output and its exit code through")
+    };
     match input.exit {
+        Some(0) if said(CHANGED) || said(DIFFERS) => return Err(unshown()),
         Some(0) => {
             kube::believe_silence(input, &notes, runs(input.argv))?;
             parsed.said = Said::NoChanges;
         }
-        Some(1) if notes.error.is_none() => {
-            let said = |words: &str| memmem::find(input.stderr.bytes(), words.as_bytes()).is_some();
-            match kind_of_diff(input.argv) {
-                Some(Diff::Artifact(address)) if said(DIFFERS) => {
-                    let name = address.unwrap_or("artifact");
-                    let found = Resource::new(Source::Plan, "", "Artifact", name, Action::Change);
-                    (parsed.said, parsed.resources) = (Said::Changes, vec![found]);
-                }
-                _ if said("identified at least one change") => {
-                    return Err(ParseError::contradiction(
-                        "flux says that something differs, and names nothing",
-                    )
-                    .hint("let its standard output through"));
-                }
-                _ => parsed.failure = Some(notes.failure(1)),
+        Some(1) if notes.error.is_none() => match kind_of_diff(input.argv) {
+            Some(Diff::Artifact(address)) if said(DIFFERS) => {
+                let name = address.unwrap_or("artifact");
+                let found = Resource::new(Source::Plan, "", "Artifact", name, Action::Change);
+                (parsed.said, parsed.resources) = (Said::Changes, vec![found]);
             }
-        }
+            _ if said(CHANGED) => return Err(unshown()),
+            _ => parsed.failure = Some(notes.failure(1)),
+        },
         Some(code) => parsed.failure = Some(notes.failure(code)),
         None if notes.error.is_some() => parsed.failure = notes.error,
         None => kube::believe_silence(input, &notes, runs(input.argv))?,
@@ -239,7 +260,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn read(&mut self, out: &'a [u8]) -> Result<(), ParseError> {
         for line in text::lines(out) {
-            let plain = line.plain();
+            let plain = shown(&line);
             if let Some(mark) = mark(&plain) {
                 self.finish()?;
                 match mark {
@@ -254,7 +275,7 @@ impl<'a> Walk<'a> {
             }
             let blank = plain.trim_ascii().is_empty();
             match &mut self.block {
-                Some(block) if block.verb == Verb::Drifted => {
+                Some(block) if block.verb == Verb::Drifted && !is_foreign(&plain) => {
                     if !blank {
                         block.last = line.number;
                     }
@@ -336,11 +357,13 @@ fn paths(kind: &str, lines: &[Cow<'_, [u8]>], header: u32) -> Result<Option<Vec<
     let (mut found, mut exact) = (Vec::new(), true);
     for three in lines.windows(3) {
         let [above, path, below] = three else { continue };
-        if !is_blank(above) || !is_detail(below) {
+        let Ok(path) = std::str::from_utf8(path) else { continue };
+        if !is_blank(above) || path.is_empty() || path.starts_with([' ', '+', '-', '\u{b1}', '\u{21c6}']) {
             continue;
         }
-        let Ok(path) = std::str::from_utf8(path) else { continue };
-        if path.is_empty() || path.starts_with([' ', '+', '-', '\u{b1}', '\u{21c6}']) {
+        if !is_detail(below) {
+            // Words that aren't known may stand below a path: then the list would lack it.
+            exact &= !String::from_utf8_lossy(below).starts_with(['+', '-', '\u{b1}', '\u{21c6}']);
             continue;
         }
         exact &= !path.contains([' ', '(', '"']);
@@ -446,6 +469,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_progress_bar_overwrites_hides_no_object() {
+        let two = format!(
+            "\r\u{2713} Kustomization diffing...\r\u{1b}[K{NEW}\u{2713} Kustomization diffing...\r\u{25ba} Namespace/old deleted\n"
+        );
+        let expected = [
+            of("", "Namespace", "old", Action::Delete, (2, 2)),
+            of("shop", "ConfigMap", "new", Action::Create, (1, 1)),
+        ];
+        assert_eq!(resources(&two), expected);
+        let old = "\u{2713} Kustomization diffing...\r\u{25ba} Namespace/old deleted\n";
+        assert_eq!(verdict(KS, Some(0), old, "").0, Verdict::Drifted);
+    }
+
+    #[test]
+    fn a_change_that_isn_t_known_leaves_no_list_of_fields() {
+        let more = format!("{WEB}spec.image\n\u{b1} minor value change\n- 3\n+ 5\n\n");
+        assert_eq!(attributes(&more), None);
+    }
+
+    #[test]
     fn fields_are_those_that_dyff_names() {
         let two = WEB.replace("+ 5\n\n", "+ 5\n\nmetadata.labels.a.b/c\n\u{b1} type change from int to string\n- 1\n+ x\n\nspec.template\n- one map entry removed:   + one map entry added:\na: \"x\"                   b: \"y\"\n\n");
         let paths = ["metadata.labels[\"a.b/c\"]", "spec.replicas", "spec.template"];
@@ -479,6 +522,7 @@ mod tests {
         assert_eq!(verdict(&[], None, "\u{25ba} Secret/shop/x skipped\n", "").0, Unreadable);
         assert_eq!(verdict(&[], None, "", "").0, Unreadable);
         assert_eq!(verdict(KS, Some(1), "", CHANGED).1, Some(Class::UnreadableContradiction));
+        assert_eq!(verdict(KS, Some(0), "", CHANGED).1, Some(Class::UnreadableContradiction));
         assert_eq!(verdict(KS, Some(0), NEW, "").0, Drifted);
         assert_eq!(verdict(KS, Some(0), "", "\u{2717} x\n").0, Unreadable);
         assert_eq!(
@@ -516,5 +560,10 @@ mod tests {
         refused(&WEB.replace("\u{b1} value change\n", ""), UnreadableFormat);
         refused(&WEB.replacen("\u{25ba}", ">", 1), UnreadableFormat);
         refused("\u{25ba} Deployment/shop/web exploded\n", UnreadableFormat);
+        for line in ["\u{25ba} Deployment/shop/api recreated", "\u{2717} Deployment/shop/api dry-run failed"]
+        {
+            refused(&format!("{WEB}{line}\n"), UnreadableFormat);
+        }
+        refused("\u{2713} Kustomization diffing...\u{25ba} Namespace/old deleted\n", UnreadableFormat);
     }
 }
