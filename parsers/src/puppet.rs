@@ -84,7 +84,7 @@ fn is_report(file: &File<'_>) -> bool {
 fn should_be(file: &File<'_>) -> bool {
     let name = file.path.rsplit('/').next().unwrap_or(file.path);
     let other = ["last_run_summary.yaml", "state.yaml", "transactionstore.yaml"];
-    name.ends_with(".yaml") && !other.contains(&name)
+    name.rsplit_once('.').is_some_and(|(_, end)| end == "yaml") && !other.contains(&name)
 }
 
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {

@@ -93,9 +93,9 @@ pub(super) struct Pipes {
 
 /// The pipes of a shell's line. Whatever kubectl is called there: `$KUBECTL diff`, `k diff`.
 pub(super) fn pipes(argv: &[&str]) -> Pipes {
-    let mut pipes = Pipes::default();
+    let mut found = Pipes::default();
     if runs(argv) || argv.iter().any(|arg| arg.contains("pipefail")) {
-        return pipes;
+        return found;
     }
     for line in argv {
         let (mut rest, mut piped, mut named, mut any) = (line.as_bytes(), false, false, false);
@@ -111,15 +111,15 @@ pub(super) fn pipes(argv: &[&str]) -> Pipes {
             any |= behind;
             if is_diff(command) {
                 named = true;
-                pipes.before |= piped;
-                pipes.behind |= behind;
+                found.before |= piped;
+                found.behind |= behind;
             }
             piped = behind;
         }
         // A script or a variable that kubectl stands in.
-        pipes.behind |= any && !named;
+        found.behind |= any && !named;
     }
-    pipes
+    found
 }
 
 /// Whether `diff` is a word of a command, and neither the command nor git's.

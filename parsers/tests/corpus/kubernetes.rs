@@ -98,7 +98,7 @@ fn recorded(root: &Path, stdout: &Path) -> Case {
         _ if name.starts_with("prune-partial-failure-exit") => vec![Verdict::Failed],
         (1, _) if parser == "kubediff" => vec![Verdict::Failed],
         (2, _) if parser == "kubediff" && !FAILED.contains(&name.as_str()) => {
-            vec![if name.contains("/all") { Verdict::Partial } else { Verdict::Drifted }]
+            vec![if name.contains("/all") { Verdict::Failed } else { Verdict::Drifted }]
         }
         (0, false) if name == "kubediff/no-error-on-diff" => vec![Verdict::Drifted],
         (0, true) if expected.as_ref().is_some_and(Vec::is_empty) => vec![Verdict::Clean],
