@@ -176,6 +176,7 @@ pub(crate) struct JsonStats {
     failures: u32,
     unreachable: u32,
     rescued: Option<u32>,
+    ignored: Option<u32>,
 }
 
 pub(crate) fn recap(stats: BTreeMap<String, JsonStats>) -> Recap {
@@ -185,6 +186,7 @@ pub(crate) fn recap(stats: BTreeMap<String, JsonStats>) -> Recap {
         unreachable: s.unreachable,
         failed: s.failures,
         rescued: s.rescued,
+        ignored: s.ignored,
         line: None,
     };
     stats.into_iter().map(|(host, stats)| (host, counts(&stats))).collect()
@@ -218,6 +220,11 @@ impl Outcome<'_> {
         }
         if self.unreachable.0 || self.failed.0 {
             run.failed_last.insert(host.to_owned());
+        }
+        // A failure may be skipped as well: 2.9 says so of a lost connection that is ignored.
+        if self.failed.0 || self.unreachable.0 {
+            let failures = run.failures.entry(host.to_owned()).or_default();
+            *failures = failures.saturating_add(1);
         }
         if self.skipped.0 {
             return;
@@ -398,6 +405,19 @@ mod tests {
         assert_eq!(error.class, Class::UnreadableContradiction);
         let hidden = reading(&document(r#"{"changed":false}"#, 1));
         assert_eq!(hidden.report().unwrap().resources().first().unwrap().name, "(1 changes not shown)");
+    }
+
+    #[test]
+    fn failures_that_the_statistics_do_not_count_are_another_run_s() {
+        let class = |stdout: &str| match reading(stdout) {
+            Reading::Unreadable(error) => error.class,
+            other => panic!("{other:?}"),
+        };
+        let failed = document(r#"{"changed":false,"failed":true}"#, 0);
+        assert_eq!(class(&failed), Class::UnreadableContradiction);
+        assert_eq!(reading(&failed.replace("\"ignored\":0", "\"ignored\":1")).verdict(), Verdict::Clean);
+        let skipped = document(r#"{"changed":false,"skipped":true}"#, 0).replace("\"ok\":1", "\"ok\":0");
+        assert_eq!(class(&skipped), Class::NoScopes);
     }
 
     #[test]

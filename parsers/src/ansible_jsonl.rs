@@ -176,6 +176,14 @@ mod tests {
     }
 
     #[test]
+    fn more_failures_than_the_statistics_count_are_another_run_s() {
+        let zeros = "\"unreachable\":0,\"rescued\":0,\"ignored\":0";
+        let stats = STATS.replace("\"unreachable\":0", zeros);
+        let failed = OK.replace("on_ok", "on_failed").replace("false", "false,\"failed\":true");
+        assert_eq!(refused(&[START, OK, &failed, &stats]).0, Class::UnreadableContradiction);
+    }
+
+    #[test]
     fn an_unreachable_host_is_unread_even_where_that_is_ignored() {
         let down = OK.replace("on_ok", "on_unreachable").replace("false", "false,\"unreachable\":true");
         let reading = reading(&[START, &down, STATS]);

@@ -146,6 +146,8 @@ pub(crate) struct Stats {
     pub(crate) failed: u32,
     /// `None` before 2.8, which doesn't count them.
     pub(crate) rescued: Option<u32>,
+    /// Likewise.
+    pub(crate) ignored: Option<u32>,
     /// Where it stands, for text.
     pub(crate) line: Option<u32>,
 }
@@ -154,6 +156,11 @@ impl Stats {
     /// The host failed or was unreachable, so that its tasks were not run to the end.
     fn is_lost(&self) -> bool {
         self.failed > 0 || self.unreachable > 0
+    }
+
+    /// Failures after which the run went on as if nothing had happened.
+    fn forgiven(&self) -> u32 {
+        self.rescued.unwrap_or_default().saturating_add(self.ignored.unwrap_or_default())
     }
 }
 
@@ -192,6 +199,8 @@ pub(crate) struct Run {
     pub(crate) tasks: Vec<String>,
     /// Hosts with a result, and its line. Skipped results are none: a host that only skips may be missing in the recap.
     pub(crate) answered: BTreeMap<String, Option<u32>>,
+    /// How many of a host's tasks failed or lost the connection, whatever became of that: never more than its recap counts.
+    pub(crate) failures: BTreeMap<String, u32>,
     /// Hosts that could not be reached at least once.
     pub(crate) unreachable: BTreeSet<String>,
     /// Hosts on which the last task of all failed.
@@ -304,8 +313,7 @@ fn unfolded(stderr: &[u8]) -> Vec<String> {
     /// A path has not many more lines: what comes after them is somebody else's.
     const MANY: usize = 60;
     let mut all = Vec::new();
-    let mut lines =
-        text::lines(stderr).map(|line| text::string(&line.plain()).trim().to_owned()).peekable();
+    let mut lines = text::lines(stderr).map(|line| text::string(&line.plain()).trim().to_owned()).peekable();
     while let Some(line) = lines.next() {
         let Some(words) = line.strip_prefix("[WARNING]:") else { continue };
         let (mut words, mut width) = (words.trim().to_owned(), line.chars().count());
@@ -385,6 +393,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         hosts,
         tasks,
         answered,
+        failures,
         unreachable,
         failed_last,
         in_last_play,
@@ -413,6 +422,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         let error = ParseError::contradiction(format!("host {host:?} has results and is not in the recap"));
         return Err(at.map_or(error.clone(), |at| error.at(at)));
     }
+    one_run(&recap, &failures)?;
     if matches!(input.exit, Some(2..=4)) && !recap.values().any(Stats::is_lost) {
         let code = input.exit.unwrap_or_default();
         return failed_or(
@@ -443,6 +453,15 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     for ((host, stats), findings) in recap.iter().zip(by_host) {
         account(host, stats, findings, &tasks, &mut parsed)?;
     }
+    // A task that was skipped has looked at nothing. Before 2.8 the recap doesn't count it, so its zeros are all there is.
+    if parsed.resources.is_empty()
+        && recap.values().all(|stats| stats.ok == 0 && !stats.is_lost() && stats.forgiven() == 0)
+    {
+        let error = ParseError::no_scopes("every task was skipped on every host: nothing was looked at")
+            .hint("check tags and conditions; in check mode, command, shell and raw run nothing");
+        return failed_or(input, error);
+    }
+    parsed.diagnostics.extend(forgiven(&recap));
     parsed.said = if recap.values().any(|stats| stats.changed > 0) || !parsed.resources.is_empty() {
         Said::Changes
     } else {
@@ -499,6 +518,41 @@ fn cumulative(recaps: Vec<Recap>) -> Result<Option<Recap>, ParseError> {
         last = Some(recap);
     }
     Ok(last)
+}
+
+/// Failures that the recap doesn't count belong to another run, which ended without a recap of its own.
+fn one_run(recap: &Recap, failures: &BTreeMap<String, u32>) -> Result<(), ParseError> {
+    for (host, shown) in failures {
+        // Before 2.8 nobody knows how many were rescued.
+        let Some(stats) = recap.get(host).filter(|stats| stats.rescued.is_some()) else { continue };
+        let counted = stats.failed.saturating_add(stats.unreachable).saturating_add(stats.forgiven());
+        if *shown > counted {
+            let error = ParseError::contradiction(format!(
+                "host {host:?} has {shown} failures, its recap counts {counted}: the output holds several runs, or a task's own output looks like results"
+            ))
+            .hint("make each run of ansible-playbook a check of its own");
+            return Err(stats.line.map_or(error.clone(), |line| error.at(line)));
+        }
+    }
+    Ok(())
+}
+
+/// What a task would have changed that failed nobody knows, also where the run went on.
+fn forgiven(recap: &Recap) -> Option<Diagnostic> {
+    const NAMED: usize = 3;
+    let hosts: Vec<&str> =
+        recap.iter().filter(|(_, stats)| stats.forgiven() > 0).map(|(host, _)| host.as_str()).collect();
+    let count = recap.values().fold(0_u32, |sum, stats| sum.saturating_add(stats.forgiven()));
+    let mut names = hosts.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    if let Some(more) = hosts.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        names = format!("{names} and {more} more");
+    }
+    let failures = if count == 1 { "failure was" } else { "failures were" };
+    (count > 0).then(|| {
+        Diagnostic::warning(format!(
+            "{count} {failures} ignored or rescued on {names}: what those tasks would have changed isn't known"
+        ))
+    })
 }
 
 /// A host that was unreachable once is unread even where that was ignored: nobody knows what the task would have said, and a
@@ -768,12 +822,13 @@ mod tests {
         let own_line = format!(
             "[WARNING]: Unable to parse\n/srv/infrastructure/ansible/inventories/production-eu-\ncentral-1/dynamic/netbox_inventory.yml {end}\n"
         );
-        let whole =
-            "inventory /srv/infrastructure/ansible/inventories/production-eu-central-1/dynamic/netbox_inventory.yml";
+        let whole = "inventory /srv/infrastructure/ansible/inventories/production-eu-central-1/dynamic/netbox_inventory.yml";
         assert_eq!(unread(&own_line), [whole]);
         assert_eq!(unread(&own_line.replace('\n', "\r\n")), [whole]);
         assert_eq!(
-            unread(&format!("[WARNING]: Unable to parse /srv/inv/production-\neu/aws_ec2.yml {end}\nother words\n")),
+            unread(&format!(
+                "[WARNING]: Unable to parse /srv/inv/production-\neu/aws_ec2.yml {end}\nother words\n"
+            )),
             ["inventory /srv/inv/production-eu/aws_ec2.yml"]
         );
         // Longer than a line, and a name with a space in it.
@@ -793,6 +848,29 @@ mod tests {
         assert_eq!(
             settled(&["ansible-playbook", "a.yml"], Some(0), fine, &own_line),
             crate::Verdict::Partial
+        );
+    }
+
+    #[test]
+    fn forgiven_failures_are_a_remark() {
+        let remark = |hosts: &[(&str, u32, u32)]| {
+            let stats = |ignored, rescued| Stats {
+                ok: 1,
+                ignored: Some(ignored),
+                rescued: Some(rescued),
+                ..Stats::default()
+            };
+            let recap = hosts.iter().map(|(host, i, r)| ((*host).to_owned(), stats(*i, *r))).collect();
+            forgiven(&recap).map(|remark| remark.summary)
+        };
+        assert_eq!(remark(&[("a", 0, 0)]), None);
+        assert_eq!(
+            remark(&[("a", 0, 0), ("b", 1, 0)]).unwrap(),
+            "1 failure was ignored or rescued on b: what those tasks would have changed isn't known"
+        );
+        assert_eq!(
+            remark(&[("a", 2, 0), ("b", 0, 1), ("c", 1, 1), ("d", 1, 0), ("e", 0, 3)]).unwrap(),
+            "9 failures were ignored or rescued on a, b, c and 2 more: what those tasks would have changed isn't known"
         );
     }
 

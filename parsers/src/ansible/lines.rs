@@ -148,9 +148,9 @@ pub(super) fn recap_line(line: &[u8], number: u32) -> Option<(String, Stats)> {
     if !matches!(seen, 4 | 7) || host.is_empty() {
         return None;
     }
-    let [ok, changed, unreachable, failed, _, rescued, _] = values;
-    let rescued = (seen == 7).then_some(rescued);
-    Some((host.to_owned(), Stats { ok, changed, unreachable, failed, rescued, line: Some(number) }))
+    let [ok, changed, unreachable, failed, _, rescued, ignored] = values;
+    let (rescued, ignored) = ((seen == 7).then_some(rescued), (seen == 7).then_some(ignored));
+    Some((host.to_owned(), Stats { ok, changed, unreachable, failed, rescued, ignored, line: Some(number) }))
 }
 
 /// The inventory's name of a host: what stands before the delegate, unless the name itself holds an arrow.

@@ -1,12 +1,12 @@
 //! What a reader has found when it comes to the end of the output.
 
 use super::lines::inventory_name;
-use super::reader::Reader;
+use super::reader::{Reader, Task};
 use super::results::Found;
 use crate::ParseError;
 use crate::ansible_playbook::{Finding, Recap, Run};
 use crate::text;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 impl Reader<'_> {
     pub(super) fn run(self) -> Result<Run, ParseError> {
@@ -33,6 +33,7 @@ impl Reader<'_> {
             run.failed_last.extend(names.get(found.host).cloned());
         }
         let found = one_per_host(found, &names);
+        count_failures(&found, &names, &tasks, &mut run);
         run.findings.reserve(found.len());
         run.tasks = vec![String::new(); tasks.len()];
         for found in found.into_iter().filter(|found| found.shown || found.after_failure) {
@@ -61,6 +62,18 @@ impl Reader<'_> {
         run.hosts = names;
         run.recaps = recaps;
         Ok(run)
+    }
+}
+
+/// A failed task of a host counts once, however many of its items failed, and strategy `free` may show those under several banners.
+fn count_failures(found: &[Found], names: &[String], tasks: &[Task], run: &mut Run) {
+    let mut loops: HashSet<(usize, u32, &[u8])> = HashSet::new();
+    for found in found.iter().filter(|found| found.failed) {
+        let (Some(host), Some(task)) = (names.get(found.host), tasks.get(found.task)) else { continue };
+        if !found.items || loops.insert((found.host, task.play, &*task.name)) {
+            let failures = run.failures.entry(host.clone()).or_default();
+            *failures = failures.saturating_add(1);
+        }
     }
 }
 

@@ -132,6 +132,27 @@ fn several_runs_in_one_output_are_refused() {
 }
 
 #[test]
+fn failures_that_the_recap_does_not_count_are_another_run_s() {
+    let fatal = "fatal: [h]: FAILED! => {\"changed\": false, \"msg\": \"x\"}";
+    let fine = [("h", [1, 0, 0, 0, 0])];
+    assert_eq!(refused(&play(fatal, &fine), Some(0)), (Class::UnreadableContradiction, Some(8)));
+    assert_eq!(reading(&play(fatal, &[("h", [1, 0, 0, 0, 1])]), Some(0)).verdict(), Verdict::Clean);
+    // A loop is one failure.
+    let items = "failed: [h] (item=a) => {\"msg\": \"x\"}\nfailed: [h] (item=b) => {\"msg\": \"x\"}";
+    assert_eq!(refused(&play(items, &fine), Some(0)).0, Class::UnreadableContradiction);
+    let rescued = reading(&play(items, &[("h", [0, 0, 0, 0, 1])]), Some(0));
+    assert_eq!(rescued.report().unwrap().diagnostics().len(), 1);
+}
+
+#[test]
+fn a_run_that_only_skipped_has_looked_at_nothing() {
+    let skipped = play("skipping: [h]\nskipping: [i]", &[("h", [0; 5]), ("i", [0; 5])]);
+    assert_eq!(refused(&skipped, Some(0)).0, Class::NoScopes);
+    let one = play("skipping: [h]\nok: [i]", &[("h", [0; 5]), ("i", [1, 0, 0, 0, 0])]);
+    assert_eq!(reading(&one, Some(0)).verdict(), Verdict::Clean);
+}
+
+#[test]
 fn an_exit_code_that_names_failures_needs_one() {
     let clean = play("ok: [h]", &[("h", [1, 0, 0, 0, 0])]);
     for exit in [2, 4] {
