@@ -40,10 +40,9 @@ fn a_report_that_no_parser_reads_is_not_judged_by_the_exit_code_alone() {
     let unreadable = (Verdict::Unreadable, Some(Class::UnreadableFormat));
     let clean = (Verdict::Clean, None);
     for report in [
-        "10:00:00.000 STDOUT [vpc] tofu: Plan: 1 to add, 0 to change, 0 to destroy.\n",
-        "[vpc] No changes. Your infrastructure matches the configuration.\n",
-        "web1 | CHANGED => {\n",
-        "default, web, Deployment (apps) has changed:\n",
+        "Previewing update (dev)\n",
+        "Succeeded: 3 (changed=1)\n",
+        "[log] web1 : ok=1 changed=0 unreachable=0 failed=0\n",
     ] {
         assert_eq!(judged(&script("auto"), &outcome(report, "")), unreadable, "{report}");
         assert_eq!(judged(&script("auto"), &outcome("", report)), unreadable, "{report}");
