@@ -478,7 +478,7 @@ fn run_program(program: &Program, input: &Input<'_>) -> Result<Reading> {
     Ok(read_by_program(&program.name, program.exit_codes.as_ref(), input, report))
 }
 
-/// Every file below `folder`, with its path from there. Symbolic links to folders are not followed.
+/// Every file below `folder`, with its path from there. A link to a folder could lead round in a circle: it is an error, not passed over.
 fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let failed = |path: &Path, error: io::Error| Error(format!("can't read {}: {error}", path.display()));
     let (mut files, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
@@ -491,6 +491,11 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
             } else if path.is_file() {
                 let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
                 files.insert(name, read_file(&path)?);
+            } else if path.is_dir() {
+                return Err(Error(format!(
+                    "{} is a link to a folder, which is not followed; put the folder itself there",
+                    path.display()
+                )));
             }
         }
         if files.len() > MOST_FILES {

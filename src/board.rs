@@ -387,7 +387,7 @@ impl Board {
 
     /// The check's next run is due at `slot`; `skipped` slots went by before it.
     pub fn scheduled(&self, position: usize, slot: Option<Timestamp>, skipped: u64) {
-        self.change(position, Change::Live, |state| {
+        self.change(position, Change::Live, |_, state| {
             state.next_run = slot;
             state.counters.skipped += skipped;
         });
@@ -395,19 +395,21 @@ impl Board {
 
     /// A run of the check has begun, or ended without a record.
     pub fn running(&self, position: usize, since: Option<Timestamp>) {
-        self.change(position, Change::Live, |state| state.running = since);
+        self.change(position, Change::Live, |_, state| state.running = since);
     }
 
     /// A run of the check has ended. Renders its lines: not for a runtime worker.
     pub fn apply(&self, position: usize, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
-        let max = self.snapshot().views.get(position).map_or(usize::MAX, |view| view.check.max_resources);
-        self.change(position, Change::Run, |state| state.apply(outcome, judgement, max, ended));
+        self.change(position, Change::Run, |check, state| {
+            state.apply(outcome, judgement, check.max_resources, ended);
+        });
     }
 
-    fn change(&self, position: usize, what: Change, act: impl FnOnce(&mut CheckState)) {
+    fn change(&self, position: usize, what: Change, act: impl FnOnce(&Check, &mut CheckState)) {
         let Some(entry) = self.entries.get(position) else { return };
         let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut entry.state);
+        let entry = &mut *entry;
+        act(&entry.check, &mut entry.state);
         let run = match what {
             Change::Live => Arc::clone(&entry.view.run),
             Change::Run => Arc::new(metrics::render_run(&entry.check, &entry.state)),

@@ -71,60 +71,63 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         files: &files,
     };
     let codes = check.exit_codes.as_ref();
-    let (parser, evidence) = match (&check.reader, pinned) {
+    let builtin = |parser| Some(Reader::Builtin(parser));
+    let (reader, evidence) = match (&check.reader, pinned) {
         (ReaderChoice::ExitCode, _) => (None, None),
-        (ReaderChoice::Known(Reader::Builtin(parser)), _) => (Some(*parser), None),
-        (ReaderChoice::Known(reader @ Reader::Pattern(pattern)), _) => {
-            let reading = read_by_pattern(pattern, codes, &input);
-            return judge_reading(check, reading, Some(reader.clone()), None, input.stdout.is_cut(), now);
-        }
-        (ReaderChoice::Known(reader @ Reader::Program(program)), _) => {
-            let reading =
-                read_by_program(&program.name, codes.or(program.exit_codes.as_ref()), &input, || {
-                    reported(program, outcome.parsed.as_ref())
-                });
-            return judge_reading(check, reading, Some(reader.clone()), None, input.stdout.is_cut(), now);
-        }
-        (_, Some(pinned)) => (Some(pinned), None),
+        (ReaderChoice::Known(reader), _) => (Some(reader.clone()), None),
+        (_, Some(pinned)) => (builtin(pinned), None),
         (ReaderChoice::OneOf(parsers), None) => match recognise(parsers, &input) {
-            Some((parser, evidence)) => (Some(parser), Some(evidence)),
+            Some((parser, evidence)) => (builtin(parser), Some(evidence)),
             // The form for people comes last: its advice is the one that helps.
-            None => (parsers.last().copied(), None),
+            None => (parsers.last().copied().and_then(builtin), None),
         },
         (ReaderChoice::Any, None) => match recognise(driftrun_parsers::ALL, &input) {
-            Some((parser, evidence)) => (Some(parser), Some(evidence)),
+            Some((parser, evidence)) => (builtin(parser), Some(evidence)),
             None => (None, None),
         },
     };
-    let Some(parser) = parser else {
+    let Some(reader) = reader else {
         let judged = by_code(check, code, outcome);
-        let unsaid = check.reader == ReaderChoice::Any && check.exit_codes.is_none();
-        return match unread_report(input.stdout.bytes()).or_else(|| unread_report(input.stderr.bytes())) {
-            Some(what) if unsaid && judged.verdict == Verdict::Clean => {
-                let error = ParseError::format(format!(
-                    "there is {what} in the output, in a form that no parser reads"
-                ))
-                .hint("set `parser: none` to judge it by its exit code alone");
-                failed(Verdict::Unreadable, error.class, error.to_string())
-            }
-            _ if check.reader == ReaderChoice::Any => {
-                let remark = "no parser recognised the output: judged by the exit code alone; set `parser`";
-                Judgement { diagnostics: vec![Diagnostic::warning(remark)], ..judged }
-            }
-            _ => judged,
-        };
+        if check.reader != ReaderChoice::Any {
+            return judged;
+        }
+        if judged.verdict == Verdict::Clean
+            && let Some(error) = against_code(check, &input)
+        {
+            return failed(Verdict::Unreadable, error.class, error.to_string());
+        }
+        let remark = "no parser recognised the output: judged by the exit code alone; set `parser`";
+        return Judgement { diagnostics: vec![Diagnostic::warning(remark)], ..judged };
     };
-    let mut reading = read(parser, codes, &input);
+    let mut reading = match &reader {
+        Reader::Builtin(parser) => read(parser, codes, &input),
+        Reader::Pattern(pattern) => read_by_pattern(pattern, codes, &input),
+        Reader::Program(program) => {
+            let report = || reported(program, outcome.parsed.as_ref());
+            read_by_program(&program.name, codes.or(program.exit_codes.as_ref()), &input, report)
+        }
+    };
     if reading.verdict() == Verdict::Clean
-        && let Some(error) = against_clean(check, parser, &input, &reading, outcome)
+        && let Some(error) = against_clean(check, &reader, &input, &reading, outcome)
     {
         reading = Reading::Unreadable(error);
     }
-    let pin = match check.reader {
-        ReaderChoice::OneOf(_) if evidence.is_none() && pinned.is_none() => None,
-        _ => Some(Reader::Builtin(parser)),
-    };
-    judge_reading(check, reading, pin, evidence, input.stdout.is_cut(), now)
+    let keep = !matches!(check.reader, ReaderChoice::OneOf(_)) || evidence.is_some() || pinned.is_some();
+    judge_reading(check, reading, keep.then_some(reader), evidence, input.stdout.is_cut(), now)
+}
+
+/// What speaks against the exit code's "clean" where nobody recognised the output and nobody said that the code is enough.
+fn against_code(check: &Check, input: &Input<'_>) -> Option<ParseError> {
+    if check.exit_codes.is_some() {
+        return None;
+    }
+    if !check.files.is_empty() {
+        let error = "no parser recognised what it printed, nor a file that it wrote";
+        return Some(ParseError::format(error).hint("set `parser`"));
+    }
+    let what = unread_report(input.stdout.bytes()).or_else(|| unread_report(input.stderr.bytes()))?;
+    let error = format!("there is {what} in the output, in a form that no parser reads");
+    Some(ParseError::format(error).hint("set `parser: none` to judge it by its exit code alone"))
 }
 
 /// The exit code of a run that came to its end, or what it is instead of read.
@@ -191,7 +194,7 @@ pub fn reported<'o>(program: &Program, run: Option<&'o Finished>) -> Result<&'o 
 /// What the run itself says against a clean reading.
 fn against_clean(
     check: &Check,
-    parser: &Parser,
+    reader: &Reader,
     input: &Input<'_>,
     reading: &Reading,
     outcome: &Outcome,
@@ -203,7 +206,7 @@ fn against_clean(
     }
     // A sentence of the command's own output can explain its code; that of a report may be about another plan.
     let claim =
-        check.exit_codes.as_ref().map_or_else(|| (parser.claim)(input), |codes| codes.claim(input.exit));
+        check.exit_codes.as_ref().map_or_else(|| reader.claim(input), |codes| codes.claim(input.exit));
     let explained =
         reading.report().is_some_and(|report| report.resources().iter().any(|r| r.source == Source::Plan));
     (outcome.report.is_some() && claim == Claim::Drifted && !explained).then(|| {

@@ -183,3 +183,22 @@ checks:
     assert!(rest.contains("17:86: \"0\" is no number from 1"), "{rest}");
     assert_eq!(code, Some(1));
 }
+
+#[test]
+fn a_folder_is_read_whole_or_not_at_all() {
+    let folder = Folder::new("reports");
+    let plan = r#"{"format_version":"1.2","planned_values":{},"resource_changes":[]}"#;
+    folder.write("all/vpc/tfplan.json", plan);
+    folder.write(
+        "elsewhere/tfplan.json",
+        &plan.replace("[]", r#"[{"address":"t.n","type":"t","change":{"actions":["create"]}}]"#),
+    );
+    let all = folder.path().join("all");
+    let parse = || ended(&["parse", "--parser", "terraform-show", "--exit-code", "0", all.to_str().unwrap()]);
+    let (out, err, code) = parse();
+    assert_eq!((out.as_str(), err.as_str(), code), ("clean\n", "", Some(0)));
+    std::os::unix::fs::symlink("../elsewhere", all.join("dns")).unwrap();
+    let (out, err, code) = parse();
+    assert_eq!((out.as_str(), code), ("", Some(1)));
+    assert!(err.contains("all/dns is a link to a folder"), "{err}");
+}

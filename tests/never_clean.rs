@@ -5,8 +5,10 @@ mod support;
 use driftrun::check::{Check, Reader, ReaderChoice};
 use driftrun::outcome::{Captured, Outcome, Stage};
 use driftrun::reader::{Judgement, judge};
-use driftrun_parsers::{Class, Verdict, by_name};
+use driftrun_parsers::pattern::Finder;
+use driftrun_parsers::{Class, ExitCodes, Pattern, Verdict, by_name};
 use jiff::Timestamp;
+use std::sync::Arc;
 use support::ended;
 
 const NOTHING: &str = "No changes. Your infrastructure matches the configuration.\n";
@@ -49,10 +51,43 @@ fn a_report_that_no_parser_reads_is_not_judged_by_the_exit_code_alone() {
         // Whoever says so himself is believed.
         assert_eq!(judged(&script("none"), &outcome(report, "")), clean, "{report}");
         let mut check = script("auto");
-        check.exit_codes = Some(driftrun_parsers::ExitCodes { clean: vec![0], drifted: vec![2] });
+        check.exit_codes = Some(ExitCodes { clean: vec![0], drifted: vec![2] });
         assert_eq!(judged(&check, &outcome(report, "")), clean, "{report}");
     }
     assert_eq!(judged(&script("auto"), &outcome("all fine\n", "")), clean);
+}
+
+#[test]
+fn files_that_nobody_recognised_are_not_judged_by_the_exit_code() {
+    let check = Check { files: vec!["*.yaml".to_owned()], ..script("auto") };
+    let unreadable = (Verdict::Unreadable, Some(Class::UnreadableFormat));
+    let mut outcome = outcome("all fine\n", "");
+    assert_eq!(judged(&check, &outcome), unreadable);
+    outcome.files.list.push(("x.yaml".to_owned(), b"a: b\n".to_vec()));
+    assert_eq!(judged(&check, &outcome), unreadable);
+    // One that could not be read, or not be kept, speaks for any parser.
+    let check = Check { files: check.files, ..script("puppet") };
+    outcome.files.unread = Some("x: no".to_owned());
+    assert_eq!(judged(&check, &outcome), (Verdict::Unreadable, Some(Class::UnreadableCut)));
+    (outcome.files.unread, outcome.files.left_out) = (None, 1);
+    assert_eq!(judged(&check, &outcome), (Verdict::Unreadable, Some(Class::OutputLimit)));
+}
+
+#[test]
+fn an_empty_output_of_a_command_that_left_processes_is_nothing_to_any_reader() {
+    let pattern = Pattern {
+        name: "p".to_owned(),
+        resource: Finder::new("(?P<name>.+)").unwrap(),
+        clean: None,
+        block: None,
+        actions: Vec::new(),
+        exit_codes: Some(ExitCodes { clean: vec![0], drifted: vec![3] }),
+    };
+    let check = Check { reader: ReaderChoice::Known(Reader::Pattern(Arc::new(pattern))), ..script("none") };
+    let mut outcome = outcome("", "");
+    assert_eq!(judged(&check, &outcome), (Verdict::Clean, None));
+    outcome.unwaited = true;
+    assert_eq!(judged(&check, &outcome), (Verdict::Unreadable, Some(Class::UnreadableCut)));
 }
 
 #[test]

@@ -11,8 +11,11 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// How many files a check may have; more is a glob that means something else.
-const MOST: usize = 10_000;
+/// How many files a run may have written; more is a glob that means something else.
+const MOST_READ: usize = 10_000;
+
+/// How many paths a glob may match, old files among them.
+const MOST_SEEN: usize = 100_000;
 
 /// By what a file is known to be another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +67,7 @@ impl Wanted {
                 match file {
                     Ok(file) if self.before.get(&file.path) == Some(&file.stamp) => {}
                     Ok(file) => {
-                        found.insert(file.name, file.path);
+                        found.insert(file.path, file.name);
                     }
                     Err(why) => {
                         files.unread.get_or_insert(why);
@@ -72,31 +75,38 @@ impl Wanted {
                 }
             }
         }
-        if found.len() > MOST {
-            files.unread.get_or_insert(format!("{} files, more than {MOST}", found.len()));
+        if found.len() > MOST_READ {
+            files.unread.get_or_insert(format!("{} files, more than {MOST_READ}", found.len()));
+            return files;
+        }
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        for name in found.values() {
+            *names.entry(name).or_default() += 1;
         }
         let mut left = limit as u64;
-        for (name, path) in found {
+        for (path, name) in &found {
             let mut bytes = Vec::new();
-            let file = match File::open(&path) {
-                Ok(file) => file,
+            // One byte more than fits tells that there is more.
+            let read =
+                File::open(path).and_then(|file| file.take(left.saturating_add(1)).read_to_end(&mut bytes));
+            match read {
+                Ok(_) if bytes.len() as u64 > left => files.left_out += bytes.len() as u64,
+                Ok(_) => {
+                    left -= bytes.len() as u64;
+                    // Two globs may leave the same path open in two folders.
+                    let alone = names.get(name.as_str()) == Some(&1);
+                    let name = if alone { name.clone() } else { path.to_string_lossy().into_owned() };
+                    files.list.push((name, bytes));
+                }
                 // One that is gone again was not the report.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 // Its content isn't known, and the others must not stand for it.
                 Err(error) => {
                     files.unread.get_or_insert(format!("{}: {error}", path.display()));
-                    continue;
                 }
-            };
-            // One byte more than fits tells that there is more.
-            if file.take(left.saturating_add(1)).read_to_end(&mut bytes).is_err() || bytes.len() as u64 > left
-            {
-                files.left_out += (bytes.len() as u64).max(1);
-                continue;
             }
-            left -= bytes.len() as u64;
-            files.list.push((name, bytes));
         }
+        files.list.sort();
         files
     }
 }
@@ -108,7 +118,7 @@ struct Found {
     stamp: Stamp,
 }
 
-/// The regular files that `glob` matches, and folders on the way that can't be looked into. A few more than [`MOST`] at most.
+/// The regular files that `glob` matches, and why some can't be told.
 fn matches(glob: &str, folder: &Path) -> impl Iterator<Item = Result<Found, String>> {
     let full = if glob.starts_with('/') {
         glob.to_owned()
@@ -119,12 +129,21 @@ fn matches(glob: &str, folder: &Path) -> impl Iterator<Item = Result<Found, Stri
     let named = full.split('/').take_while(|part| !is_open(part)).count();
     let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
     let paths = glob::glob_with(&full, options).into_iter().flatten();
-    paths.take(MOST + 1).filter_map(move |path| {
+    paths.take(MOST_SEEN + 1).enumerate().filter_map(move |(n, path)| {
+        if n == MOST_SEEN {
+            return Some(Err(format!("more than {MOST_SEEN} paths match; let the glob match less")));
+        }
         let path = match path {
             Ok(path) => path,
             Err(error) => return Some(Err(format!("{}: {}", error.path().display(), error.error()))),
         };
-        let meta = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let meta = match fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => meta,
+            Ok(_) => return None,
+            // Gone again, or a link to nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => return Some(Err(format!("{}: {error}", path.display()))),
+        };
         let stamp = Stamp {
             inode: (meta.dev(), meta.ino()),
             size: meta.len(),
@@ -185,7 +204,33 @@ mod tests {
         let all = [of("live/vpc/plan.json", "new"), of("report.yaml", "after!"), of("y", "tmp")];
         assert_eq!(wanted.read_now(&tmp, 12), Files { list: all.to_vec(), ..Files::default() });
         let cut = wanted.read_now(&tmp, 8);
-        assert!(cut.left_out > 0, "{cut:?}");
+        assert_eq!((cut.left_out, cut.unread), (6, None));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn files_of_one_name_in_two_folders_are_two() {
+        let folder = std::env::temp_dir().join(format!("driftrun-names-{}", std::process::id()));
+        for host in ["a", "b"] {
+            fs::create_dir_all(folder.join(host)).unwrap();
+            fs::write(folder.join(host).join("report"), host).unwrap();
+        }
+        std::os::unix::fs::symlink("nothing", folder.join("a/link")).unwrap();
+        std::os::unix::fs::symlink("loop", folder.join("a/loop")).unwrap();
+        let read = |globs: &[&str]| {
+            let globs = globs.iter().map(ToString::to_string).collect();
+            Wanted { globs, folder: folder.clone(), before: HashMap::new() }.read_now("", 100)
+        };
+        let path = |host: &str| folder.join(host).join("report").to_string_lossy().into_owned();
+        let of = |name: String, host: &str| (name, host.as_bytes().to_vec());
+        assert_eq!(read(&["a/report", "b/report", "b/rep*"]).list, [of(path("a"), "a"), of(path("b"), "b")]);
+        assert_eq!(read(&["a/re*", "b/re*"]).list, [of(path("a"), "a"), of(path("b"), "b")]);
+        assert_eq!(
+            read(&["*/report"]).list,
+            [of("a/report".to_owned(), "a"), of("b/report".to_owned(), "b")]
+        );
+        assert_eq!(read(&["a/link"]), Files::default());
+        assert!(read(&["a/loop"]).unread.unwrap().contains("a/loop: "));
         fs::remove_dir_all(folder).unwrap();
     }
 }
