@@ -18,18 +18,16 @@
 //! numbers, and the paths of a unified one repeat the object's name. Nothing that differs prints nothing: an empty output is clean
 //! with exit code 0 and by nothing else. What it can't tell: Secrets, which Argo CD leaves out, and how many objects were compared.
 
-mod normal;
-
 use crate::error::{Failure, ParseError};
 use crate::input::{Input, arguments_of};
 use crate::kube;
 use crate::kubectl::attributes::Collected;
 use crate::kubectl::stderr::{self, Notes};
+use crate::ndiff::Owed;
 use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source};
 use crate::text::{self, Line};
-use crate::udiff::{self, Body, Event, Reader, Side, Sign};
+use crate::udiff::{Body, Event, Hunk, Reader, Side, Sign};
 use crate::{Claim, Parser};
-use normal::{Follower, Step};
 
 /// `argocd app diff`.
 pub static PARSER: Parser = Parser {
@@ -171,7 +169,7 @@ fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
             Event::Blank(number) => {
                 last = number;
                 if let Some(block) = &mut block {
-                    block.follower.end(number)?;
+                    block.owed.end(number)?;
                     block.closed = block.form != Form::None;
                 }
             }
@@ -246,7 +244,7 @@ struct Block {
     new: (u64, u64),
     /// An `apiVersion:` at the top level is among the removed or added lines.
     version: (bool, bool),
-    follower: Follower,
+    owed: Owed,
     /// An empty line came after its diff: only the next header may follow.
     closed: bool,
     attributes: Option<Collected>,
@@ -265,32 +263,32 @@ impl Block {
             old: (0, 0),
             new: (0, 0),
             version: (false, false),
-            follower: Follower::default(),
+            owed: Owed::default(),
             closed: false,
             attributes: None,
         }
     }
 
     fn is_done(&self) -> bool {
-        self.follower.is_done()
+        self.owed.is_none()
     }
 
     fn normal(&mut self, line: Line<'_>, plain: &[u8]) -> Result<(), ParseError> {
         if self.form == Form::Unified || self.closed {
             return Err(foreign(line.number));
         }
-        let step = self.follower.line(line, plain).map_err(|error| error.hint(HINT))?;
-        self.form = Form::Normal;
-        self.last = line.number;
-        match step {
-            Step::Hunk(hunk) => self.range(line.number, hunk)?,
-            Step::Body(sign) => self.seen(sign, plain.get(2..).unwrap_or_default()),
-            Step::Between => {}
+        let hint = |error: ParseError| error.hint(HINT);
+        if self.owed.is_none() {
+            let hunk = self.owed.change(line.number, plain).map_err(hint)?;
+            self.range(line.number, hunk)?;
+        } else if let Some(body) = self.owed.line(line).map_err(hint)? {
+            self.seen(body.sign, &text::strip_ansi(body.text));
         }
+        (self.form, self.last) = (Form::Normal, line.number);
         Ok(())
     }
 
-    fn range(&mut self, line: u32, normal::Hunk { old, new }: normal::Hunk) -> Result<(), ParseError> {
+    fn range(&mut self, line: u32, Hunk { old, new }: Hunk) -> Result<(), ParseError> {
         let end = |(start, count): (u64, u64)| start.saturating_add(count);
         if self.hunks > 0 && (old.0 < end(self.old) || new.0 < end(self.new)) {
             return Err(ParseError::contradiction("hunks of one object overlap").at(line));
@@ -330,11 +328,11 @@ impl Block {
         Ok(())
     }
 
-    fn hunk(&mut self, line: u32, udiff::Hunk { old, new }: udiff::Hunk) -> Result<(), ParseError> {
+    fn hunk(&mut self, line: u32, Hunk { old, new }: Hunk) -> Result<(), ParseError> {
         if self.form != Form::Unified || self.closed {
             return Err(foreign(line));
         }
-        self.range(line, normal::Hunk { old, new })?;
+        self.range(line, Hunk { old, new })?;
         // An object on one side only has no changed fields; a hunk that begins later doesn't show what stands above.
         let whole = self.hunks == 1 && old.1 > 1 && new.1 > 1 && (old.0, new.0) == (1, 1);
         self.attributes = whole.then(Collected::default);
@@ -372,7 +370,7 @@ fn finish(
     last: u32,
 ) -> Result<(), ParseError> {
     let Some(block) = block.take() else { return Ok(()) };
-    block.follower.end(last)?;
+    block.owed.end(last)?;
     if block.form == Form::Unified && block.hunks == 0 {
         return Err(ParseError::cut("paths without a hunk below them").at(block.last));
     }

@@ -39,67 +39,47 @@ pub enum Event<'a> {
     Other(Line<'a>),
 }
 
-/// Iterates over the events of a diff; the first error ends it.
-#[derive(Clone, Debug)]
-pub struct Reader<'a> {
-    lines: Lines<'a>,
-    /// Lines that the change still owes, old and new.
-    owed: (u64, u64),
+/// The lines that the change above still owes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Owed {
+    old: u64,
+    new: u64,
     /// `---` still has to come.
     divider: bool,
     change: u32,
-    /// A change was read, so the line before may lack its end.
-    within: bool,
-    last: u32,
-    failed: bool,
 }
 
-impl<'a> Reader<'a> {
-    /// Reads `text` from its first line.
-    pub fn new(text: &'a [u8]) -> Self {
-        Self {
-            lines: text::lines(text),
-            owed: (0, 0),
-            divider: false,
-            change: 0,
-            within: false,
-            last: 0,
-            failed: false,
-        }
+impl Owed {
+    /// Whether no change is open.
+    pub const fn is_none(&self) -> bool {
+        self.old == 0 && self.new == 0
     }
 
-    fn step(&mut self) -> Result<Option<Event<'a>>, ParseError> {
-        loop {
-            let Some(line) = self.lines.next() else {
-                let done = self.owed == (0, 0);
-                return if done { Ok(None) } else { Err(self.owes("the output ends").at(self.last)) };
-            };
-            self.last = line.number;
-            if self.owed == (0, 0) {
-                return self.outside(line).map(Some);
-            }
-            if let Some(event) = self.inside(line)? {
-                return Ok(Some(event));
-            }
-        }
+    /// The numbers of the next change, on a line without colours.
+    pub fn change(&mut self, number: u32, plain: &[u8]) -> Result<Hunk, ParseError> {
+        let hunk = change(plain).ok_or_else(|| {
+            ParseError::format("expected the numbers of a change: `3c3`, `0a1,11`").at(number)
+        })?;
+        let divider = hunk.old.1 > 0 && hunk.new.1 > 0;
+        *self = Self { old: hunk.old.1, new: hunk.new.1, divider, change: number };
+        Ok(hunk)
     }
 
-    fn inside(&mut self, line: Line<'a>) -> Result<Option<Event<'a>>, ParseError> {
-        let bytes = text::skip_ansi(line.bytes);
-        if bytes.starts_with(b"\\ ") {
-            return Ok(Some(Event::NoNewline(line.number)));
-        }
-        let (old, new) = self.owed;
-        if old == 0 && self.divider {
+    /// The next line of an open change; `None` for `---`.
+    pub fn line<'a>(&mut self, line: Line<'a>) -> Result<Option<Body<'a>>, ParseError> {
+        if self.old == 0 && self.divider {
             if *line.plain() == *b"---" {
                 self.divider = false;
                 return Ok(None);
             }
             return Err(ParseError::cut("expected `---` between the old and the new lines").at(line.number));
         }
-        let sign = if old > 0 { Sign::Removed } else { Sign::Added };
-        let mark = if old > 0 { b'<' } else { b'>' };
-        let text = match bytes.split_first() {
+        let (mark, sign, left) = if self.old > 0 {
+            (b'<', Sign::Removed, &mut self.old)
+        } else {
+            (b'>', Sign::Added, &mut self.new)
+        };
+        let text = match text::skip_ansi(line.bytes).split_first() {
             Some((first, rest)) if *first == mark => match text::skip_ansi(rest) {
                 // `--suppress-blank-empty`.
                 [] => Some(&[][..]),
@@ -109,21 +89,66 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         let Some(text) = text else {
-            return Err(self.owes("something else follows").at(line.number));
+            return Err(self.missing("something else follows").at(line.number));
         };
-        self.owed = if old > 0 { (old.saturating_sub(1), new) } else { (old, new.saturating_sub(1)) };
-        Ok(Some(Event::Body(Body { number: line.number, sign, text })))
+        *left = left.saturating_sub(1);
+        Ok(Some(Body { number: line.number, sign, text }))
+    }
+
+    /// Nothing more comes.
+    pub fn end(&self, last: u32) -> Result<(), ParseError> {
+        if self.is_none() { Ok(()) } else { Err(self.missing("the output ends").at(last)) }
+    }
+
+    fn missing(&self, what: &str) -> ParseError {
+        ParseError::cut(format!(
+            "{what} {} old and {} new lines before the end of the change of line {}",
+            self.old, self.new, self.change
+        ))
+    }
+}
+
+/// Iterates over the events of a diff; the first error ends it.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    lines: Lines<'a>,
+    owed: Owed,
+    /// A change was read, so the line before may lack its end.
+    within: bool,
+    last: u32,
+    failed: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `text` from its first line.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { lines: text::lines(text), owed: Owed::default(), within: false, last: 0, failed: false }
+    }
+
+    fn step(&mut self) -> Result<Option<Event<'a>>, ParseError> {
+        loop {
+            let Some(line) = self.lines.next() else {
+                return self.owed.end(self.last).map(|()| None);
+            };
+            self.last = line.number;
+            if self.owed.is_none() {
+                return self.outside(line).map(Some);
+            }
+            if text::skip_ansi(line.bytes).starts_with(b"\\ ") {
+                return Ok(Some(Event::NoNewline(line.number)));
+            }
+            if let Some(body) = self.owed.line(line)? {
+                return Ok(Some(Event::Body(body)));
+            }
+        }
     }
 
     fn outside(&mut self, line: Line<'a>) -> Result<Event<'a>, ParseError> {
         let plain = line.plain();
         let number = line.number;
         if plain.first().is_some_and(u8::is_ascii_digit) {
-            let hunk = change(&plain).ok_or_else(|| {
-                ParseError::format("expected the numbers of a change: `3c3`, `0a1,11`").at(number)
-            })?;
-            (self.owed, self.change, self.within) = ((hunk.old.1, hunk.new.1), number, true);
-            self.divider = hunk.old.1 > 0 && hunk.new.1 > 0;
+            let hunk = self.owed.change(number, &plain)?;
+            self.within = true;
             return Ok(Event::Change(number, hunk));
         }
         if self.within && plain.starts_with(b"\\ ") {
@@ -140,14 +165,6 @@ impl<'a> Reader<'a> {
             return Ok(Event::Blank(number));
         }
         Ok(Event::Other(line))
-    }
-
-    fn owes(&self, what: &str) -> ParseError {
-        let (old, new) = self.owed;
-        ParseError::cut(format!(
-            "{what} {old} old and {new} new lines before the end of the change of line {}",
-            self.change
-        ))
     }
 }
 
