@@ -2,6 +2,9 @@
 
 #![allow(clippy::format_push_string, reason = "a test's text is short")]
 
+#[path = "../parsers/tests/support/mod.rs"]
+mod support;
+
 use driftrun::board::Board;
 use driftrun::check::{Check, Program, Reader, ReaderChoice};
 use driftrun::metrics;
@@ -11,8 +14,9 @@ use driftrun_parsers::{Parser, Verdict};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use support::{Fixture, fixture, fixtures};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
@@ -64,58 +68,26 @@ fn sum(samples: &BTreeMap<String, f64>, name: &str) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum())
 }
 
-/// Parser and folder of every fixture.
-fn fixtures() -> Vec<(&'static Parser, PathBuf)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let mut found = Vec::new();
-    for parser in driftrun_parsers::ALL {
-        for entry in fs::read_dir(root.join(parser.name)).unwrap() {
-            found.push((*parser, entry.unwrap().path()));
-        }
-    }
-    assert!(!found.is_empty());
-    found
-}
-
-fn recorded(dir: &Path) -> Outcome {
-    let bytes = |name: &str| fs::read(dir.join(name)).unwrap();
-    let code = String::from_utf8(bytes("exit")).unwrap().trim().parse().unwrap();
-    let mut outcome = outcome(code, &bytes("stdout"), &bytes("stderr"));
-    collect(&dir.join("files"), "", &mut outcome.files.list);
-    outcome.files.list.sort();
+/// The run that a fixture recorded.
+fn recorded(fixture: &Fixture) -> Outcome {
+    let mut outcome = outcome(fixture.exit, &fixture.stdout, &fixture.stderr);
+    outcome.files.list.clone_from(&fixture.files);
     outcome
-}
-
-/// The files below `dir`, if it is there, each with its path from there.
-fn collect(dir: &Path, prefix: &str, into: &mut Vec<(String, Vec<u8>)>) {
-    for entry in fs::read_dir(dir).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        let name = format!("{prefix}{}", path.file_name().unwrap().to_string_lossy());
-        if path.is_dir() {
-            collect(&path, &format!("{name}/"), into);
-        } else {
-            into.push((name, fs::read(&path).unwrap()));
-        }
-    }
 }
 
 #[test]
 fn drifted_is_exactly_a_sum_above_zero_and_a_clean_check_costs_at_most_40_series() {
     let mut verdicts: BTreeMap<Verdict, usize> = BTreeMap::new();
-    for (parser, dir) in fixtures() {
-        let mut check = check(parser);
-        // The command line whose exit code counts, as `command` has it.
-        let command = fs::read_to_string(dir.join("command")).unwrap();
-        let line = command.lines().find(|line| !line.starts_with('#') && !line.is_empty()).unwrap();
-        check.command = line.split(' ').map(|word| word.replace('\'', "")).collect();
+    for fixture in fixtures() {
+        let check = Check { command: fixture.command.clone(), ..check(fixture.parser) };
         let board = Board::new(vec![check], at(0));
-        let verdict = run(&board, recorded(&dir), 10);
+        let verdict = run(&board, recorded(&fixture), 10);
         *verdicts.entry(verdict).or_default() += 1;
         let text = metrics::render(&board.snapshot());
         let samples = samples(&text);
         let drifted = sum(&samples, "driftrun_drift_resources");
         let listed = samples.keys().filter(|series| series.starts_with("driftrun_resource_drift{")).count();
-        let name = dir.display();
+        let name = fixture.name();
         match verdict {
             Verdict::Drifted => assert!(drifted > Some(0.0), "{name}"),
             Verdict::Clean => assert_eq!(drifted, Some(0.0), "{name}"),
@@ -270,8 +242,7 @@ fn a_rule_takes_out_what_it_names_and_nothing_else() {
     let rule = |name: &str| IgnoreRule { name: Some(Pattern::new(name).unwrap()), ..IgnoreRule::default() };
     check.ignore = vec![rule("terraform_data.upd"), rule("nothing")];
     let board = Board::new(vec![check], at(0));
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/terraform-show/everything");
-    assert_eq!(run(&board, recorded(&dir), 1), Verdict::Drifted);
+    assert_eq!(run(&board, recorded(&fixture("terraform-show/everything")), 1), Verdict::Drifted);
     let snapshot = board.snapshot();
     let seen = &snapshot.views[0].state.drift.as_ref().unwrap().resources;
     assert!(seen.iter().any(|seen| !seen.resource.drift), "what is no drift stands among the rest");
@@ -314,11 +285,7 @@ fn label_values_are_escaped_as_the_format_wants() {
 fn the_text_is_what_the_prometheus_crate_writes_for_the_same_values() {
     use prometheus::{Encoder as _, GaugeVec, Opts, Registry, TextEncoder};
     let board = Board::new(vec![check(driftrun_parsers::by_name("kubectl").unwrap())], at(0));
-    run(
-        &board,
-        recorded(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/kubectl/odd-names-without-context")),
-        1,
-    );
+    run(&board, recorded(&fixture("kubectl/odd-names-without-context")), 1);
     let text = metrics::render(&board.snapshot());
     let ours: Vec<&str> = text.lines().filter(|line| line.starts_with("driftrun_resource_drift{")).collect();
     assert!(ours.len() > 2, "{ours:?}");

@@ -8,43 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{Folder, Server, driftrun, tool};
 
-const MAIN: &str = r#"
-terraform {
-  required_providers {
-    disk = { source = "example.com/test/disk" }
-  }
-}
-
-resource "disk_file" "motd" {
-  path    = "motd"
-  content = "welcome\n"
-  tags    = { env = "dev", team = "core" }
-}
-
-resource "disk_file" "each" {
-  for_each = { plain = "plain", "a \"b\"" = "odd" }
-  path     = each.value
-  content  = "this is ${each.key}\n"
-}
-
-module "inner" {
-  source = "./inner"
-}
-"#;
-
-const INNER: &str = r#"
-terraform {
-  required_providers {
-    disk = { source = "example.com/test/disk" }
-  }
-}
-
-resource "disk_file" "conf" {
-  path    = "conf"
-  content = "x = 1\n"
-}
-"#;
-
 /// A root module with its state, applied; the provider's files are in `files/`.
 struct Infra {
     folder: Folder,
@@ -61,8 +24,7 @@ impl Infra {
             "terraform.rc",
             &format!("provider_installation {{\n  dev_overrides {{ \"example.com/test/disk\" = {overrides} }}\n  direct {{}}\n}}\n"),
         );
-        folder.write("main.tf", MAIN);
-        folder.write("inner/main.tf", INNER);
+        disk_files(&folder, REQUIRED, "welcome");
         std::fs::create_dir(folder.path().join("files")).unwrap();
         let infra = Self { folder, terraform };
         infra.terraform(&["get"]);
@@ -216,7 +178,7 @@ fn a_rule_ignores_the_attributes_that_it_names_and_no_others() {
 
     // What nobody applied yet is drift, too, but it didn't come from outside.
     infra.apply();
-    infra.folder.write("main.tf", &MAIN.replace("welcome", "good evening"));
+    disk_files(&infra.folder, REQUIRED, "good evening");
     let (code, documents) = once(&infra.config(&[infra.shown("all", &json!([]))]));
     let resource = &documents["all"]["resources"][0];
     assert_eq!(

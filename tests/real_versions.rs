@@ -210,42 +210,19 @@ impl Root {
     }
 }
 
-/// A configuration of `disk_file`s, in the words of that version; `motd` is the content of one.
-fn disk_files(folder: &Folder, version: &str, motd: &str) {
-    // 0.12 knows no addresses of providers.
-    let required =
-        "terraform {\n  required_providers {\n    disk = { source = \"example.com/test/disk\" }\n  }\n}\n";
-    let required = if version == "0.12.29" { "" } else { required };
-    let main = r#"
-resource "disk_file" "motd" {
-  path    = "motd"
-  content = "MOTD\n"
-  tags    = { env = "dev", team = "core" }
-}
-
-resource "disk_file" "each" {
-  for_each = { plain = "plain", "a \"b\"" = "odd" }
-  path     = each.value
-  content  = "this is ${each.key}\n"
-}
-
-module "inner" {
-  source = "./inner"
-}
-"#;
-    let inner = "resource \"disk_file\" \"conf\" {\n  path    = \"conf\"\n  content = \"x = 1\\n\"\n}\n";
-    folder.write("main.tf", &format!("{required}{}", main.replace("MOTD", motd)));
-    folder.write("inner/main.tf", &format!("{required}{inner}"));
+/// 0.12 knows no addresses of providers.
+fn required(version: &str) -> &'static str {
+    if version == "0.12.29" { "" } else { REQUIRED }
 }
 
 /// Not initialised, applied, changed in the configuration and behind Terraform's back, and broken.
 fn hold_with_a_provider(version: &str, root: &Root) {
-    disk_files(&root.folder, version, "welcome");
+    disk_files(&root.folder, required(version), "welcome");
     assert_eq!(root.read(), (Some(1), root.nothing("failed")), "before init");
     root.applied();
     assert_eq!(root.read(), (Some(0), root.nothing("clean")), "after apply");
 
-    disk_files(&root.folder, version, "good evening");
+    disk_files(&root.folder, required(version), "good evening");
     let file = |name: &str| root.folder.path().join("files").join(name);
     std::fs::write(file("odd"), "this is something else\n").unwrap();
     std::fs::remove_file(file("conf")).unwrap();

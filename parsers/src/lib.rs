@@ -40,6 +40,8 @@ mod puppet_yaml;
 pub mod report;
 mod salt;
 mod shell;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod udiff;
 

@@ -63,6 +63,34 @@ impl Drop for Folder {
     }
 }
 
+/// Where Terraform finds the provider of `disk_file`s.
+pub const REQUIRED: &str =
+    "terraform {\n  required_providers {\n    disk = { source = \"example.com/test/disk\" }\n  }\n}\n";
+
+/// A configuration of `disk_file`s, of which `motd` has that line; `required` stands before each module.
+pub fn disk_files(folder: &Folder, required: &str, motd: &str) {
+    let main = r#"
+resource "disk_file" "motd" {
+  path    = "motd"
+  content = "MOTD\n"
+  tags    = { env = "dev", team = "core" }
+}
+
+resource "disk_file" "each" {
+  for_each = { plain = "plain", "a \"b\"" = "odd" }
+  path     = each.value
+  content  = "this is ${each.key}\n"
+}
+
+module "inner" {
+  source = "./inner"
+}
+"#;
+    let inner = "resource \"disk_file\" \"conf\" {\n  path    = \"conf\"\n  content = \"x = 1\\n\"\n}\n";
+    folder.write("main.tf", &format!("{required}{}", main.replace("MOTD", motd)));
+    folder.write("inner/main.tf", &format!("{required}{inner}"));
+}
+
 /// A driftrun that serves on a port of its own.
 pub struct Server {
     child: Child,

@@ -50,7 +50,10 @@ impl Fixture {
 
 /// Every fixture. Panics when there is none: a walker that walks nothing proves nothing.
 pub fn fixtures() -> Vec<Fixture> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    // Of this package, or of the program's, whose tests use them, too.
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = [package.join("fixtures"), package.join("../fixtures")];
+    let root = root.into_iter().find(|root| root.is_dir()).expect("a folder of fixtures");
     let mut found = Vec::new();
     for folder in folders(&root) {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
@@ -65,6 +68,11 @@ pub fn fixtures() -> Vec<Fixture> {
     }
     assert!(!found.is_empty(), "no fixtures");
     found
+}
+
+/// The one of that name, `PARSER/CASE`.
+pub fn fixture(name: &str) -> Fixture {
+    fixtures().into_iter().find(|fixture| fixture.name() == name).unwrap_or_else(|| panic!("no fixtures/{name}"))
 }
 
 fn folders(root: &Path) -> Vec<PathBuf> {
