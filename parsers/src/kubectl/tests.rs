@@ -1,17 +1,14 @@
 use super::*;
 use crate::error::Class;
-use crate::input::Stream;
 use crate::report::{Resource, Source, Verdict};
-use crate::{Reading, read};
+use crate::{Reading, testing};
 
 fn run(argv: &[&str], exit: Option<i32>, stdout: &str, stderr: &str) -> Reading {
-    let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
-    read(&PARSER, None, &Input { argv, exit, stdout, stderr, files: &[] })
+    testing::run(&PARSER, argv, exit, stdout, stderr)
 }
 
 fn verdict(exit: Option<i32>, stdout: &str, stderr: &str) -> (Verdict, Option<Class>) {
-    let reading = run(&[], exit, stdout, stderr);
-    (reading.verdict(), reading.class())
+    testing::judged(&run(&[], exit, stdout, stderr))
 }
 
 /// One file's part with these hunks.

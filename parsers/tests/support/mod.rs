@@ -72,7 +72,10 @@ pub fn fixtures() -> Vec<Fixture> {
 
 /// The one of that name, `PARSER/CASE`.
 pub fn fixture(name: &str) -> Fixture {
-    fixtures().into_iter().find(|fixture| fixture.name() == name).unwrap_or_else(|| panic!("no fixtures/{name}"))
+    fixtures()
+        .into_iter()
+        .find(|fixture| fixture.name() == name)
+        .unwrap_or_else(|| panic!("no fixtures/{name}"))
 }
 
 fn folders(root: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,150 @@
+use super::*;
+
+fn line(words: &str) -> Option<CommandLine> {
+    command_line(&words.split(' ').collect::<Vec<_>>())
+}
+
+#[test]
+fn the_command_line_tells_check_mode_and_playbooks() {
+    let check = |playbooks| Some(CommandLine { check: true, lists: false, playbooks, module: None });
+    assert_eq!(line("ansible-playbook -i hosts -vDC site.yml two.yml"), check(2));
+    assert_eq!(line("timeout 60 ansible-playbook --check -e a=b -l web site.yml"), check(1));
+    assert_eq!(line("ansible-playbook --che --limit=web --forks 5 -- a.yml"), check(1));
+    assert_eq!(line("ansible-playbook -iC -tCD site.yml -CD"), check(1));
+    assert_eq!(line("ansible-playbook --inv hosts --become --diff --check site.yml"), check(1));
+    assert_eq!(
+        line("ansible-playbook -iC -t C --connection local site.yml"),
+        Some(CommandLine { check: false, lists: false, playbooks: 1, module: None })
+    );
+    assert_eq!(line("ansible -m ping all"), None);
+    let ad_hoc = |words: &str| ad_hoc(&words.split(' ').collect::<Vec<_>>());
+    assert_eq!(ad_hoc("ansible -i h web -bCm copy -a x"), Some((true, "copy".to_owned())));
+    assert_eq!(ad_hoc("ansible web -mfile --args=-C -a --check"), Some((false, "file".to_owned())));
+    assert_eq!(ad_hoc("ansible web --module-name=a.b.c --check"), Some((true, "a.b.c".to_owned())));
+    assert_eq!(ad_hoc("ansible web --module user -D"), Some((false, "user".to_owned())));
+    assert_eq!(ad_hoc("ansible web -a uptime"), Some((false, "command".to_owned())));
+    assert_eq!(ad_hoc("ansible web --list-hosts"), None);
+    assert!(!runs(&["ansible-playbook", "--syntax-check", "site.yml"]));
+    assert!(!runs(&["ansible-playbook", "--list-tasks", "site.yml"]));
+    assert!(runs(&["sudo", "/usr/bin/ansible-playbook", "site.yml", "--check"]));
+}
+
+fn settled(argv: &[&str], exit: Option<i32>, recap: Stats, stderr: &str) -> crate::Verdict {
+    let fine = Stats { ok: 1, ..Stats::default() };
+    let recaps = vec![Recap::from([("h".to_owned(), recap), ("i".to_owned(), fine)])];
+    let stdout = Stream::whole(b"");
+    let input = Input { argv, exit, stdout, stderr: Stream::whole(stderr.as_bytes()), files: &[] };
+    let parsed = settle(&input, Run { recaps, ..Run::default() }).unwrap();
+    parsed.failure.clone().map_or_else(
+        || crate::report::DriftReport::new(parsed).unwrap().verdict(),
+        |_| crate::Verdict::Failed,
+    )
+}
+
+#[test]
+fn a_run_of_a_script_that_ended_before_any_host_is_a_failure() {
+    use crate::Verdict::{Clean, Failed, Partial};
+    let (script, own) =
+        (["sh", "-c", "ansible-playbook a.yml; ansible-playbook b.yml"], ["ansible-playbook", "b.yml"]);
+    let fine = Stats { ok: 1, ..Stats::default() };
+    for error in
+        ["ERROR! the playbook: a.yml could not be found\n", "x\n[ERROR]: the role 'x' was not found\n"]
+    {
+        assert_eq!(settled(&script, Some(0), fine, error), Failed);
+        assert_eq!(settled(&[], None, fine, error), Failed);
+        // Its own code tells more, and so does a recap with a failed host.
+        assert_eq!(settled(&own, Some(0), fine, error), Clean);
+        let lost = Stats { failed: 1, ..fine };
+        assert_eq!(settled(&script, Some(2), lost, error), Partial);
+    }
+    for other in ["", "[WARNING]: x\n", "[ERROR]: Task failed: x\n", "ERROR: pip's dependency resolver\n"] {
+        assert_eq!(settled(&script, Some(0), fine, other), Clean, "{other}");
+    }
+}
+
+#[test]
+fn an_inventory_source_that_was_not_read_is_unread() {
+    let unread =
+        |stderr: &str| lost_sources(stderr.as_bytes()).into_iter().map(|u| u.scope).collect::<Vec<_>>();
+    let whole = "[WARNING]: Unable to parse /srv/a b.yml as an inventory source\n";
+    assert_eq!(unread(whole), ["inventory /srv/a b.yml"]);
+    let broken = "\u{1b}[1;35m[WARNING]: Unable to parse /srv/aws_ec2.yml as an\u{1b}[0m\ninventory source\n";
+    assert_eq!(
+        unread(&format!("{whole}{broken}{whole}")),
+        ["inventory /srv/a b.yml", "inventory /srv/aws_ec2.yml"]
+    );
+    assert_eq!(unread("[WARNING]: No inventory was parsed, only implicit localhost is available\n"), [""; 0]);
+    let fine = Stats { ok: 1, ..Stats::default() };
+    assert_eq!(settled(&["ansible-playbook", "a.yml"], Some(0), fine, whole), crate::Verdict::Partial);
+}
+
+#[test]
+fn a_folded_warning_is_read_as_one_line() {
+    let unread =
+        |stderr: &str| lost_sources(stderr.as_bytes()).into_iter().map(|u| u.scope).collect::<Vec<_>>();
+    let end = "as an inventory source";
+    let own_line = format!(
+        "[WARNING]: Unable to parse\n/srv/infrastructure/ansible/inventories/production-eu-\ncentral-1/dynamic/netbox_inventory.yml {end}\n"
+    );
+    let whole = "inventory /srv/infrastructure/ansible/inventories/production-eu-central-1/dynamic/netbox_inventory.yml";
+    assert_eq!(unread(&own_line), [whole]);
+    assert_eq!(unread(&own_line.replace('\n', "\r\n")), [whole]);
+    assert_eq!(
+        unread(&format!(
+            "[WARNING]: Unable to parse /srv/inv/production-\neu/aws_ec2.yml {end}\nother words\n"
+        )),
+        ["inventory /srv/inv/production-eu/aws_ec2.yml"]
+    );
+    // Longer than a line, and a name with a space in it.
+    let (long, first) = ("x".repeat(90), "y".repeat(52));
+    let split = format!("[WARNING]: Unable to parse {}\n{} {end}\n", &long[..52], &long[52..]);
+    assert_eq!(unread(&split), [format!("inventory {long}")]);
+    let apart = format!("[WARNING]: Unable to parse {first}\nb.yml {end}\n");
+    assert_eq!(unread(&apart), [format!("inventory {first} b.yml")]);
+    let cut = "[WARNING]: Unable to parse\n/srv/a\n[WARNING]: Unable to parse /srv/b as an\n\nx\n";
+    assert_eq!(unread(cut), ["inventory /srv/a", "inventory /srv/b"]);
+    let words = |stderr: &str| unfolded(stderr.as_bytes());
+    assert_eq!(
+        words("[WARNING]: Could not match supplied host pattern, ignoring: web\nother words\n"),
+        ["Could not match supplied host pattern, ignoring: web"]
+    );
+    let fine = Stats { ok: 1, ..Stats::default() };
+    assert_eq!(settled(&["ansible-playbook", "a.yml"], Some(0), fine, &own_line), crate::Verdict::Partial);
+}
+
+#[test]
+fn forgiven_failures_are_a_remark() {
+    let remark = |hosts: &[(&str, u32, u32)]| {
+        let stats = |ignored, rescued| Stats {
+            ok: 1,
+            ignored: Some(ignored),
+            rescued: Some(rescued),
+            ..Stats::default()
+        };
+        let recap = hosts.iter().map(|(host, i, r)| ((*host).to_owned(), stats(*i, *r))).collect();
+        forgiven(&recap).map(|remark| remark.summary)
+    };
+    assert_eq!(remark(&[("a", 0, 0)]), None);
+    assert_eq!(
+        remark(&[("a", 0, 0), ("b", 1, 0)]).unwrap(),
+        "1 failure was ignored or rescued on b: what those tasks would have changed isn't known"
+    );
+    assert_eq!(
+        remark(&[("a", 2, 0), ("b", 0, 1), ("c", 1, 1), ("d", 1, 0), ("e", 0, 3)]).unwrap(),
+        "9 failures were ignored or rescued on a, b, c and 2 more: what those tasks would have changed isn't known"
+    );
+}
+
+#[test]
+fn words_of_tasks_are_no_failure_of_the_run() {
+    assert_eq!(error_words(b"[ERROR]: Task failed: Action failed: x"), None);
+    assert_eq!(error_words(b"fatal: [h]: FAILED! => {}"), None);
+    assert_eq!(error_words(b"ERROR! the playbook: x could not be found").unwrap().len(), 34);
+}
+
+#[test]
+fn the_version_stands_in_the_first_line_of_a_verbose_run() {
+    assert_eq!(version(b"ansible-playbook [core 2.20.10]\n x").unwrap(), "2.20.10");
+    assert_eq!(version(b"ansible-playbook 2.9.27\n").unwrap(), "2.9.27");
+    assert_eq!(version(b"\nPLAY [x] ***\n"), None);
+}
