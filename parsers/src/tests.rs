@@ -1,0 +1,91 @@
+use super::*;
+
+const SAYS: [Said; 3] = [Said::NoChanges, Said::Changes, Said::Nothing];
+
+fn verdict(claim: Claim, said: Said, resources: &[Resource]) -> Verdict {
+    let parsed = Parsed { said, resources: resources.to_vec(), ..Parsed::new("test") };
+    agree(claim, Some(0), parsed).unwrap_or_else(Reading::Unreadable).verdict()
+}
+
+#[test]
+fn witnesses_that_agree_are_believed_and_no_others() {
+    use Verdict::{Clean, Drifted, Unreadable};
+    let update = [Resource::new(Source::Plan, "", "t", "a", Action::Update)];
+    let read = [Resource::new(Source::Plan, "", "t", "a", Action::Read)];
+    let refresh = [Resource::new(Source::Refresh, "", "t", "a", Action::Update)];
+    let table = |resources: &[Resource]| {
+        [Claim::Clean, Claim::Drifted, Claim::Silent]
+            .map(|claim| SAYS.map(|said| verdict(claim, said, resources)))
+    };
+    assert_eq!(
+        table(&[]),
+        [[Clean, Unreadable, Unreadable], [Unreadable; 3], [Clean, Unreadable, Unreadable]]
+    );
+    assert_eq!(table(&update), [[Unreadable, Drifted, Unreadable]; 3]);
+    assert_eq!(
+        table(&read),
+        [[Clean, Clean, Unreadable], [Unreadable, Clean, Unreadable], [Clean, Clean, Unreadable]]
+    );
+    assert_eq!(table(&refresh), [[Clean, Clean, Unreadable], [Unreadable; 3], [Clean, Clean, Unreadable]]);
+}
+
+#[test]
+fn a_sentence_explains_a_code_and_leaves_a_warning() {
+    let parsed = Parsed { said: Said::NoChanges, stated_in_words: true, ..Parsed::new("test") };
+    let Ok(Reading::Read(report)) = agree(Claim::Drifted, Some(2), parsed) else { panic!("not read") };
+    assert_eq!((report.verdict(), report.diagnostics().len()), (Verdict::Clean, 1));
+}
+
+#[test]
+fn scopes_that_were_not_read_are_partial_and_none_read_is_failed() {
+    let unread = vec![Unread { scope: "web3".to_owned(), reason: UnreadReason::Unreachable }];
+    let parsed = |read: &[&str]| Parsed {
+        said: Said::NoChanges,
+        scopes: Scopes { read: read.iter().map(ToString::to_string).collect(), unread: unread.clone() },
+        ..Parsed::new("test")
+    };
+    let some = agree(Claim::Silent, Some(4), parsed(&["web1"])).unwrap();
+    assert_eq!((some.verdict(), some.class()), (Verdict::Partial, Some(Class::Unreachable)));
+    let none = agree(Claim::Silent, Some(4), parsed(&[])).unwrap();
+    assert_eq!((none.verdict(), none.class()), (Verdict::Failed, Some(Class::Unreachable)));
+}
+
+#[test]
+fn tools_that_nobody_reads_are_known_by_name() {
+    assert_eq!(unread_tool(&["env", "A=b", "/usr/bin/pulumi", "preview"]), Some("pulumi"));
+    assert_eq!(unread_tool(&["helm", "upgrade", "web", "chart"]), None);
+    assert_eq!(unread_tool(&["terraform", "plan"]), None);
+    assert_eq!(unread_tool(&["sh", "-c", "pulumi preview"]), None);
+}
+
+#[test]
+fn exit_codes_of_a_check_mean_what_it_says() {
+    let codes = ExitCodes { clean: vec![0, 5], drifted: vec![3, 5] };
+    assert_eq!(
+        [Some(0), Some(3), Some(5), Some(1), None].map(|exit| codes.claim(exit)),
+        [Claim::Clean, Claim::Drifted, Claim::Silent, Claim::Failed, Claim::Silent]
+    );
+}
+
+#[test]
+fn what_powershell_writes_is_read_and_cut_as_it_is() {
+    let utf16 = |text: &str, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("\u{feff}{text}").encode_utf16().flat_map(unit).collect()
+    };
+    let text = "No changes. Your infrastructure matches the configuration.\r\n";
+    let terraform = by_name("terraform").unwrap();
+    for bytes in [utf16(text, u16::to_le_bytes), utf16(text, u16::to_be_bytes)] {
+        let of = |stdout: Stream<'_>| {
+            let input = Input {
+                argv: &["terraform", "plan"],
+                exit: Some(0),
+                stdout,
+                stderr: Stream::whole(b""),
+                files: &[],
+            };
+            (read(terraform, None, &input).class(), recognise(ALL, &input).map(|(parser, _)| parser.name))
+        };
+        assert_eq!(of(Stream::whole(&bytes)), (None, Some("terraform")));
+        assert_eq!(of(Stream::kept(&bytes, bytes.len() as u64 + 9)).0, Some(Class::UnreadableCut));
+    }
+}
