@@ -5,126 +5,27 @@
 //! one `changed` per task and host, not per loop item; a failure that is ignored counts as changed when its result says so,
 //! one that is rescued or final doesn't; several playbooks in one command have one recap each, and each counts on.
 
+mod command;
+mod stderr;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Class, Failure, ParseError};
-use crate::input::{Input, Stream, arguments_of};
+pub(crate) use command::ad_hoc;
+pub(crate) use stderr::{lost_sources, warnings};
+
+use crate::error::ParseError;
+use crate::input::{Input, Stream};
 use crate::report::{
     Action, Diagnostic, Parsed, Resource, Said, Scopes, Source, Span, Tool, Unread, UnreadReason,
 };
 use crate::{Claim, report, text};
+use command::command_line;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use stderr::{failed_before, failure};
 
 /// The only action: a task says that it changed something, never how.
 pub(crate) const ACTIONS: &[Action] = &[Action::Change];
-
-/// Options that take the next argument, when it isn't joined by `=`. From `ansible-playbook --help` of 2.4 to 2.20.
-const VALUED: &[&str] = &[
-    "--become-method",
-    "--become-pass-file",
-    "--become-password-file",
-    "--become-user",
-    "--conn-pass-file",
-    "--connection",
-    "--connection-password-file",
-    "--extra-vars",
-    "--forks",
-    "--inventory",
-    "--inventory-file",
-    "--key-file",
-    "--limit",
-    "--module-path",
-    "--private-key",
-    "--scp-extra-args",
-    "--sftp-extra-args",
-    "--skip-tags",
-    "--ssh-common-args",
-    "--ssh-extra-args",
-    "--start-at-task",
-    "--su-user",
-    "--sudo-user",
-    "--tags",
-    "--timeout",
-    "--user",
-    "--vault-id",
-    "--vault-pass-file",
-    "--vault-password-file",
-];
-
-/// The same as single letters: in `-iC`, the `C` is an inventory.
-const VALUED_LETTERS: &str = "MTUcefiltuR";
-
-/// What the command line says, as far as it matters.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct CommandLine {
-    check: bool,
-    /// `--syntax-check`, `--list-hosts` and the like: nothing is run.
-    lists: bool,
-    /// What stands in it without an option: playbooks, or the pattern of `ansible`.
-    playbooks: usize,
-    /// `ansible -m`.
-    module: Option<String>,
-}
-
-fn command_line(argv: &[&str]) -> Option<CommandLine> {
-    Some(options(arguments_of(argv, &["ansible-playbook"])?, &[], ""))
-}
-
-/// What the command line of `ansible`, which runs one module, says: whether it only checks, and the module.
-pub(crate) fn ad_hoc(argv: &[&str]) -> Option<(bool, String)> {
-    const MORE: [&str; 7] =
-        ["--args", "--background", "--module-name", "--playbook-dir", "--poll", "--task-timeout", "--tree"];
-    let line = options(arguments_of(argv, &["ansible"])?, &MORE, "aBmP");
-    (!line.lists).then(|| (line.check, line.module.unwrap_or_else(|| "command".to_owned())))
-}
-
-fn options(arguments: &[&str], more: &[&str], letters_more: &str) -> CommandLine {
-    let valued = |c: char| VALUED_LETTERS.contains(c) || letters_more.contains(c);
-    let mut rest = arguments.iter();
-    let mut line = CommandLine::default();
-    while let Some(&arg) = rest.next() {
-        if arg == "--" {
-            line.playbooks = line.playbooks.saturating_add(rest.len());
-            break;
-        } else if arg.starts_with("--") {
-            // argparse takes any unambiguous beginning: `--che` is `--check`.
-            line.check |= arg.starts_with("--ch") && "--check".starts_with(arg);
-            line.lists |= arg.starts_with("--list-")
-                || arg.starts_with("--sy") && "--syntax-check".starts_with(arg)
-                || matches!(arg, "--version" | "--help");
-            let (option, mut value) =
-                arg.split_once('=').map_or((arg, None), |(option, value)| (option, Some(value)));
-            // `--become` is a flag and the beginning of three others.
-            if value.is_none()
-                && arg != "--become"
-                && VALUED.iter().chain(more).any(|option| option.starts_with(arg))
-            {
-                value = rest.next().copied();
-            }
-            if !more.is_empty() && option.starts_with("--mod") && "--module-name".starts_with(option) {
-                line.module = value.map(str::to_owned);
-            }
-        } else if let Some(letters) = arg.strip_prefix('-').filter(|letters| !letters.is_empty()) {
-            let flags = letters.find(valued);
-            line.check |= letters.chars().take(flags.unwrap_or(letters.len())).any(|c| c == 'C');
-            let (_, value) = letters.split_at_checked(flags.unwrap_or(letters.len())).unwrap_or_default();
-            let mut value = value.chars();
-            let option = value.next();
-            let mut value = Some(value.as_str()).filter(|value| !value.is_empty());
-            if option.is_some() && value.is_none() {
-                value = rest.next().copied();
-            }
-            if option == Some('m') {
-                line.module = value.map(str::to_owned);
-            }
-        } else {
-            line.playbooks = line.playbooks.saturating_add(1);
-        }
-    }
-    line
-}
 
 /// Only the output tells the callbacks apart, so this is the same for all of them.
 pub(crate) fn runs(argv: &[&str]) -> bool {
@@ -243,7 +144,7 @@ fn number(names: &mut Vec<String>, numbers: &mut HashMap<String, usize>, name: &
 pub(crate) fn output(stdout: Stream<'_>) -> Result<&[u8], ParseError> {
     let bytes = stdout.bytes();
     let head = bytes.get(..bytes.len().min(64)).unwrap_or_default();
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || head.contains(&0) {
+    if head.contains(&0) {
         return Err(ParseError::format("not UTF-8 text").hint("save the output as UTF-8"));
     }
     Ok(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
@@ -273,119 +174,6 @@ fn version(stdout: &[u8]) -> Option<String> {
     let rest = line.strip_prefix("ansible-playbook ").or_else(|| line.strip_prefix("ansible "))?;
     let version = rest.strip_prefix("[core ").and_then(|rest| rest.split([' ', ']']).next()).unwrap_or(rest);
     version.starts_with(|c: char| c.is_ascii_digit()).then(|| version.trim().to_owned())
-}
-
-/// What another run of a script's says that ended before it reached any host: the recap and the exit code of a later one know
-/// nothing of it. Where ansible-playbook itself gave the code, the code tells.
-fn failed_before(input: &Input<'_>) -> Option<Failure> {
-    // Other programs of a script write `ERROR: …` as well.
-    const OWN: [&[u8]; 4] = [b"ERROR! ", b"[ERROR]: ", b"ansible-playbook: error: ", b"[FATAL ERROR]: "];
-    if !matches!(input.exit, None | Some(0)) || command_line(input.argv).is_some() {
-        return None;
-    }
-    let words = text::lines(input.stderr.bytes()).find_map(|line| {
-        let plain = line.plain();
-        let own = OWN.iter().any(|beginning| plain.trim_ascii().starts_with(beginning));
-        error_words(&plain).filter(|_| own)
-    });
-    words.and(failure(input))
-}
-
-/// The inventory sources that could not be read: nobody knows their hosts, so the recap can't miss them.
-pub(crate) fn lost_sources(stderr: &[u8]) -> Vec<Unread> {
-    // What is left of the sentence where standard error was cut.
-    const ENDS: [&str; 4] = ["as an inventory source", "as an inventory", "as an", "as"];
-    let path = |words: &str| {
-        let path = words.strip_prefix(LOST_SOURCE)?.trim();
-        let path = ENDS.iter().find_map(|end| path.strip_suffix(end)?.strip_suffix(' ')).unwrap_or(path);
-        Some(format!("inventory {path}"))
-    };
-    let paths: BTreeSet<String> = unfolded(stderr).iter().filter_map(|words| path(words)).collect();
-    paths.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed }).collect()
-}
-
-/// How the warning of a source begins; the path can stand on the next line.
-const LOST_SOURCE: &str = "Unable to parse";
-
-/// The width at which ansible before 2.19 folds warnings where there is no terminal. On one they may be wider, never narrower.
-const FOLD: usize = 79;
-
-/// The warnings of stderr, each in one line. Before 2.19 they are folded: between words, at a word's hyphen, and within a word that
-/// is longer than a line.
-fn unfolded(stderr: &[u8]) -> Vec<String> {
-    /// A path has not many more lines: what comes after them is somebody else's.
-    const MANY: usize = 60;
-    let mut all = Vec::new();
-    let mut lines = text::lines(stderr).map(|line| text::string(&line.plain()).trim().to_owned()).peekable();
-    while let Some(line) = lines.next() {
-        let Some(words) = line.strip_prefix("[WARNING]:") else { continue };
-        let (mut words, mut width) = (words.trim().to_owned(), line.chars().count());
-        for _ in 0..MANY {
-            let open = words.starts_with(LOST_SOURCE) && !words.ends_with("as an inventory source");
-            let folded = |next: &String| {
-                let part = next.split_inclusive([' ', '-']).next().unwrap_or_default().trim_end();
-                let fits = width.saturating_add(1).saturating_add(part.chars().count()) <= FOLD;
-                !next.is_empty() && !next.starts_with('[') && (open || !fits)
-            };
-            let Some(next) = lines.next_if(folded) else { break };
-            if !joined(&words, width, &next) {
-                words.push(' ');
-            }
-            words.push_str(&next);
-            width = next.chars().count();
-        }
-        words.retain(|c| !c.is_control());
-        all.push(words);
-    }
-    all
-}
-
-/// Whether a line was folded within a word: after a hyphen of it, or because it is longer than a line.
-fn joined(line: &str, width: usize, next: &str) -> bool {
-    if let Some(word) = line.strip_suffix('-') {
-        return word.ends_with(|c: char| c.is_alphanumeric());
-    }
-    let last = line.rsplit([' ', '-']).next().unwrap_or_default();
-    let first = next.split([' ', '-']).next().unwrap_or_default();
-    width >= FOLD && last.chars().count().saturating_add(first.chars().count()) > FOLD
-}
-
-/// The first line in which ansible itself (not a task on a host) says what is wrong.
-fn failure(input: &Input<'_>) -> Option<Failure> {
-    let words = |stream: Stream<'_>| text::lines(stream.bytes()).find_map(|line| error_words(&line.plain()));
-    // From 2.19 on, tasks print `[ERROR]: …` to stdout as well: read there only what comes before any play.
-    let summary = words(input.stderr).or_else(|| {
-        let early = text::lines(input.stdout.bytes())
-            .take_while(|line| !line.plain().starts_with(b"PLAY"))
-            .find_map(|line| error_words(&line.plain()));
-        early.filter(|_| !input.stdout.bytes().is_empty())
-    })?;
-    let lower = summary.to_lowercase();
-    let vault = lower.contains("vault") || lower.contains("decrypt");
-    let secret = ["secret", "password", "decrypt"].iter().any(|word| lower.contains(word));
-    Some(Failure::new(if vault && secret { Class::Auth } else { Class::Exit }, summary))
-}
-
-fn error_words(line: &[u8]) -> Option<String> {
-    const BEGINNINGS: [&[u8]; 6] = [
-        b"ERROR! ",
-        b"[ERROR]: ",
-        b"ansible-playbook: error: ",
-        b"ansible: error: ",
-        b"ERROR: ",
-        b"[FATAL ERROR]: ",
-    ];
-    let line = line.trim_ascii();
-    let rest = BEGINNINGS.iter().find_map(|beginning| line.strip_prefix(*beginning))?;
-    let task = [&b"Task failed"[..], b"Error while"].iter().any(|words| rest.starts_with(words));
-    (!task).then(|| text::string(rest).chars().filter(|c| !c.is_control()).take(300).collect())
-}
-
-/// Warnings of stderr that say that less was looked at than was asked for.
-pub(crate) fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
-    const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", LOST_SOURCE];
-    let wanted = |words: &String| BEGINNINGS.iter().any(|beginning| words.starts_with(beginning));
-    unfolded(input.stderr.bytes()).into_iter().filter(wanted).map(Diagnostic::warning).collect()
 }
 
 /// Holds the results against the last recap, the exit code and the command line.

@@ -21,13 +21,13 @@
 #[cfg(test)]
 mod tests;
 
+use crate::Parser;
 use crate::error::{Failure, ParseError};
 use crate::input::{Input, arguments_of};
 use crate::kube;
 use crate::kubectl::stderr::{self, Notes};
 use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Severity, Source, Unread, UnreadReason};
 use crate::text;
-use crate::{Claim, Parser};
 use memchr::{memchr, memmem};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ pub static PARSER: Parser = Parser {
     drift_codes: &[1],
     runs,
     recognise,
-    claim,
+    claim: kube::claim,
     parse,
 };
 
@@ -65,15 +65,6 @@ fn kind_of_diff<'a>(argv: &'a [&'a str]) -> Option<Diff<'a>> {
         "kustomization" | "ks" => Some(Diff::Kustomization),
         "artifact" => Some(Diff::Artifact(after.find(|arg| arg.starts_with("oci://")).copied())),
         _ => None,
-    }
-}
-
-fn claim(input: &Input<'_>) -> Claim {
-    match input.exit {
-        Some(0) => Claim::Clean,
-        Some(1) => Claim::Drifted,
-        None => Claim::Silent,
-        Some(_) => Claim::Failed,
     }
 }
 

@@ -17,8 +17,10 @@
 //! release for objects that have none. What it can't tell: changes in the cluster. Helm compares with what it installed last,
 //! unless it is called with `--three-way-merge`.
 
+mod json;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use crate::error::{Failure, ParseError};
 use crate::input::{Input, arguments_of, go_flag};
@@ -30,7 +32,7 @@ use crate::text::{self, Line};
 use crate::udiff::Sign;
 use crate::{Claim, Parser};
 use memchr::memmem;
-use serde_json::Value;
+use words::{Counts, Form, Object, Word, counts, header};
 
 /// `helm diff`.
 pub static PARSER: Parser = Parser {
@@ -248,101 +250,6 @@ fn is_banner(line: &[u8]) -> bool {
 }
 
 const STARS: &[u8] = b"********************";
-
-/// What a header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
-    Added,
-    Removed,
-    Changed,
-    Suppressed,
-    Ownership,
-}
-
-impl Word {
-    const fn action(self) -> Action {
-        match self {
-            Self::Added => Action::Create,
-            Self::Removed => Action::Delete,
-            Self::Changed | Self::Suppressed => Action::Update,
-            Self::Ownership => Action::Change,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Diff,
-    Simple,
-    /// Both forms print the same.
-    Either,
-}
-
-const WORDS: [(&str, Word, Form); 9] = [
-    (" has been added:", Word::Added, Form::Diff),
-    (" has been removed:", Word::Removed, Form::Diff),
-    (" has changed:", Word::Changed, Form::Diff),
-    (" changed ownership:", Word::Ownership, Form::Diff),
-    (" has changed, but diff is empty after suppression.", Word::Suppressed, Form::Either),
-    (" to be added.", Word::Added, Form::Simple),
-    (" to be removed.", Word::Removed, Form::Simple),
-    (" to be changed.", Word::Changed, Form::Simple),
-    (" to change ownership.", Word::Ownership, Form::Simple),
-];
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Object {
-    scope: String,
-    kind: String,
-    name: String,
-}
-
-/// `NAMESPACE, NAME, Kind (API) has changed:`
-fn header(line: &[u8]) -> Option<(Object, Word, Form)> {
-    let line = std::str::from_utf8(line).ok()?;
-    let (key, word, form) =
-        WORDS.iter().find_map(|(end, word, form)| Some((line.strip_suffix(end)?, *word, *form)))?;
-    Some((object(key)?, word, form))
-}
-
-/// `NAMESPACE, NAME, Kind (API)`; of `helm diff release`, which compares files, `chart/templates/file.yaml`.
-fn object(key: &str) -> Option<Object> {
-    if key.contains("/templates/") && !key.contains(", ") {
-        return Some(Object { scope: String::new(), kind: String::new(), name: key.to_owned() });
-    }
-    let (scope, rest) = key.split_once(", ")?;
-    let (name, kind) = rest.rsplit_once(", ")?;
-    let (kind, api) = kind.strip_suffix(')')?.split_once(" (")?;
-    let sound = kube::is_namespace(scope) && kube::is_kind(kind) && !name.is_empty() && !api.contains(' ');
-    sound.then(|| Object {
-        scope: scope.to_owned(),
-        kind: kube::kind(kind, kube::group(api)),
-        name: name.to_owned(),
-    })
-}
-
-/// The last line of `--output simple`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    added: u32,
-    changed: u32,
-    removed: u32,
-    /// Older versions don't count these.
-    ownership: Option<u32>,
-}
-
-/// `Plan: 1 to add, 2 to change, 0 to destroy, 0 to change ownership.`
-fn counts(line: &[u8]) -> Option<Counts> {
-    let line = std::str::from_utf8(line).ok()?;
-    let mut parts = line.strip_prefix("Plan: ")?.strip_suffix('.')?.split(", ");
-    let mut next = |what: &str| parts.next()?.strip_suffix(what)?.parse::<u32>().ok();
-    let (added, changed, removed) = (next(" to add")?, next(" to change")?, next(" to destroy")?);
-    let ownership = match parts.next() {
-        Some(part) => Some(part.strip_suffix(" to change ownership")?.parse().ok()?),
-        None => None,
-    };
-    parts.next().is_none().then_some(Counts { added, changed, removed, ownership })
-}
 
 /// One object while its lines are read.
 #[derive(Debug)]
@@ -613,107 +520,8 @@ impl Walk {
         self.found.push(found);
         Ok(())
     }
-
-    fn json(&mut self, out: &[u8]) -> Result<(), ParseError> {
-        let rest = Self::skip_banner(out);
-        if rest.len() < out.trim_ascii_start().len() {
-            for line in text::lines(out).take_while(|line| !line.bytes.starts_with(b"[")) {
-                if is_banner(line.bytes) {
-                    self.release_is_absent(line.bytes);
-                }
-            }
-        }
-        let before = text::count_lines(out.get(..out.len().saturating_sub(rest.len())).unwrap_or_default());
-        let entries: Vec<Value> = serde_json::from_slice(rest).map_err(|error| {
-            let at = before.saturating_add(u32::try_from(error.line()).unwrap_or_default());
-            if error.is_eof() {
-                ParseError::cut("the JSON ends before its end").at(at)
-            } else {
-                ParseError::format("not the JSON of helm diff").at(at)
-            }
-        })?;
-        for entry in &entries {
-            let found = match entry.get("changeType") {
-                Some(_) => structured(entry),
-                None => plain(entry),
-            };
-            self.found.push(found.ok_or_else(|| {
-                ParseError::format("an entry that is none of helm diff's")
-                    .hint("a template of your own is not read: leave HELM_DIFF_TPL out")
-            })?);
-        }
-        self.none = entries.is_empty();
-        Ok(())
-    }
 }
 
 fn stray(line: u32) -> ParseError {
     ParseError::format("a line of a diff without a header above it").at(line)
-}
-
-fn word(text: &str) -> Option<Word> {
-    Some(match text {
-        "ADD" => Word::Added,
-        "REMOVE" => Word::Removed,
-        "MODIFY" => Word::Changed,
-        "MODIFY_SUPPRESSED" => Word::Suppressed,
-        "OWNERSHIP" => Word::Ownership,
-        _ => return None,
-    })
-}
-
-/// `{"api": "apps", "kind": "Deployment", "namespace": "shop", "name": "web", "change": "MODIFY"}`
-fn plain(entry: &Value) -> Option<Resource> {
-    let text = |key: &str| entry.get(key).and_then(Value::as_str);
-    let kind = text("kind").filter(|kind| kube::is_kind(kind))?;
-    let kind = kube::kind(kind, kube::group(text("api")?));
-    let action = word(text("change")?)?.action();
-    Some(Resource::new(Source::Plan, text("namespace")?, kind, text("name")?, action))
-}
-
-/// `{"apiVersion": "apps/v1", …, "changeType": "MODIFY", "resourceStatus": {…}, "changes": [{"path": "spec", "field": "replicas", …}]}`
-fn structured(entry: &Value) -> Option<Resource> {
-    let text = |key: &str| entry.get(key).and_then(Value::as_str);
-    let word = word(text("changeType")?)?;
-    let status = entry.get("resourceStatus")?;
-    let exists = |key: &str| status.get(key).and_then(Value::as_bool);
-    let exists = (exists("oldExists")?, exists("newExists")?);
-    let name = text("name")?;
-    let Some(kind) = text("kind") else {
-        // Where it could not read the object, all it knows is the header of its text.
-        let Object { scope, kind, name } = object(name)?;
-        return Some(Resource::new(Source::Plan, scope, kind, name, word.action()));
-    };
-    let agrees = match word {
-        Word::Added => exists == (false, true),
-        Word::Removed => exists == (true, false),
-        Word::Changed | Word::Suppressed => exists == (true, true),
-        Word::Ownership => true,
-    };
-    if !agrees || !kube::is_kind(kind) {
-        return None;
-    }
-    let kind = kube::kind(kind, text("apiVersion").map(kube::group).unwrap_or_default());
-    let scope = text("namespace").unwrap_or_default();
-    let mut found = Resource::new(Source::Plan, scope, kind, name, word.action());
-    let suppressed = entry.get("changesSuppressed").and_then(Value::as_bool) == Some(true);
-    if word == Word::Changed && !suppressed {
-        let changes = entry.get("changes").and_then(Value::as_array)?;
-        found.attributes = changes.iter().map(attribute).collect();
-    }
-    Some(found)
-}
-
-/// The place of one change: `path` in nearly our notation, `field` a key or an index.
-fn attribute(change: &Value) -> Option<String> {
-    let text = |key: &str| change.get(key).map_or(Some(""), Value::as_str);
-    let (mut path, field) = (text("path")?.to_owned(), text("field")?);
-    if !field.is_empty() && field.bytes().all(|b| b.is_ascii_digit()) {
-        path.push('[');
-        path.push_str(field);
-        path.push(']');
-    } else {
-        kube::push_key(&mut path, field);
-    }
-    Some(path)
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows no tool's format.
 
+use crate::Claim;
 use crate::error::ParseError;
 use crate::input::Input;
 use crate::kubectl::attributes::is_plain;
@@ -84,6 +85,16 @@ pub(crate) fn dotted(kind: &str, path: &str) -> String {
         push_key(&mut out, key);
     }
     out
+}
+
+/// The exit codes of `diff`, which its users pass on: 1 is a difference, more is trouble.
+pub(crate) fn claim(input: &Input<'_>) -> Claim {
+    match input.exit {
+        Some(0) => Claim::Clean,
+        Some(1) => Claim::Drifted,
+        None => Claim::Silent,
+        Some(_) => Claim::Failed,
+    }
 }
 
 /// Whether an output without a word may stand for "nothing differs": the exit code says so, and it is the tool's own.

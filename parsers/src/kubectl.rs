@@ -25,11 +25,12 @@ pub(crate) mod stderr;
 mod tests;
 mod unified;
 
+use crate::Parser;
 use crate::error::ParseError;
 use crate::input::Input;
+use crate::kube;
 use crate::report::{Action, Diagnostic, Parsed, Resource, Said};
 use crate::text;
-use crate::{Claim, Parser};
 use command::{pipes, reads_stdin, runs};
 use folder::folder;
 use memchr::{memchr, memmem, memrchr};
@@ -45,7 +46,7 @@ pub static PARSER: Parser = Parser {
     drift_codes: &[1],
     runs,
     recognise,
-    claim,
+    claim: kube::claim,
     parse,
 };
 
@@ -71,15 +72,6 @@ fn recognise(input: &Input<'_>) -> Option<&'static str> {
         }
     }
     None
-}
-
-fn claim(input: &Input<'_>) -> Claim {
-    match input.exit {
-        Some(0) => Claim::Clean,
-        Some(1) => Claim::Drifted,
-        None => Claim::Silent,
-        Some(_) => Claim::Failed,
-    }
 }
 
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {

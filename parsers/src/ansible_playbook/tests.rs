@@ -1,3 +1,5 @@
+use super::command::CommandLine;
+use super::stderr::{error_words, unfolded};
 use super::*;
 
 fn line(words: &str) -> Option<CommandLine> {
