@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{Folder, Server, driftrun, tool};
+use support::{Folder, REQUIRED, Server, disk_files, driftrun, tool};
 
 /// A root module with its state, applied; the provider's files are in `files/`.
 struct Infra {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{Folder, driftrun, ended, tool, tools_required};
+use support::{Folder, REQUIRED, disk_files, driftrun, ended, tool, tools_required};
 
 /// What a version of Terraform can be asked for, besides the text.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
