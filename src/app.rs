@@ -415,7 +415,14 @@ fn parse(arguments: &Parse) -> Result<ExitCode> {
         Some("none") => return Err(Error("--parser none: there is nothing to read then".to_owned())),
         Some(name) => match defined.get(name) {
             Some(reader) => Some(reader.clone()),
-            None => Some(Reader::Builtin(parser_named(name, defined.keys())?)),
+            None => Some(Reader::Builtin(parser_named(name, defined.keys()).map_err(|error| {
+                let more = if arguments.config.is_some() {
+                    ""
+                } else {
+                    "; one that a configuration defines needs --config.file"
+                };
+                Error(error.0 + more)
+            })?)),
         },
     };
     let folder = arguments.file.as_deref().filter(|path| path.is_dir());

@@ -127,6 +127,8 @@ fn parsers_can_be_tried_on_a_recorded_output() {
         "{err}"
     );
     assert_eq!(code, Some(1));
+    let (_, err, _) = ended(&["parse", "--parser", "backup", file.to_str().unwrap()]);
+    assert!(err.ends_with("; one that a configuration defines needs --config.file\n"), "{err}");
 }
 
 #[test]

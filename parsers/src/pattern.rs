@@ -159,8 +159,13 @@ impl Pattern {
         } else if self.clean.is_none() && claim == Claim::Clean {
             // Its exit code was given a meaning, and nothing in the output speaks against it.
             Said::NoChanges
+        } else if self.clean.is_some() {
+            return Err(ParseError::format("neither `regex` nor `clean` matches anything in the output"));
         } else {
-            Said::Nothing
+            let error = ParseError::format(
+                "`regex` matches nothing in the output, and the exit code doesn't say \"clean\"",
+            );
+            return Err(error.hint("give the parser `clean`, an expression for what is printed then"));
         };
         parsed.diagnostics.extend(odd.into_iter().map(|(line, word)| {
             let word = quote(word.as_bytes());
@@ -290,6 +295,18 @@ mod tests {
             found(&read(&backup(), 3, "\x1b[31mdb is stale\x1b[0m\nx\nweb is missing\n")),
             [of("web", "missing", 3), of("db", "stale", 1)]
         );
+    }
+
+    #[test]
+    fn what_matches_nothing_says_so() {
+        let reason = |pattern: &Pattern| read(pattern, 0, "x\n").reason().unwrap();
+        assert_eq!(reason(&backup()), "neither `regex` nor `clean` matches anything in the output");
+        assert_eq!(
+            reason(&pattern("^(?P<name>.+) differs$")),
+            "`regex` matches nothing in the output, and the exit code doesn't say \"clean\"; give the parser `clean`, an expression for what is printed then"
+        );
+        // A failed command says why itself.
+        assert_eq!(read(&backup(), 1, "x\n").reason().unwrap(), "exit code 1");
     }
 
     #[test]
