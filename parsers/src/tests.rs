@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::run;
 
 const SAYS: [Said; 3] = [Said::NoChanges, Said::Changes, Said::Nothing];
 
@@ -34,6 +35,48 @@ fn a_sentence_explains_a_code_and_leaves_a_warning() {
     let parsed = Parsed { said: Said::NoChanges, stated_in_words: true, ..Parsed::new("test") };
     let Ok(Reading::Read(report)) = agree(Claim::Drifted, Some(2), parsed) else { panic!("not read") };
     assert_eq!((report.verdict(), report.diagnostics().len()), (Verdict::Clean, 1));
+}
+
+#[test]
+fn changes_beside_a_clean_code_leave_a_remark_where_they_count() {
+    let remarks = |action| {
+        let resources = vec![Resource::new(Source::Plan, "", "t", "a", action)];
+        let parsed = Parsed { said: Said::Changes, resources, ..Parsed::new("test") };
+        let Ok(Reading::Read(report)) = agree(Claim::Clean, Some(0), parsed) else { panic!("not read") };
+        report.diagnostics().iter().map(|remark| remark.summary.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        remarks(Action::Update),
+        ["exit code 0 says that nothing differs, the output lists 1 changes"]
+    );
+    assert_eq!(remarks(Action::Read), [""; 0]);
+}
+
+#[test]
+fn files_are_not_passed_over() {
+    for parser in ALL {
+        let files = [File { path: "x.txt", bytes: b"" }];
+        let (stdout, stderr) = (Stream::whole(b"No changes.\n"), Stream::whole(b""));
+        let input = Input { argv: &[], exit: Some(0), stdout, stderr, files: &files };
+        let reason = read(parser, None, &input).reason().unwrap();
+        let refused =
+            format!("{} reads no files, and there are 1; let the command print its report", parser.name);
+        assert_eq!(reason == refused, !["puppet", "terraform-show"].contains(&parser.name), "{reason}");
+    }
+}
+
+#[test]
+fn what_was_found_stands_in_the_reason_once() {
+    let reason = |stdout| run(by_name("terraform").unwrap(), &[], Some(0), stdout, "").reason().unwrap();
+    assert_eq!(
+        reason("x\nPlan: many to add, secret = 1\n"),
+        "line 2: not the counts of a plan; found \"Plan: …\""
+    );
+    let list = "Terraform will perform the following actions:\n\n";
+    assert_eq!(
+        reason(&format!("{list}Plan: 1 to add, 0 to change, 0 to destroy.\n")),
+        "line 3: the line \"Plan: 1 to add, 0 to change, 0 to destroy.\" and the 0 to import, 0 to add, 0 to change, 0 to destroy, 0 to forget that are listed"
+    );
 }
 
 #[test]
@@ -88,4 +131,13 @@ fn what_powershell_writes_is_read_and_cut_as_it_is() {
         assert_eq!(of(Stream::whole(&bytes)), (None, Some("terraform")));
         assert_eq!(of(Stream::kept(&bytes, bytes.len() as u64 + 9)).0, Some(Class::UnreadableCut));
     }
+    let stderr = utf16("\nError: No valid credential sources found\n", u16::to_le_bytes);
+    let input = Input {
+        argv: &["terraform", "plan"],
+        exit: Some(1),
+        stdout: Stream::whole(b""),
+        stderr: Stream::whole(&stderr),
+        files: &[],
+    };
+    assert_eq!(read(terraform, None, &input).reason().unwrap(), "No valid credential sources found");
 }

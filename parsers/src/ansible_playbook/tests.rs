@@ -81,6 +81,21 @@ fn an_inventory_source_that_was_not_read_is_unread() {
 }
 
 #[test]
+fn warnings_stay_beside_results_and_beside_failures() {
+    let warning = "[WARNING]: Could not match supplied host pattern, ignoring: web\n";
+    let remarks = |exit, recaps, stderr: &str| {
+        let (stdout, stderr) = (Stream::whole(b""), Stream::whole(stderr.as_bytes()));
+        let input = Input { argv: &[], exit, stdout, stderr, files: &[] };
+        let parsed = settle(&input, Run { recaps, ..Run::default() }).unwrap();
+        (parsed.failure.is_some(), parsed.diagnostics)
+    };
+    let fine = Recap::from([("h".to_owned(), Stats { ok: 1, ..Stats::default() })]);
+    let remark = vec![Diagnostic::warning("Could not match supplied host pattern, ignoring: web")];
+    assert_eq!(remarks(Some(0), vec![fine], warning), (false, remark.clone()));
+    assert_eq!(remarks(Some(1), vec![], &format!("{warning}ERROR! no such file\n")), (true, remark));
+}
+
+#[test]
 fn a_folded_warning_is_read_as_one_line() {
     let unread =
         |stderr: &str| lost_sources(stderr.as_bytes()).into_iter().map(|u| u.scope).collect::<Vec<_>>();
