@@ -325,4 +325,38 @@ mod tests {
             assert_eq!(reading(0, &json).verdict(), verdict, "{json}");
         }
     }
+
+    #[test]
+    fn changes_from_outside_beside_planned_ones_are_no_drift_unless_they_are_said_to_be() {
+        let drifted = |planned: &str, drift: &str| {
+            let json = format!(
+                r#"{{"verdict":"drifted","resources":[{planned},{{"source":"refresh","name":"b","action":"update"{drift}}}]}}"#
+            );
+            let reading = reading(0, &json);
+            let names = reading.report().unwrap().drifted().map(|r| r.name.clone()).collect::<Vec<_>>();
+            (reading.verdict(), names)
+        };
+        let update = r#"{"name":"a","action":"update","drift":true}"#;
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        assert_eq!(drifted(update, ""), (Verdict::Drifted, vec![a.clone()]));
+        assert_eq!(drifted(update, r#","drift":true"#), (Verdict::Drifted, vec![a, b.clone()]));
+        // Nothing that is planned can be why the report says "drifted".
+        for other in [r#"{"name":"a","action":"read"}"#, r#"{"kind":"output","name":"a","action":"update"}"#]
+        {
+            assert_eq!(drifted(other, ""), (Verdict::Drifted, vec![b.clone()]), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_partial_report_keeps_what_it_lists_and_a_span_may_be_one_line() {
+        let json = |span: &str| {
+            format!(
+                r#"{{"verdict":"partial","resources":[{{"scope":"a","name":"x","action":"change","span":{span}}}],"scopes":{{"read":["a"],"unread":[{{"scope":"b","reason":"failed"}}]}}}}"#
+            )
+        };
+        let one = reading(0, &json("[5,5]"));
+        assert_eq!((one.verdict(), one.report().unwrap().resources().len()), (Verdict::Partial, 1));
+        assert_eq!(reading(0, &json("[5,6]")).verdict(), Verdict::Partial);
+        assert_eq!(reading(0, &json("[5,4]")).verdict(), Verdict::Unreadable);
+    }
 }

@@ -131,8 +131,8 @@ pub fn arguments_of<'a>(argv: &'a [&'a str], programs: &[&str]) -> Option<&'a [&
         let takes_value = VALUES.contains(arg)
             || (!arg.starts_with("--") && arg.chars().last().is_some_and(|last| valued.contains(last)));
         rest = match arg.strip_prefix('-') {
-            Some(flag) if !flag.is_empty() && takes_value => behind.get(1..)?,
-            Some(flag) if !flag.is_empty() => behind,
+            Some(_) if takes_value => behind.get(1..)?,
+            Some(_) => behind,
             _ if arg.contains('=') => behind,
             _ if std::mem::take(&mut time) => behind,
             _ => return arguments_of(rest, programs),
@@ -173,6 +173,7 @@ mod tests {
         for argv in [
             &["sudo", "-E", "-u", "ci", "terraform", "plan"][..],
             &["sudo", "-nu", "ci", "--", "env", "-i", "A=/x/tofu", "nice", "-n", "10", "tofu", "plan"],
+            &["env", "-", "A=b", "terraform", "plan"],
             &["timeout", "-s", "KILL", "--kill-after", "9", "60", "terraform", "plan"],
             &["aws-vault", "exec", "prod", "--", "terraform", "plan"],
             &["uv", "run", "terraform", "plan"],

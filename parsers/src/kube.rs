@@ -143,6 +143,14 @@ mod tests {
     }
 
     #[test]
+    fn names_of_kubernetes_hold_what_they_may_hold() {
+        let hold = |is: fn(&str) -> bool| ["Pod", "a-b", "a_b", "a.b1", "a b", ""].map(is);
+        assert_eq!(hold(is_kind), [true, true, true, false, false, false]);
+        assert_eq!(hold(is_namespace), [false, true, false, false, false, true]);
+        assert_eq!(hold(is_group), [false, true, false, true, false, true]);
+    }
+
+    #[test]
     fn keys_are_quoted_where_they_are_odd() {
         let mut path = String::new();
         for key in ["metadata", "labels", "a.b/c", "x"] {

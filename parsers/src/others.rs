@@ -293,6 +293,7 @@ mod tests {
             "## shop/web (Deployment.v1.apps)\n",
             "## shop/web (ConfigMap.v1.)\n",
             "Succeeded: 3 (changed=1)\n",
+            "log: \u{25ba} Deployment/apps/web drifted\n",
         ] {
             assert!(unread_report(text.as_bytes()).is_some(), "{text}");
         }
@@ -302,6 +303,9 @@ mod tests {
             "nothing has changed:\n",
             "a, b has changed:\n",
             "# Plan: to change, x\n",
+            "a, b, c has changed:\n",
+            "\u{25ba} building a Kustomization\n",
+            "it has drifted\n",
             "=====\n",
         ] {
             assert_eq!(unread_report(text.as_bytes()), None, "{text}");

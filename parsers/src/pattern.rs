@@ -298,6 +298,12 @@ mod tests {
     }
 
     #[test]
+    fn expressions_are_equal_where_their_texts_are() {
+        assert_eq!(Expression::new("a").unwrap(), Expression::new("a").unwrap());
+        assert_ne!(Expression::new("a").unwrap(), Expression::new("b").unwrap());
+    }
+
+    #[test]
     fn what_matches_nothing_says_so() {
         let reason = |pattern: &Pattern| read(pattern, 0, "x\n").reason().unwrap();
         assert_eq!(reason(&backup()), "neither `regex` nor `clean` matches anything in the output");

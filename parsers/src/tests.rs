@@ -141,3 +141,35 @@ fn what_powershell_writes_is_read_and_cut_as_it_is() {
     };
     assert_eq!(read(terraform, None, &input).reason().unwrap(), "No valid credential sources found");
 }
+
+#[test]
+fn a_command_line_names_the_formats_that_it_can_print() {
+    let named = |line: &str| {
+        let argv: Vec<&str> = line.split(' ').collect();
+        by_command(&argv).iter().map(|parser| parser.name).collect::<Vec<_>>()
+    };
+    for (line, parsers) in [
+        ("terraform plan", &["terraform"][..]),
+        ("tofu -chdir=a plan -json", &["terraform-json"]),
+        ("terraform show plan", &["terraform"]),
+        ("terraform show -json plan", &["terraform-show"]),
+        ("terraform apply", &[]),
+        ("terragrunt run --all --json-out-dir plans -- plan", &["terraform-show", "terraform"]),
+        ("ansible-playbook site.yml", &["ansible-jsonl", "ansible-json", "ansible"]),
+        ("ansible all -m ping", &["ansible-minimal"]),
+        ("kubectl diff -f x", &["kubectl"]),
+        ("kubectl get pods", &[]),
+        ("kubediff x", &["kubediff"]),
+        ("helm diff upgrade a b", &["helm-diff"]),
+        ("helm upgrade a b", &[]),
+        ("argocd app diff a", &["argocd"]),
+        ("argocd app get a", &[]),
+        ("flux diff kustomization a", &["flux"]),
+        ("flux get kustomizations", &[]),
+        ("puppet agent --noop", &["puppet"]),
+        ("salt-call --local state.apply test=True", &["salt"]),
+        ("sh -c terraform", &[]),
+    ] {
+        assert_eq!(named(line), parsers, "{line}");
+    }
+}

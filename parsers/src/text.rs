@@ -204,6 +204,15 @@ mod tests {
     }
 
     #[test]
+    fn half_a_unit_of_utf_16_is_not_lost() {
+        let text = |bytes: &[u8]| decode_utf16(bytes).map(|text| string(&text));
+        assert_eq!(text(b"\xff\xfea\0\n\0").unwrap(), "a\n");
+        assert_eq!(text(b"\xff\xfea\0\n").unwrap(), "a\u{fffd}");
+        assert_eq!(text(b"\xfe\xff\xd8\0\0a").unwrap(), "\u{fffd}a");
+        assert_eq!((text(b"a\0"), text(b"\xff")), (None, None));
+    }
+
+    #[test]
     fn colours_go_and_everything_else_stays() {
         assert_eq!(&*strip_ansi(b"\x1b[1m  # a\x1b[0m will"), b"  # a will");
         assert_eq!(&*strip_ansi(b"\x1b[38;5;9mx\x1b]8;;http://e\x1b\\y\x1b[K"), b"xy");

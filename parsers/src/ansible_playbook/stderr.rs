@@ -87,10 +87,9 @@ pub(super) fn failure(input: &Input<'_>) -> Option<Failure> {
     let words = |stream: Stream<'_>| text::lines(stream.bytes()).find_map(|line| error_words(&line.plain()));
     // From 2.19 on, tasks print `[ERROR]: …` to stdout as well: read there only what comes before any play.
     let summary = words(input.stderr).or_else(|| {
-        let early = text::lines(input.stdout.bytes())
+        text::lines(input.stdout.bytes())
             .take_while(|line| !line.plain().starts_with(b"PLAY"))
-            .find_map(|line| error_words(&line.plain()));
-        early.filter(|_| !input.stdout.bytes().is_empty())
+            .find_map(|line| error_words(&line.plain()))
     })?;
     let lower = summary.to_lowercase();
     let vault = lower.contains("vault") || lower.contains("decrypt");

@@ -1,6 +1,7 @@
 use super::command::CommandLine;
-use super::stderr::{error_words, unfolded};
+use super::stderr::{error_words, failure, unfolded};
 use super::*;
+use crate::Class;
 
 fn line(words: &str) -> Option<CommandLine> {
     command_line(&words.split(' ').collect::<Vec<_>>())
@@ -26,6 +27,10 @@ fn the_command_line_tells_check_mode_and_playbooks() {
     assert_eq!(ad_hoc("ansible web --module user -D"), Some((false, "user".to_owned())));
     assert_eq!(ad_hoc("ansible web -a uptime"), Some((false, "command".to_owned())));
     assert_eq!(ad_hoc("ansible web --list-hosts"), None);
+    assert_eq!(ad_hoc("ansible web --module-path lib -m ping"), Some((false, "ping".to_owned())));
+    assert_eq!(ad_hoc("ansible web --module-path lib"), Some((false, "command".to_owned())));
+    assert_eq!(line("ansible-playbook --diff --check one.yml two.yml"), check(2));
+    assert_eq!(line("ansible-playbook --module-path lib --check site.yml"), check(1));
     assert!(!runs(&["ansible-playbook", "--syntax-check", "site.yml"]));
     assert!(!runs(&["ansible-playbook", "--list-tasks", "site.yml"]));
     assert!(runs(&["sudo", "/usr/bin/ansible-playbook", "site.yml", "--check"]));
@@ -160,8 +165,136 @@ fn words_of_tasks_are_no_failure_of_the_run() {
 }
 
 #[test]
+fn the_tool_s_own_error_is_the_failure_and_has_a_class() {
+    let failure = |stdout: &str, stderr: &str| {
+        let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
+        let failure = failure(&Input { argv: &[], exit: Some(1), stdout, stderr, files: &[] })?;
+        Some((failure.class, failure.summary))
+    };
+    let of = |class, summary: &str| Some((class, summary.to_owned()));
+    assert_eq!(failure("", "x\nERROR! no such file\n"), of(Class::Exit, "no such file"));
+    // `2>&1`: only what stands before any play is ansible's own.
+    assert_eq!(failure("x\nERROR! no such file\n", ""), of(Class::Exit, "no such file"));
+    assert_eq!(failure("\nPLAY [p] ***\nERROR! no such file\n", ""), None);
+    for (summary, class) in [
+        ("Attempting to decrypt but no vault secrets found", Class::Auth),
+        ("Decryption failed: no password", Class::Auth),
+        ("The vault password file was not found", Class::Auth),
+        ("no role vault", Class::Exit),
+        ("no secrets", Class::Exit),
+    ] {
+        assert_eq!(failure("", &format!("ERROR! {summary}\n")), of(class, summary), "{summary}");
+    }
+}
+
+#[test]
 fn the_version_stands_in_the_first_line_of_a_verbose_run() {
     assert_eq!(version(b"ansible-playbook [core 2.20.10]\n x").unwrap(), "2.20.10");
     assert_eq!(version(b"ansible-playbook 2.9.27\n").unwrap(), "2.9.27");
     assert_eq!(version(b"\nPLAY [x] ***\n"), None);
+}
+
+#[test]
+fn a_later_recap_that_counts_less_is_another_run_s() {
+    let counted = Stats { ok: 3, changed: 2, failed: 1, unreachable: 1, line: Some(7), ..Stats::default() };
+    let after = |later: Stats| {
+        let recaps = [counted, later].map(|stats| Recap::from([("h".to_owned(), stats)]));
+        cumulative(recaps.to_vec()).map(|last| last.unwrap()["h"])
+    };
+    let more = Stats { ok: 4, changed: 3, failed: 2, unreachable: 2, ..counted };
+    assert_eq!((after(counted), after(more)), (Ok(counted), Ok(more)));
+    for less in [
+        Stats { ok: 2, ..more },
+        Stats { changed: 1, ..more },
+        Stats { failed: 0, ..more },
+        Stats { unreachable: 0, ..more },
+    ] {
+        assert_eq!(
+            after(less).unwrap_err().to_string(),
+            "line 7: a later recap counts less for host \"h\": the output holds several runs; make each run of ansible-playbook a check of its own"
+        );
+    }
+    let other = Recap::from([("i".to_owned(), more)]);
+    assert!(cumulative(vec![Recap::from([("h".to_owned(), counted)]), other]).is_err());
+    assert_eq!(cumulative(vec![]), Ok(None));
+}
+
+#[test]
+fn a_host_that_the_recap_calls_lost_is_unread() {
+    let unread = |stats, unreachable: &[&str]| {
+        let recap = Recap::from([("h".to_owned(), stats)]);
+        let unreachable = unreachable.iter().map(ToString::to_string).collect();
+        scopes(&recap, &unreachable).unread.first().map(|unread| unread.reason)
+    };
+    let fine = Stats { ok: 1, ..Stats::default() };
+    assert_eq!(unread(fine, &[]), None);
+    assert_eq!(unread(Stats { unreachable: 1, ..fine }, &[]), Some(UnreadReason::Unreachable));
+    assert_eq!(unread(fine, &["h"]), Some(UnreadReason::Unreachable));
+    assert_eq!(unread(Stats { failed: 1, ..fine }, &[]), Some(UnreadReason::Failed));
+    assert_eq!(unread(Stats { failed: 1, ..fine }, &["h"]), Some(UnreadReason::Unreachable));
+}
+
+/// What [`account`] lists of the changes of a host, and its remarks.
+fn accounted(stats: Stats, findings: &[Finding]) -> Result<(Vec<String>, Vec<String>), String> {
+    let names = ["a", "b"].map(str::to_owned);
+    let tasks = Tasks::new(&names, findings.iter().map(|finding| finding.task));
+    let mut parsed = Parsed::new("ansible");
+    account("h", &stats, findings.to_vec(), &tasks, &mut parsed).map_err(|error| error.to_string())?;
+    let remarks = parsed.diagnostics.into_iter().map(|remark| remark.summary).collect();
+    Ok((parsed.resources.into_iter().map(|resource| resource.name).collect(), remarks))
+}
+
+/// A change that task `task` shows.
+fn shown(task: usize) -> Finding {
+    Finding {
+        host: 0,
+        task,
+        kind: String::new(),
+        span: Some(Span(9, 9)),
+        failed: false,
+        ignored: false,
+        shown: true,
+        play: None,
+        attributes: None,
+    }
+}
+
+#[test]
+fn changes_that_a_failed_loop_shows_are_not_counted_and_are_listed() {
+    let fine = Stats { ok: 1, rescued: Some(0), ignored: Some(0), ..Stats::default() };
+    let failed = Finding { failed: true, ..shown(0) };
+    let listed = Ok((vec!["a".to_owned()], vec![]));
+    for excused in [
+        Stats { failed: 1, ..fine },
+        Stats { unreachable: 1, ..fine },
+        Stats { rescued: Some(1), ..fine },
+        Stats { rescued: None, ..fine },
+    ] {
+        assert_eq!(accounted(excused, std::slice::from_ref(&failed)), listed, "{excused:?}");
+    }
+    assert_eq!(
+        accounted(fine, std::slice::from_ref(&failed)),
+        Err("line 9: host \"h\" has 1 changed tasks, its recap counts none".to_owned())
+    );
+    // One that shows no change is none.
+    assert_eq!(accounted(fine, &[Finding { shown: false, ..failed.clone() }]), Ok((vec![], vec![])));
+    // An ignored one counts where a count is left for it, and nothing is said of it where none is.
+    let ignored = Finding { ignored: true, shown: false, ..failed };
+    let one = Stats { changed: 1, ..fine };
+    assert_eq!(accounted(one, std::slice::from_ref(&ignored)), listed);
+    assert_eq!(accounted(one, &[ignored, shown(0)]), listed);
+}
+
+#[test]
+fn loops_of_one_name_merge_and_others_don_t() {
+    let looped = |task| Finding { play: Some(1), ..shown(task) };
+    let fine = Stats { ok: 1, changed: 1, rescued: Some(0), ignored: Some(0), ..Stats::default() };
+    assert_eq!(accounted(fine, &[looped(0), looped(0)]), Ok((vec!["a".to_owned()], vec![])));
+    assert_eq!(
+        accounted(fine, &[looped(1), looped(0)]),
+        Ok((
+            vec!["a".to_owned(), "b".to_owned()],
+            vec!["h: recap says changed=1, result lines show 2".to_owned()]
+        ))
+    );
 }

@@ -169,4 +169,25 @@ mod tests {
             assert!(!runs(argv), "{argv:?}");
         }
     }
+
+    #[test]
+    fn the_pipes_of_a_shell_s_line_are_seen() {
+        for (line, before, behind) in [
+            ("kubectl diff -f x", false, false),
+            ("kubectl diff -f x 2>&1 | tee log", false, true),
+            ("kubectl diff -f x |& tee log", false, true),
+            ("kubectl diff -f x &>log || true", false, false),
+            ("kustomize build |\n kubectl diff -f -", true, false),
+            ("kustomize build | \\\n kubectl diff -f - | tee log", true, true),
+            ("cat x | sort & kubectl diff -f x", false, false),
+            ("cat x | sort; kubectl diff -f x", false, false),
+            ("cat x | sort && kubectl diff -f x", false, false),
+            ("cat x | sort || kubectl diff -f x", false, false),
+            ("git diff x | kubectl diff -f -", true, false),
+            ("$DIFF x | tee log", false, true),
+            ("set -o pipefail; kubectl diff -f x | tee log", false, false),
+        ] {
+            assert_eq!(pipes(&["sh", "-c", line]), Pipes { before, behind }, "{line}");
+        }
+    }
 }

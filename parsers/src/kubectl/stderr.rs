@@ -197,6 +197,16 @@ mod tests {
             Class::Forbidden
         );
         assert_eq!(class("Error from server (NotFound): namespaces \"forbidden\" not found"), Class::Exit);
+        assert!(is_error("the path \"x\" does not exist") && !is_error("the path \"x\" is odd"));
+        assert!(!is_error("x \"y\" does not exist"));
+        assert!(is_error("The Service \"x\" is invalid: spec") && !is_error("The Service \"x\" is odd"));
+        assert!(!is_error("it is invalid: spec"));
+        let log = "W1123 01:17:59.599585   23631 diff.go:760] m";
+        assert_eq!(logged(log), Some(('W', "m")));
+        for odd in ["1123", "W112", "W112x"] {
+            assert_eq!(logged(&log.replace("W1123", odd)), None, "{odd}");
+        }
+        assert_eq!(logged(&log.replace(':', ".")), None);
         assert_eq!(class("error: You must be logged in to the server (Unauthorized)"), Class::Auth);
         assert_eq!(
             class("Unable to connect to the server: getting credentials: exec: executable x not found"),

@@ -123,3 +123,18 @@ fn what_changed_outside_is_drift_only_when_planned_or_refresh_only() {
     let only = DriftReport::new(Parsed { refresh_only: true, ..parsed(vec![refresh("b")]) }).unwrap();
     assert_eq!(only.verdict(), Verdict::Drifted);
 }
+
+#[test]
+fn a_refresh_only_plan_counts_each_resource_once_and_no_output() {
+    let refresh = |name: &str, kind: &str, action| Resource::new(Source::Refresh, "", kind, name, action);
+    let resources = vec![
+        plan("a", Action::Update),
+        refresh("a", "t", Action::Update),
+        refresh("b", "t", Action::Delete),
+        refresh("c", "t", Action::Read),
+        refresh("o", OUTPUT_KIND, Action::Update),
+    ];
+    let report = DriftReport::new(Parsed { refresh_only: true, ..parsed(resources) }).unwrap();
+    let drifted: Vec<_> = report.drifted().map(|r| (r.source, &*r.name, r.outside)).collect();
+    assert_eq!(drifted, [(Source::Plan, "a", true), (Source::Refresh, "b", true)]);
+}
