@@ -222,9 +222,13 @@ impl Outcome<'_> {
             run.failed_last.insert(host.to_owned());
         }
         // A failure may be skipped as well: 2.9 says so of a lost connection that is ignored.
-        if self.failed.0 || self.unreachable.0 {
-            let failures = run.failures.entry(host.to_owned()).or_default();
-            *failures = failures.saturating_add(1);
+        let of_its_kind = if self.failed.0 || self.unreachable.0 {
+            Some(&mut run.failures)
+        } else {
+            Some(&mut run.succeeded).filter(|_| !self.skipped.0 && !self.includes())
+        };
+        if let Some(count) = of_its_kind.map(|counts| counts.entry(host.to_owned()).or_default()) {
+            *count = count.saturating_add(1);
         }
         if self.skipped.0 {
             return;
@@ -252,6 +256,12 @@ impl Outcome<'_> {
 }
 
 impl Outcome<'_> {
+    /// A role or file with tasks was included: not counted for each that this is said of.
+    fn includes(&self) -> bool {
+        let action = self.action.as_deref().unwrap_or_default();
+        action.rsplit('.').next().is_some_and(|module| module.starts_with("include"))
+    }
+
     /// What the diffs show as changed, where they show everything: of the task, or of each item that has changed something.
     fn attributes(&self) -> Option<Vec<String>> {
         if self.failed.0 || self.unreachable.0 {

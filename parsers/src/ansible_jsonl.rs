@@ -176,6 +176,14 @@ mod tests {
     }
 
     #[test]
+    fn more_successes_than_the_statistics_count_are_another_run_s() {
+        assert_eq!(refused(&[START, OK, START, OK, STATS]), (Class::UnreadableContradiction, None));
+        let skipped = OK.replace("\"changed\":false", "\"skipped\":true");
+        let included = OK.replace("\"copy\"", "\"ansible.builtin.include_role\"");
+        assert_eq!(reading(&[START, OK, &skipped, &included, STATS]).verdict(), Verdict::Clean);
+    }
+
+    #[test]
     fn more_failures_than_the_statistics_count_are_another_run_s() {
         let zeros = "\"unreachable\":0,\"rescued\":0,\"ignored\":0";
         let stats = STATS.replace("\"unreachable\":0", zeros);

@@ -103,6 +103,8 @@ pub(crate) struct Run {
     pub(crate) tasks: Vec<String>,
     /// Hosts with a result, and its line. Skipped results are none: a host that only skips may be missing in the recap.
     pub(crate) answered: BTreeMap<String, Option<u32>>,
+    /// How many of a host's tasks were ok or changed, as far as they are shown: never more than its recap counts as ok.
+    pub(crate) succeeded: BTreeMap<String, u32>,
     /// How many of a host's tasks failed or lost the connection, whatever became of that: never more than its recap counts.
     pub(crate) failures: BTreeMap<String, u32>,
     /// Hosts that could not be reached at least once.
@@ -184,6 +186,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         hosts,
         tasks,
         answered,
+        succeeded,
         failures,
         unreachable,
         failed_last,
@@ -213,7 +216,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         let error = ParseError::contradiction(format!("host {host:?} has results and is not in the recap"));
         return Err(at.map_or(error.clone(), |at| error.at(at)));
     }
-    one_run(&recap, &failures)?;
+    one_run(&recap, &succeeded, &failures)?;
     if matches!(input.exit, Some(2..=4)) && !recap.values().any(Stats::is_lost) {
         let code = input.exit.unwrap_or_default();
         return failed_or(
@@ -311,18 +314,29 @@ fn cumulative(recaps: Vec<Recap>) -> Result<Option<Recap>, ParseError> {
     Ok(last)
 }
 
-/// Failures that the recap doesn't count belong to another run, which ended without a recap of its own.
-fn one_run(recap: &Recap, failures: &BTreeMap<String, u32>) -> Result<(), ParseError> {
-    for (host, shown) in failures {
-        // Before 2.8 nobody knows how many were rescued.
-        let Some(stats) = recap.get(host).filter(|stats| stats.rescued.is_some()) else { continue };
+/// Results that the recap doesn't count belong to another run, which ended without a recap of its own.
+fn one_run(
+    recap: &Recap,
+    succeeded: &BTreeMap<String, u32>,
+    failures: &BTreeMap<String, u32>,
+) -> Result<(), ParseError> {
+    let more = |host: &str, stats: &Stats, shown: u32, what: &str, counted: u32| {
+        let error = ParseError::contradiction(format!(
+            "host {host:?} has {shown} {what}, its recap counts {counted}: the output holds several runs, or a task's own output looks like results"
+        ))
+        .hint("make each run of ansible-playbook a check of its own");
+        stats.line.map_or(error.clone(), |line| error.at(line))
+    };
+    for (host, stats) in recap {
+        let ok = succeeded.get(host).copied().unwrap_or_default();
+        if ok > stats.ok {
+            return Err(more(host, stats, ok, "tasks that were ok or changed", stats.ok));
+        }
+        let failed = failures.get(host).copied().unwrap_or_default();
         let counted = stats.failed.saturating_add(stats.unreachable).saturating_add(stats.forgiven());
-        if *shown > counted {
-            let error = ParseError::contradiction(format!(
-                "host {host:?} has {shown} failures, its recap counts {counted}: the output holds several runs, or a task's own output looks like results"
-            ))
-            .hint("make each run of ansible-playbook a check of its own");
-            return Err(stats.line.map_or(error.clone(), |line| error.at(line)));
+        // Before 2.8 nobody knows how many were rescued.
+        if failed > counted && stats.rescued.is_some() {
+            return Err(more(host, stats, failed, "failures", counted));
         }
     }
     Ok(())

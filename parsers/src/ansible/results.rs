@@ -28,6 +28,8 @@ pub(super) struct Host {
     /// First line with a result that isn't `skipping`.
     pub(super) answered: Option<u32>,
     pub(super) unreachable: bool,
+    /// How many of its lines say `ok` or `changed` of a whole task.
+    pub(super) succeeded: u32,
     /// The last play in which it has a result.
     pub(super) play: u32,
     /// Its last finding.
@@ -119,9 +121,7 @@ impl<'a> Reader<'a> {
                 self.hosts.get_mut(expected).filter(|host| self.orderly && host.task != task)
             {
                 if self.lines.take_same(&host.ok) {
-                    if host.answered.is_none() {
-                        host.answered = Some(self.lines.number());
-                    }
+                    host.succeeds(self.lines.number());
                 } else if !self.lines.take_same(&host.skipping) {
                     break;
                 }
@@ -154,9 +154,7 @@ impl<'a> Reader<'a> {
         // A finding of this task goes on.
         let host = self.hosts.get_mut(at).filter(|host| host.task != task)?;
         if self.lines.take_same(&host.ok) {
-            if host.answered.is_none() {
-                host.answered = Some(self.lines.number());
-            }
+            host.succeeds(self.lines.number());
         } else if !self.lines.take_same(&host.skipping) {
             return None;
         }
@@ -263,8 +261,10 @@ impl<'a> Reader<'a> {
         let (text, before) = self.after_result(host);
         let Some(entry) = self.hosts.get_mut(host) else { return Ok(()) };
         entry.play = self.plays;
-        if status != Status::Skipping && entry.answered.is_none() {
-            entry.answered = Some(lines.0);
+        match status {
+            Status::Ok | Status::Changed if !item => entry.succeeds(lines.0),
+            Status::Ok | Status::Changed | Status::Failed => entry.answers(lines.0),
+            Status::Skipping => {}
         }
         entry.unreachable |= unreachable;
         let (failed, shown) = (status == Status::Failed, status == Status::Changed);
@@ -377,6 +377,7 @@ impl<'a> Reader<'a> {
             written: written.to_vec(),
             answered: None,
             unreachable: false,
+            succeeded: 0,
             play: 0,
             current: None,
             task: usize::MAX,
@@ -419,6 +420,23 @@ impl<'a> Reader<'a> {
             end = next.number;
             self.lines = ahead;
         }
+    }
+}
+
+impl Host {
+    /// A result that isn't `skipping`, on this line.
+    #[inline]
+    fn answers(&mut self, line: u32) {
+        if self.answered.is_none() {
+            self.answered = Some(line);
+        }
+    }
+
+    /// A whole task is `ok` or `changed`, as this line says.
+    #[inline]
+    fn succeeds(&mut self, line: u32) {
+        self.answers(line);
+        self.succeeded = self.succeeded.saturating_add(1);
     }
 }
 

@@ -19,6 +19,10 @@ impl Reader<'_> {
             if host.unreachable {
                 run.unreachable.insert(name.clone());
             }
+            if host.succeeded > 0 {
+                let succeeded = run.succeeded.entry(name.clone()).or_default();
+                *succeeded = succeeded.saturating_add(host.succeeded);
+            }
             if let Some(line) = host.answered {
                 run.answered.entry(name.clone()).or_insert(Some(line));
             }

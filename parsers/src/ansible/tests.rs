@@ -145,6 +145,23 @@ fn failures_that_the_recap_does_not_count_are_another_run_s() {
 }
 
 #[test]
+fn successes_that_the_recap_does_not_count_are_another_run_s() {
+    let killed = "\nPLAY [q] ****\n\nTASK [first] ****\nok: [h]\n\nTASK [second] ****\nok: [h]\n";
+    let whole = |ok| play("ok: [h]", &[("h", [ok, 0, 0, 0, 0])]);
+    assert_eq!(
+        reading(&(killed.to_owned() + &whole(1)), Some(0)).reason().unwrap(),
+        "line 16: host \"h\" has 3 tasks that were ok or changed, its recap counts 1: the output holds several runs, or a task's own output looks like results; make each run of ansible-playbook a check of its own"
+    );
+    assert_eq!(reading(&(killed.to_owned() + &whole(3)), Some(0)).verdict(), Verdict::Clean);
+    // Hidden ones count as well, and a loop is one task.
+    assert_eq!(reading(&whole(4), Some(0)).verdict(), Verdict::Clean);
+    let items = "ok: [h] => (item=a)\nok: [h] => (item=b)";
+    assert_eq!(reading(&play(items, &[("h", [1, 0, 0, 0, 0])]), Some(0)).verdict(), Verdict::Clean);
+    let changed = "ok: [h]\n\nTASK [u] ****\nchanged: [h]";
+    assert_eq!(refused(&play(changed, &[("h", [1, 1, 0, 0, 0])]), Some(0)).1, Some(11));
+}
+
+#[test]
 fn a_run_that_only_skipped_has_looked_at_nothing() {
     let skipped = play("skipping: [h]\nskipping: [i]", &[("h", [0; 5]), ("i", [0; 5])]);
     assert_eq!(refused(&skipped, Some(0)).0, Class::NoScopes);
