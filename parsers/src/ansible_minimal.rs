@@ -210,7 +210,7 @@ fn read(input: &Input<'_>) -> Result<Parsed, ParseError> {
         });
     }
     parsed.said = if parsed.resources.is_empty() { Said::NoChanges } else { Said::Changes };
-    parsed.scopes.unread.extend(playbook::lost_sources(input.stderr.bytes()));
+    parsed.scopes.unread.extend(playbook::lost_sources(input));
     if parsed.said == Said::NoChanges && parsed.scopes.unread.is_empty() {
         may_be_clean(input, ad_hoc.is_some(), found.odd)?;
     }

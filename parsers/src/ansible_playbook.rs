@@ -262,7 +262,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         Said::NoChanges
     };
     parsed.scopes = scopes(&recap, &unreachable);
-    parsed.scopes.unread.extend(lost_sources(input.stderr.bytes()));
+    parsed.scopes.unread.extend(lost_sources(input));
     // Exit code 0 with a failed host: the failure was cleared, and the run went on.
     if input.exit != Some(0) {
         if no_more_hosts {

@@ -1,10 +1,12 @@
 //! What ansible itself says on standard error: why it failed, and what it left out.
 
 use super::command::command_line;
+use crate::ansible::lines::after_colour;
 use crate::error::{Class, Failure};
-use crate::input::{Input, Stream};
+use crate::input::Input;
 use crate::report::{Diagnostic, Unread, UnreadReason};
 use crate::text;
+use memchr::memmem;
 use std::collections::BTreeSet;
 
 /// What another run of a script's says that ended before it reached any host: the recap and the exit code of a later one know
@@ -23,8 +25,22 @@ pub(super) fn failed_before(input: &Input<'_>) -> Option<Failure> {
     words.and(failure(input))
 }
 
+/// What comes before any play, result or JSON: with `2>&1`, what ansible says of its start stands there.
+fn early(stdout: &[u8]) -> &[u8] {
+    let mut lines = text::lines(stdout);
+    let mut rest = stdout;
+    while let Some(line) = lines.next() {
+        let begins = matches!(after_colour(line.bytes), [b'P', b'L', b'A', b'Y', ..] | [b'{', ..]);
+        if begins || memmem::find(line.bytes, b" | ").is_some() {
+            break;
+        }
+        rest = lines.rest();
+    }
+    stdout.strip_suffix(rest).unwrap_or(stdout)
+}
+
 /// The inventory sources that could not be read: nobody knows their hosts, so the recap can't miss them.
-pub(crate) fn lost_sources(stderr: &[u8]) -> Vec<Unread> {
+pub(crate) fn lost_sources(input: &Input<'_>) -> Vec<Unread> {
     // What is left of the sentence where standard error was cut.
     const ENDS: [&str; 4] = ["as an inventory source", "as an inventory", "as an", "as"];
     let path = |words: &str| {
@@ -32,7 +48,7 @@ pub(crate) fn lost_sources(stderr: &[u8]) -> Vec<Unread> {
         let path = ENDS.iter().find_map(|end| path.strip_suffix(end)?.strip_suffix(' ')).unwrap_or(path);
         Some(format!("inventory {path}"))
     };
-    let paths: BTreeSet<String> = unfolded(stderr).iter().filter_map(|words| path(words)).collect();
+    let paths: BTreeSet<String> = started(input).iter().filter_map(|words| path(words)).collect();
     paths.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed }).collect()
 }
 
@@ -41,6 +57,13 @@ const LOST_SOURCE: &str = "Unable to parse";
 
 /// The width at which ansible before 2.19 folds warnings where there is no terminal. On one they may be wider, never narrower.
 const FOLD: usize = 79;
+
+/// The warnings with which a run started, on either stream.
+fn started(input: &Input<'_>) -> Vec<String> {
+    let mut all = unfolded(input.stderr.bytes());
+    all.extend(unfolded(early(input.stdout.bytes())));
+    all
+}
 
 /// The warnings of stderr, each in one line. Before 2.19 they are folded: between words, at a word's hyphen, and within a word that
 /// is longer than a line.
@@ -84,13 +107,9 @@ fn joined(line: &str, width: usize, next: &str) -> bool {
 
 /// The first line in which ansible itself (not a task on a host) says what is wrong.
 pub(super) fn failure(input: &Input<'_>) -> Option<Failure> {
-    let words = |stream: Stream<'_>| text::lines(stream.bytes()).find_map(|line| error_words(&line.plain()));
+    let words = |bytes: &[u8]| text::lines(bytes).find_map(|line| error_words(&line.plain()));
     // From 2.19 on, tasks print `[ERROR]: …` to stdout as well: read there only what comes before any play.
-    let summary = words(input.stderr).or_else(|| {
-        text::lines(input.stdout.bytes())
-            .take_while(|line| !line.plain().starts_with(b"PLAY"))
-            .find_map(|line| error_words(&line.plain()))
-    })?;
+    let summary = words(input.stderr.bytes()).or_else(|| words(early(input.stdout.bytes())))?;
     let lower = summary.to_lowercase();
     let vault = lower.contains("vault") || lower.contains("decrypt");
     let secret = ["secret", "password", "decrypt"].iter().any(|word| lower.contains(word));
@@ -112,9 +131,9 @@ pub(super) fn error_words(line: &[u8]) -> Option<String> {
     (!task).then(|| text::string(rest).chars().filter(|c| !c.is_control()).take(300).collect())
 }
 
-/// Warnings of stderr that say that less was looked at than was asked for.
+/// Warnings that say that less was looked at than was asked for.
 pub(crate) fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
     const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", LOST_SOURCE];
     let wanted = |words: &String| BEGINNINGS.iter().any(|beginning| words.starts_with(beginning));
-    unfolded(input.stderr.bytes()).into_iter().filter(wanted).map(Diagnostic::warning).collect()
+    started(input).into_iter().filter(wanted).map(Diagnostic::warning).collect()
 }

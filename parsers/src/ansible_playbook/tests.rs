@@ -69,10 +69,16 @@ fn a_run_of_a_script_that_ended_before_any_host_is_a_failure() {
     }
 }
 
+/// The sources that these streams call lost.
+fn lost(stdout: &str, stderr: &str) -> Vec<String> {
+    let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
+    let input = Input { argv: &[], exit: Some(0), stdout, stderr, files: &[] };
+    lost_sources(&input).into_iter().map(|unread| unread.scope).collect()
+}
+
 #[test]
 fn an_inventory_source_that_was_not_read_is_unread() {
-    let unread =
-        |stderr: &str| lost_sources(stderr.as_bytes()).into_iter().map(|u| u.scope).collect::<Vec<_>>();
+    let unread = |stderr: &str| lost("", stderr);
     let whole = "[WARNING]: Unable to parse /srv/a b.yml as an inventory source\n";
     assert_eq!(unread(whole), ["inventory /srv/a b.yml"]);
     let broken = "\u{1b}[1;35m[WARNING]: Unable to parse /srv/aws_ec2.yml as an\u{1b}[0m\ninventory source\n";
@@ -81,6 +87,12 @@ fn an_inventory_source_that_was_not_read_is_unread() {
         ["inventory /srv/a b.yml", "inventory /srv/aws_ec2.yml"]
     );
     assert_eq!(unread("[WARNING]: No inventory was parsed, only implicit localhost is available\n"), [""; 0]);
+    // `2>&1`: only what stands before any play, result or JSON is ansible's own.
+    assert_eq!(lost(&format!("Using x\n{broken}"), whole), unread(&format!("{whole}{broken}")));
+    for begins in ["\nPLAY [p] ***\n", "{\n", "h | SUCCESS => {\n"] {
+        assert_eq!(lost(&format!("{whole}{begins}"), ""), ["inventory /srv/a b.yml"]);
+        assert_eq!(lost(&format!("{begins}{whole}"), ""), [""; 0]);
+    }
     let fine = Stats { ok: 1, ..Stats::default() };
     assert_eq!(settled(&["ansible-playbook", "a.yml"], Some(0), fine, whole), crate::Verdict::Partial);
 }
@@ -102,8 +114,7 @@ fn warnings_stay_beside_results_and_beside_failures() {
 
 #[test]
 fn a_folded_warning_is_read_as_one_line() {
-    let unread =
-        |stderr: &str| lost_sources(stderr.as_bytes()).into_iter().map(|u| u.scope).collect::<Vec<_>>();
+    let unread = |stderr: &str| lost("", stderr);
     let end = "as an inventory source";
     let own_line = format!(
         "[WARNING]: Unable to parse\n/srv/infrastructure/ansible/inventories/production-eu-\ncentral-1/dynamic/netbox_inventory.yml {end}\n"
