@@ -2,13 +2,16 @@
 //!
 //! Knows how findings are merged, sorted and counted. Knows nothing of any tool's format.
 
+mod merged;
 #[cfg(test)]
 mod tests;
 
 use crate::error::{Class, Failure, ParseError};
+use merged::merged;
+pub(crate) use merged::{alike, head};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Where a tool says that something would change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,6 +94,9 @@ pub const OUTPUT_KIND: &str = "output";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Span(pub u32, pub u32);
 
+/// What a planned change and one from outside have in common when they are of the same resource: scope, kind, name.
+type Key<'a> = (&'a str, &'a str, &'a str);
+
 /// One thing that the tool says would change or has changed. Identity: source, scope, kind, name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Resource {
@@ -160,19 +166,20 @@ impl Resource {
         (self.source, &self.scope, &self.kind)
     }
 
-    fn key(&self) -> (String, String, String) {
-        (self.scope.clone(), self.kind.clone(), self.name.clone())
+    fn key(&self) -> Key<'_> {
+        (&self.scope, &self.kind, &self.name)
     }
 
     fn can_drift(&self) -> bool {
         self.action != Action::Read && self.kind != OUTPUT_KIND
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Takes in another finding of the same identity.
+    fn merge(&mut self, other: &mut Self) {
         self.action = self.action.min(other.action);
         self.count = self.count.saturating_add(other.count);
-        self.previous_name = self.previous_name.take().or(other.previous_name);
-        self.attributes = match (self.attributes.take(), other.attributes) {
+        self.previous_name = self.previous_name.take().or(other.previous_name.take());
+        self.attributes = match (self.attributes.take(), other.attributes.take()) {
             (Some(mut a), Some(b)) => {
                 a.extend(b);
                 a.sort_unstable();
@@ -388,26 +395,28 @@ impl DriftReport {
             }
             resource.drift = resource.source == Source::Plan && resource.can_drift();
         }
-        let mut report = Self { resources: merged, scopes: Scopes::default(), diagnostics, tool };
-        let refreshed = report.keys(|r| r.source == Source::Refresh);
-        for resource in
-            report.resources.iter_mut().filter(|r| r.source == Source::Plan && !refreshed.is_empty())
-        {
-            resource.outside = refreshed.contains(&resource.key());
-        }
-        if refresh_only {
-            report.count_refresh();
-        }
         scopes.read.sort_unstable();
         scopes.read.dedup();
         scopes.unread.sort_unstable();
         scopes.unread.dedup();
-        report.scopes = scopes;
+        let mut report = Self { resources: merged, scopes, diagnostics, tool };
+        let (planned, refreshed) = report.by_source();
+        if !refreshed.is_empty() {
+            let mut is_refreshed = among(refreshed.iter().map(Resource::key));
+            for resource in planned {
+                resource.outside = is_refreshed(resource.key());
+            }
+        }
+        if refresh_only {
+            report.count_refresh();
+        }
         Ok(report)
     }
 
-    fn keys(&self, which: impl Fn(&Resource) -> bool) -> BTreeSet<(String, String, String)> {
-        self.resources.iter().filter(|r| which(r)).map(Resource::key).collect()
+    /// What is planned and what changed outside, which stands behind it, each in the order of its keys.
+    fn by_source(&mut self) -> (&mut [Resource], &mut [Resource]) {
+        let planned = self.resources.partition_point(|r| r.source == Source::Plan);
+        self.resources.split_at_mut_checked(planned).unwrap_or_default()
     }
 
     /// The resources, sorted by identity.
@@ -472,9 +481,10 @@ impl DriftReport {
 
     /// Lets refresh entries without a planned change count as drift.
     pub fn count_refresh(&mut self) {
-        let planned = self.keys(|r| r.source == Source::Plan && r.drift);
-        for resource in self.resources.iter_mut().filter(|r| r.source == Source::Refresh) {
-            resource.drift = resource.can_drift() && !planned.contains(&resource.key());
+        let (planned, refreshed) = self.by_source();
+        let mut is_planned = among(planned.iter().filter(|r| r.drift).map(Resource::key));
+        for resource in refreshed {
+            resource.drift = resource.can_drift() && !is_planned(resource.key());
             resource.outside = resource.drift;
         }
     }
@@ -492,77 +502,11 @@ impl DriftReport {
     }
 }
 
-/// Sorted by identity, equal ones merged in their order.
-///
-/// Hundreds of thousands of findings, in an order of their own and with names that begin alike, take longer to sort than to read if each
-/// comparison looks at four strings somewhere in memory. So numbers are sorted: the place of source, scope and kind, of which there
-/// are few, and the first bytes of the name in which any two names differ.
-fn merged(resources: Vec<Resource>) -> Vec<Resource> {
-    if resources.is_sorted_by(|a, b| a.identity() < b.identity()) {
-        return resources;
+/// Says whether a key is among `keys`, which are sorted. It must be asked in the same order.
+fn among<'a>(keys: impl Iterator<Item = Key<'a>>) -> impl FnMut(Key<'_>) -> bool {
+    let mut keys = keys.peekable();
+    move |key| {
+        while keys.next_if(|smaller| *smaller < key).is_some() {}
+        keys.peek().is_some_and(|same| *same == key)
     }
-    let order = {
-        let mut places: BTreeMap<(Source, &str, &str), u32> = BTreeMap::new();
-        let mut before = None;
-        for resource in &resources {
-            let place = resource.place();
-            if before.replace(place) != Some(place) {
-                places.insert(place, 0);
-            }
-        }
-        for (number, place) in (0_u32..).zip(places.values_mut()) {
-            *place = number;
-        }
-        let alike = alike(resources.iter().map(|resource| resource.name.as_bytes()));
-        let mut last = None;
-        let mut order: Vec<(u32, u64, usize)> = Vec::with_capacity(resources.len());
-        for (at, resource) in resources.iter().enumerate() {
-            let place = resource.place();
-            let number = match last {
-                Some((same, number)) if same == place => number,
-                _ => places.get(&place).copied().unwrap_or_default(),
-            };
-            last = Some((place, number));
-            order.push((number, head(resource.name.as_bytes().get(alike..).unwrap_or_default()), at));
-        }
-        let name = |at: usize| resources.get(at).map(|resource| resource.name.as_str());
-        order.sort_unstable_by(|(p, h, a), (q, i, b)| {
-            (p, h).cmp(&(q, i)).then_with(|| name(*a).cmp(&name(*b))).then(a.cmp(b))
-        });
-        order
-    };
-    let mut from: Vec<Option<Resource>> = resources.into_iter().map(Some).collect();
-    let mut merged: Vec<Resource> = Vec::with_capacity(from.len());
-    let mut before = None;
-    for (number, head, at) in order {
-        let Some(resource) = from.get_mut(at).and_then(Option::take) else { continue };
-        let alike = before.replace((number, head)) == Some((number, head));
-        match merged.last_mut() {
-            Some(last) if alike && last.name == resource.name => last.merge(resource),
-            _ => merged.push(resource),
-        }
-    }
-    merged
-}
-
-/// How many bytes all of them begin with.
-pub(crate) fn alike<'a>(mut names: impl Iterator<Item = &'a [u8]>) -> usize {
-    let Some(mut alike) = names.next() else { return 0 };
-    for name in names {
-        if !name.starts_with(alike) {
-            let both = alike.iter().zip(name).take_while(|(a, b)| a == b).count();
-            alike = alike.get(..both).unwrap_or_default();
-        }
-    }
-    alike.len()
-}
-
-/// The first bytes as a number that compares as they do, except that two may be equal that aren't.
-pub(crate) fn head(bytes: &[u8]) -> u64 {
-    if let Some(head) = bytes.first_chunk() {
-        return u64::from_be_bytes(*head);
-    }
-    let mut head = [0; 8];
-    head.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    u64::from_be_bytes(head)
 }

@@ -32,9 +32,9 @@ fn numbers_sort_as_identities_do() {
     let mut plain = resources.clone();
     plain.sort_by(|a, b| a.identity().cmp(&b.identity()));
     let mut expected: Vec<Resource> = Vec::new();
-    for resource in plain {
+    for mut resource in plain {
         match expected.last_mut() {
-            Some(last) if last.identity() == resource.identity() => last.merge(resource),
+            Some(last) if last.identity() == resource.identity() => last.merge(&mut resource),
             _ => expected.push(resource),
         }
     }
