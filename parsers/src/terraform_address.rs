@@ -7,6 +7,7 @@
 //! A key is quoted as in HCL (`\"`, `\\`, `\n`, `$${`) and may hold anything: ` will be created`, ` has moved to `, `]`, `#`.
 //! So a line is read from its left, and what follows the address is what the line says. nom stays in this file.
 
+use memchr::memchr2;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while1};
 use nom::character::complete::{anychar, char, digit1, none_of};
@@ -30,7 +31,7 @@ pub(crate) struct Address<'a> {
 
 /// Splits `line` after the address that it begins with.
 pub(crate) fn leading(line: &str) -> Option<(Address<'_>, &str)> {
-    address(line).ok().map(|(rest, address)| (address, rest))
+    ordinary(line).or_else(|| address(line).ok().map(|(rest, address)| (address, rest)))
 }
 
 /// Reads `OLD has moved to NEW`, without a quote's contents being mistaken for the words between.
@@ -39,6 +40,57 @@ pub(crate) fn moved(line: &str) -> Option<(Address<'_>, Address<'_>)> {
         .parse(line)
         .ok()
         .map(|(_, pair)| pair)
+}
+
+/// The same for nearly every address, by bytes: names of ASCII, no escapes in a key, no deposed object. `None` leaves it to the grammar.
+fn ordinary(line: &str) -> Option<(Address<'_>, &str)> {
+    let mut rest = line.as_bytes();
+    while let [b'm', b'o', b'd', b'u', b'l', b'e', b'.', module @ ..] = rest {
+        rest = behind_name(module)?;
+        rest = if let [b'.', rest @ ..] = rest { rest } else { return None };
+    }
+    let before = |rest: &[u8]| line.split_at_checked(line.len().checked_sub(rest.len())?);
+    let (module, _) = before(rest)?;
+    if let [b'd', b'a', b't', b'a', b'.', data @ ..] = rest {
+        rest = data;
+    }
+    let (_, resource) = before(rest)?;
+    let (kind, _) = resource.split_at_checked(plain_word(rest)?)?;
+    let [b'.', name @ ..] = rest.get(kind.len()..)? else { return None };
+    let rest = behind_name(name)?;
+    if kind == "module" || rest.starts_with(b" (") {
+        return None;
+    }
+    let (full, rest) = before(rest)?;
+    let module = module.strip_suffix('.').unwrap_or(module);
+    Some((Address { full, module, kind, deposed: false }, rest))
+}
+
+/// What follows `NAME`, `NAME[0]` or `NAME["key"]`.
+fn behind_name(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.get(plain_word(text)?..)?;
+    let rest = match rest {
+        [b'[', b'"', key @ ..] => match key.get(memchr2(b'"', b'\\', key)?..)? {
+            [b'"', rest @ ..] => rest,
+            _ => return None,
+        },
+        [b'[', b'0'..=b'9', key @ ..] => key.get(key.iter().position(|b| !b.is_ascii_digit())?..)?,
+        [b'[', ..] => return None,
+        _ => return Some(rest),
+    };
+    if let [b']', rest @ ..] = rest { Some(rest) } else { None }
+}
+
+/// Where the word ends that `text` begins with, if it is of ASCII.
+fn plain_word(text: &[u8]) -> Option<usize> {
+    let end = text.iter().position(|b| !is_plain(*b)).unwrap_or(text.len());
+    (end > 0 && text.get(end).is_none_or(u8::is_ascii)).then_some(end)
+}
+
+/// What a name of ASCII is made of: letters, digits, `_` and `-`.
+#[inline]
+pub(crate) const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-')
 }
 
 fn address(input: &str) -> IResult<&str, Address<'_>> {
@@ -61,12 +113,7 @@ fn resource(input: &str) -> IResult<&str, &str> {
 /// An identifier: letters of any script, digits, `_` and `-`.
 fn word(input: &str) -> IResult<&str, &str> {
     // Nearly always it is of ASCII: bytes are faster than characters.
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-    let end = input.bytes().position(|b| !plain(&b)).unwrap_or(input.len());
-    if end > 0
-        && input.as_bytes().get(end).is_none_or(u8::is_ascii)
-        && let Some((word, rest)) = input.split_at_checked(end)
-    {
+    if let Some((word, rest)) = plain_word(input.as_bytes()).and_then(|end| input.split_at_checked(end)) {
         return Ok((rest, word));
     }
     take_while1(|c: char| {
@@ -96,6 +143,8 @@ mod tests {
     use super::*;
 
     fn split(line: &str) -> Option<(&str, &str, &str, bool, &str)> {
+        let grammar = address(line).ok().map(|(rest, address)| (address, rest));
+        assert!(ordinary(line).is_none_or(|found| Some(found) == grammar), "{line:?}");
         leading(line).map(|(a, rest)| (a.full, a.module, a.kind, a.deposed, rest))
     }
 
@@ -150,6 +199,32 @@ mod tests {
         }
         // An index that isn't one stays outside: the words after it then mean nothing to anybody.
         assert_eq!(split("x.y[\"open"), Some(("x.y", "", "x", false, "[\"open")));
+    }
+
+    #[test]
+    fn an_ordinary_address_needs_no_grammar() {
+        for (line, module) in [
+            ("toy_file.a will be", ""),
+            (
+                "module.m[12].module.n-1[\"日 ]\"].data.toy_x.a_b[\"k.1\"] has",
+                "module.m[12].module.n-1[\"日 ]\"]",
+            ),
+            ("module.data.data.http.x", "module.data"),
+            ("data.data.x[0][1]", ""),
+        ] {
+            assert_eq!(ordinary(line).map(|(address, _)| address.module), Some(module), "{line:?}");
+            assert!(split(line).is_some());
+        }
+        // Cut and damaged anywhere, both say the same where the first says anything.
+        let line = r#"module.m["a\"b"].module.module.data.t.n[3] (deposed object 1f) has moved"#;
+        for at in 0..line.len() {
+            split(&line[at..]);
+            split(&line[..at]);
+            for with in [".", "[", "]", "\"", "\\", " ", "é", "0", "module."] {
+                split(&format!("{}{with}{}", &line[..at], &line[at + 1..]));
+                split(&format!("{}{with}{}", &line[..at], &line[at..]));
+            }
+        }
     }
 
     #[test]
