@@ -18,15 +18,18 @@
 #[cfg(test)]
 mod tests;
 
+mod attributes;
+
 use crate::error::{Class, Failure, ParseError, quote};
 use crate::input::Input;
 use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Source};
 use crate::terragrunt::{self, Unit};
 use crate::{Claim, Parser, terraform_command as command, text};
+use attributes::attributes;
+pub(crate) use attributes::member;
 use memchr::memmem;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,8 +92,8 @@ struct Plan<'a> {
     redacted_version: Option<Text<'a>>,
     terraform_version: Option<Text<'a>>,
     planned_values: Option<IgnoredAny>,
-    resource_drift: Option<Changes<'a>>,
-    resource_changes: Option<Changes<'a>>,
+    resource_drift: Option<Changes>,
+    resource_changes: Option<Changes>,
     output_changes: Option<BTreeMap<Cow<'a, str>, OutputChange<'a>>>,
     deferred_changes: Option<Vec<IgnoredAny>>,
     action_invocations: Option<Vec<IgnoredAny>>,
@@ -187,29 +190,30 @@ impl Plan<'_> {
     }
 }
 
-/// A list of changes, of which those that change nothing are only counted: a plan lists every resource.
-struct Changes<'a> {
-    kept: Vec<ResourceChange<'a>>,
+/// What a list of changes says. Those that change nothing are only counted: a plan lists every resource.
+#[derive(Default)]
+struct Changes {
+    /// Of what changes, each as if it were planned: a list of the changes themselves would take as much memory again.
+    found: Vec<Resource>,
+    /// Why there are no more of them.
+    error: Option<ParseError>,
     all: usize,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Changes<'a> {
+impl<'de> Deserialize<'de> for Changes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Elements;
         impl<'de> Visitor<'de> for Elements {
-            type Value = Changes<'de>;
+            type Value = Changes;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of changes")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Changes<'de>, A::Error> {
-                let mut changes = Changes { kept: Vec::new(), all: 0 };
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Changes, A::Error> {
+                let mut changes = Changes::default();
                 while let Some(change) = list.next_element::<ResourceChange<'de>>()? {
-                    changes.all = changes.all.saturating_add(1);
-                    if !change.is_none() {
-                        changes.kept.push(change);
-                    }
+                    changes.add(&change);
                 }
                 Ok(changes)
             }
@@ -218,11 +222,28 @@ impl<'de: 'a, 'a> Deserialize<'de> for Changes<'a> {
     }
 }
 
-impl ResourceChange<'_> {
-    fn is_none(&self) -> bool {
-        self.previous_address.is_none()
-            && self.change.importing.is_none()
-            && actions(self.change.actions).is_ok_and(|actions| actions == ["no-op"])
+impl Changes {
+    fn add(&mut self, change: &ResourceChange<'_>) {
+        self.all = self.all.saturating_add(1);
+        if self.error.is_none() {
+            match resource(change) {
+                Ok(found) => self.found.extend(found),
+                Err(error) => self.error = Some(error),
+            }
+        }
+    }
+
+    /// Hands over what was found before anything that isn't understood.
+    fn take(&mut self, source: Source, resources: &mut Vec<Resource>) -> Result<(), ParseError> {
+        for resource in &mut self.found {
+            resource.source = source;
+        }
+        if resources.is_empty() {
+            *resources = std::mem::take(&mut self.found);
+        } else {
+            resources.append(&mut self.found);
+        }
+        self.error.take().map_or(Ok(()), Err)
     }
 }
 
@@ -346,9 +367,9 @@ fn of_file(path: &str, mut error: ParseError) -> ParseError {
 /// The exit code is that of all files: none of them is held against it alone.
 fn read_file(bytes: &[u8], argv: &[&str]) -> Result<Parsed, ParseError> {
     let mut parsed = Parsed { tool: command::tool(argv), ..Parsed::new("terraform") };
-    let plan = plan(bytes)?;
+    let mut plan = plan(bytes)?;
     parsed.tool.version = plan.terraform_version.as_ref().map(|Text(version)| version.to_string());
-    let read = fill(&mut parsed, &plan);
+    let read = fill(&mut parsed, &mut plan);
     if plan.errored == Some(true) {
         parsed.failure = Some(errored());
         return Ok(parsed);
@@ -370,13 +391,13 @@ fn parse_output(input: &Input<'_>) -> Result<Parsed, ParseError> {
         parsed.failure.clone_from(&said);
         parsed.diagnostics.extend(remarks);
     }
-    let plan = match plan(input.stdout.bytes()) {
+    let mut plan = match plan(input.stdout.bytes()) {
         Ok(plan) => plan,
         Err(_) if parsed.failure.is_some() => return Ok(parsed),
         Err(error) => return Err(error),
     };
     parsed.tool.version = plan.terraform_version.as_ref().map(|Text(version)| version.to_string());
-    let read = fill(&mut parsed, &plan);
+    let read = fill(&mut parsed, &mut plan);
     if plan.errored == Some(true) && parsed.failure.is_none() {
         parsed.failure = Some(said.unwrap_or_else(errored));
     }
@@ -451,12 +472,12 @@ fn plan(stdout: &[u8]) -> Result<Plan<'_>, ParseError> {
     Ok(plan)
 }
 
-fn fill(parsed: &mut Parsed, plan: &Plan<'_>) -> Result<(), ParseError> {
-    for change in plan.resource_changes.iter().flat_map(|changes| &changes.kept) {
-        parsed.resources.extend(resource(Source::Plan, change)?);
+fn fill(parsed: &mut Parsed, plan: &mut Plan<'_>) -> Result<(), ParseError> {
+    if let Some(changes) = &mut plan.resource_changes {
+        changes.take(Source::Plan, &mut parsed.resources)?;
     }
-    for change in plan.resource_drift.iter().flat_map(|changes| &changes.kept) {
-        parsed.resources.extend(resource(Source::Refresh, change)?);
+    if let Some(changes) = &mut plan.resource_drift {
+        changes.take(Source::Refresh, &mut parsed.resources)?;
     }
     if plan.is_redacted() {
         for resource in &mut parsed.resources {
@@ -491,8 +512,17 @@ fn fill(parsed: &mut Parsed, plan: &Plan<'_>) -> Result<(), ParseError> {
     Ok(())
 }
 
+/// The actions of nearly every resource, as Terraform writes them.
+const NO_OP: &str = r#"["no-op"]"#;
+
 /// `None` for what stays as it is.
-fn resource(source: Source, change: &ResourceChange<'_>) -> Result<Option<Resource>, ParseError> {
+fn resource(change: &ResourceChange<'_>) -> Result<Option<Resource>, ParseError> {
+    if change.change.actions.get() == NO_OP
+        && change.previous_address.is_none()
+        && change.change.importing.is_none()
+    {
+        return Ok(None);
+    }
     let actions = actions(change.change.actions)?;
     let action = match actions.as_slice() {
         ["no-op"] if change.previous_address.is_some() => Action::Move,
@@ -511,7 +541,7 @@ fn resource(source: Source, change: &ResourceChange<'_>) -> Result<Option<Resour
         name.push_str(" (deposed)");
     }
     let module = change.module_address.as_deref().unwrap_or_default();
-    let mut found = Resource::new(source, module, change.kind.as_ref(), name, action);
+    let mut found = Resource::new(Source::Plan, module, change.kind.as_ref(), name, action);
     found.previous_name = change.previous_address.as_deref().map(str::to_owned);
     if matches!(action, Action::Update | Action::Replace) {
         found.attributes = attributes(&change.change);
@@ -553,152 +583,4 @@ fn judge(parsed: &mut Parsed, plan: &Plan<'_>, claim: Claim, asked: Option<bool>
     }
     parsed.said = if changes { Said::Changes } else { Said::NoChanges };
     Ok(())
-}
-
-/// Paths of the leaves that differ; `None` when nothing visible does (a change of marks or of private data only).
-fn attributes(change: &Change<'_>) -> Option<Vec<String>> {
-    let value = |raw: Option<&RawValue>| {
-        raw.map_or(Some(Value::Null), |raw| serde_json::from_str(&exact_numbers(raw.get())).ok())
-    };
-    let sides = Sides {
-        before: &value(change.before)?,
-        after: &value(change.after)?,
-        unknown: &value(change.after_unknown)?,
-        before_sensitive: &value(change.before_sensitive)?,
-        after_sensitive: &value(change.after_sensitive)?,
-    };
-    let mut paths = BTreeSet::new();
-    sides.compare("", &mut paths);
-    // The whole object unknown, or sensitive: there is no path to it.
-    (!paths.is_empty() && !paths.contains("")).then(|| paths.into_iter().collect())
-}
-
-/// The same JSON with each number that a [`Value`] would round as a text of its digits: two of them are equal where their digits are. No
-/// value of Terraform's begins with U+0000.
-fn exact_numbers(json: &str) -> Cow<'_, str> {
-    let (mut exact, mut kept, mut rest) = (String::new(), json, json);
-    while let Some((_, from)) = rest
-        .find(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
-        .and_then(|at| rest.split_at_checked(at))
-    {
-        let end = if from.starts_with('"') { end_of_text(from) } else { from.find(|c| !is_numeral(c)) };
-        let Some((token, behind)) = end.map_or(Some((from, "")), |end| from.split_at_checked(end)) else {
-            break;
-        };
-        rest = behind;
-        if token.starts_with('"') || token.parse::<i64>().is_ok() || token.parse::<u64>().is_ok() {
-            continue;
-        }
-        let before = kept.len().saturating_sub(from.len());
-        exact.push_str(kept.get(..before).unwrap_or_default());
-        exact.push_str("\"\\u0000");
-        exact.push_str(token);
-        exact.push('"');
-        kept = behind;
-    }
-    if exact.is_empty() {
-        return Cow::Borrowed(json);
-    }
-    exact.push_str(kept);
-    Cow::Owned(exact)
-}
-
-fn is_numeral(c: char) -> bool {
-    c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E')
-}
-
-/// Where a JSON text ends that begins here, its quotes included.
-fn end_of_text(from: &str) -> Option<usize> {
-    let mut escaped = false;
-    let end = from.bytes().skip(1).position(|b| {
-        let ends = b == b'"' && !escaped;
-        escaped = b == b'\\' && !escaped;
-        ends
-    });
-    end?.checked_add(2)
-}
-
-/// One place in a resource, as it was and as it would be.
-#[derive(Clone, Copy)]
-struct Sides<'a> {
-    before: &'a Value,
-    after: &'a Value,
-    unknown: &'a Value,
-    before_sensitive: &'a Value,
-    after_sensitive: &'a Value,
-}
-
-impl<'a> Sides<'a> {
-    fn compare(self, path: &str, paths: &mut BTreeSet<String>) {
-        const YES: &Value = &Value::Bool(true);
-        if self.unknown == YES {
-            paths.insert(path.to_owned());
-            return;
-        }
-        if self.before_sensitive == YES || self.after_sensitive == YES {
-            if self.before != self.after {
-                paths.insert(path.to_owned());
-            }
-            return;
-        }
-        let found = paths.len();
-        match (self.before, self.after) {
-            (Value::Object(_) | Value::Null, Value::Object(_)) | (Value::Object(_), Value::Null) => {
-                let keys = |value: &'a Value| value.as_object().into_iter().flat_map(|map| map.keys());
-                let all: BTreeSet<&String> =
-                    keys(self.before).chain(keys(self.after)).chain(keys(self.unknown)).collect();
-                for key in all {
-                    self.at(|value| value.get(key)).compare(&member(path, key), paths);
-                }
-            }
-            (Value::Array(_) | Value::Null, Value::Array(_)) | (Value::Array(_), Value::Null) => {
-                let length = |value: &Value| value.as_array().map_or(0, Vec::len);
-                for index in 0..length(self.before).max(length(self.after)).max(length(self.unknown)) {
-                    self.at(|value| value.get(index)).compare(&format!("{path}[{index}]"), paths);
-                }
-            }
-            _ => {}
-        }
-        // An empty list that was none, a null key that was missing beside one: the difference is here, not below.
-        if paths.len() == found && !same(self.before, self.after) {
-            paths.insert(path.to_owned());
-        }
-    }
-
-    fn at(self, get: impl Fn(&'a Value) -> Option<&'a Value>) -> Self {
-        let get = |value| get(value).unwrap_or(&Value::Null);
-        Self {
-            before: get(self.before),
-            after: get(self.after),
-            unknown: get(self.unknown),
-            before_sensitive: get(self.before_sensitive),
-            after_sensitive: get(self.after_sensitive),
-        }
-    }
-}
-
-/// Equal, where a member that is null and one that is missing are the same.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            let all = |a: &serde_json::Map<String, Value>, b: &serde_json::Map<String, Value>| {
-                a.iter().all(|(key, value)| same(value, b.get(key).unwrap_or(&Value::Null)))
-            };
-            all(a, b) && all(b, a)
-        }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        _ => a == b,
-    }
-}
-
-/// `tags.env`, or `tags["a.b"]` where the key is no identifier.
-pub(crate) fn member(path: &str, key: &str) -> String {
-    let mut chars = key.chars();
-    let identifier = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
-        && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
-    match (path.is_empty(), identifier) {
-        (true, true) => key.to_owned(),
-        (false, true) => format!("{path}.{key}"),
-        (_, false) => format!("{path}[{}]", Value::from(key)),
-    }
 }

@@ -1,6 +1,7 @@
+use super::attributes::exact_numbers;
 use super::*;
 use crate::{Reading, Stream, Verdict, read};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const DETAILED: &[&str] = &["terraform", "plan", "-detailed-exitcode", "-out=p"];
 
