@@ -19,6 +19,7 @@
 //! ignore a resource for these paths: one line that isn't understood, and nothing is known of the resource's attributes.
 
 use super::legacy::{self, Attribute};
+use crate::terraform_address::is_plain;
 use crate::terraform_show::member;
 use crate::text;
 use memchr::memchr;
@@ -86,10 +87,10 @@ impl Body {
     pub fn end(&mut self) -> Option<Vec<String>> {
         let whole = self.open.len() == 1 && !self.lost;
         self.open.clear();
-        let mut paths = std::mem::take(&mut self.paths);
-        paths.sort_unstable();
-        paths.dedup();
-        (whole && !paths.is_empty()).then_some(paths)
+        self.paths.sort_unstable();
+        self.paths.dedup();
+        // A list that is as long as it needs to be, and the room for those of the next resource.
+        (whole && !self.paths.is_empty()).then(|| self.paths.drain(..).collect())
     }
 
     /// One line within the resource.
@@ -164,7 +165,11 @@ impl Body {
         let path = if changed { Some(path()?) } else { None };
         let column = column.checked_add(2)?;
         match value {
-            Value::Complete => self.paths.extend(path),
+            Value::Complete => {
+                if let Some(path) = path {
+                    self.paths.push(path);
+                }
+            }
             Value::Opens { close, members } => {
                 let before = self.paths.len();
                 let path = if members {
@@ -235,8 +240,7 @@ fn key(words: &[u8]) -> Option<(Key<'_>, &[u8])> {
         let (quoted, rest) = words.split_at_checked(quoted(words)?)?;
         return Some((Key::Quoted(quoted), rest));
     }
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-') || !b.is_ascii();
-    let end = words.iter().position(|b| !plain(b))?;
+    let end = words.iter().position(|b| !is_plain(*b) && b.is_ascii())?;
     let (word, rest) = words.split_at_checked(end)?;
     (!word.is_empty() && rest.first() == Some(&b' ')).then_some((Key::Word(word), rest))
 }

@@ -12,7 +12,13 @@ use crate::{terraform_command as command, text};
 use std::borrow::Cow;
 
 /// What begins nearly every line: a value, or the details of something.
-const VALUE: &[u8] = b"      ";
+const VALUE: &[u8; 6] = b"      ";
+
+/// Compared as one number, which [`starts_with`](slice::starts_with) isn't.
+#[inline]
+fn is_value(line: &[u8]) -> bool {
+    line.first_chunk() == Some(VALUE)
+}
 
 /// Where in the output a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,13 +116,13 @@ impl Reader {
     pub fn read<'a>(&mut self, lines: impl Iterator<Item = Line<'a>>) -> Result<(), ParseError> {
         let (mut before, mut last): (&[u8], u32) = (b"", 0);
         for line in lines {
-            if line.bytes.starts_with(VALUE) {
+            if is_value(line.bytes) {
                 self.value(line.bytes, line.number)?;
             } else if !self.is_refreshed(line.bytes) {
                 let plain = if self.colours { line.plain() } else { Cow::Borrowed(line.bytes) };
                 if plain.trim_ascii_end().is_empty() {
                     self.compact = self.compact && text::strip_ansi(before).starts_with(b"Warnings:");
-                } else if plain.starts_with(VALUE) {
+                } else if is_value(&plain) {
                     self.value(&plain, line.number)?;
                 } else {
                     self.line(&plain, self.blanks.before(before), line.number)?;
