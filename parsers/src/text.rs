@@ -170,7 +170,8 @@ pub fn first_words(text: &[u8]) -> String {
 
 /// `bytes` as text; invalid UTF-8 becomes U+FFFD.
 pub fn string(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    // Nearly always it is valid, which is found out faster than where it isn't.
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
 }
 
 #[cfg(test)]
