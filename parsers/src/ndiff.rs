@@ -17,7 +17,7 @@
 
 use crate::error::ParseError;
 use crate::text::{self, Line, Lines};
-use crate::udiff::{Body, Hunk, Sign};
+use crate::udiff::{Body, Hunk, Sign, number};
 use std::borrow::Cow;
 
 /// One step of a diff, in the order of the output.
@@ -207,12 +207,6 @@ fn range(text: &[u8]) -> Option<((u64, u64), &[u8])> {
     let (last, rest) = number(rest)?;
     let more = last.checked_sub(first).filter(|more| *more > 0)?;
     Some(((first, more.checked_add(1)?), rest))
-}
-
-fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (digits, rest) = text.split_at_checked(digits)?;
-    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
 }
 
 #[cfg(test)]

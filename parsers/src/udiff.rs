@@ -287,10 +287,15 @@ fn range(text: &[u8]) -> Option<((u64, u64), &[u8])> {
     }
 }
 
-fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (digits, rest) = text.split_at_checked(digits)?;
-    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+/// The number that `text` begins with, and what follows it.
+pub(crate) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut value, mut rest) = (None, text);
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        let shifted = value.unwrap_or(0_u64).checked_mul(10)?;
+        value = Some(shifted.checked_add(u64::from(digit & 15))?);
+        rest = after;
+    }
+    value.map(|value| (value, rest))
 }
 
 /// Splits `--- PATH<TAB>TIME` and unquotes the path.
