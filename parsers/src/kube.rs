@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 /// `Kind.group`; the core group has no name.
 pub(crate) fn kind(kind: &str, group: &str) -> String {
-    if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
+    if group.is_empty() { kind.to_owned() } else { [kind, ".", group].concat() }
 }
 
 /// The group in an `apiVersion`, or in what a tool prints in its place: `apps/v1`, `apps`, `v1`.

@@ -6,7 +6,7 @@ use super::object::Evidence;
 use crate::error::ParseError;
 use crate::report::Action;
 use crate::udiff::{Body, Hunk, Side, Sign};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem, memrchr};
 use std::borrow::Cow;
 
 /// The part of the output that compares one file.
@@ -61,7 +61,7 @@ impl Block {
                 .at(at));
             }
         }
-        Ok(Self { last: line, absent: (old_gone, new_gone), ..Self::of(file, first, exact) })
+        Ok(Self { last: line, absent: (old_gone, new_gone), ..Self::of(file.to_vec(), first, exact) })
     }
 
     /// Nothing known yet of `file`, whose part begins at line `first`. `exact`: what isn't shown as changed is equal.
@@ -173,10 +173,13 @@ impl Block {
 /// Whether a differ called like this hides nothing: `-w`, `-B`, `-I` and the like pass changed lines off as context.
 pub(super) fn hides_nothing(command: &[u8]) -> bool {
     const LONG: [&[u8]; 6] = [b"--color", b"--git", b"--new-file", b"--recursive", b"--text", b"--unified"];
-    let mut options = command.split(|b| *b == b' ').skip(1).take_while(|word| memchr(b'/', word).is_none());
-    options.all(|word| {
+    let options = memchr(b' ', command).and_then(|at| command.get(at..)).unwrap_or_default();
+    // Up to the first word that holds a slash.
+    let end = memchr(b'/', options).map(|slash| memrchr(b' ', options.get(..slash).unwrap_or_default()));
+    let options = end.map_or(options, |end| options.get(..end.unwrap_or(0)).unwrap_or_default());
+    options.split(|b| *b == b' ').all(|word| {
         let word = word.strip_prefix(b"'").unwrap_or(word);
-        let short = |b: &u8| b"uUNrap".contains(b) || b.is_ascii_digit();
+        let short = |b: &u8| matches!(b, b'u' | b'U' | b'N' | b'r' | b'a' | b'p' | b'0'..=b'9');
         if word.starts_with(b"--") {
             LONG.iter().any(|known| word.starts_with(known))
         } else {

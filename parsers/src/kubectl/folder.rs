@@ -92,7 +92,11 @@ pub(super) fn folder<'a>(text: &'a [u8], side: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// The file that a side names in kubectl's folder; `None` for `/dev/null`.
-pub(super) fn file_in(side: &Side<'_>, name: &[u8], line: u32) -> Result<Option<Vec<u8>>, ParseError> {
+pub(super) fn file_in<'s>(
+    side: &'s Side<'_>,
+    name: &[u8],
+    line: u32,
+) -> Result<Option<&'s [u8]>, ParseError> {
     if side.is_null() {
         return Ok(None);
     }
@@ -104,11 +108,15 @@ pub(super) fn file_in(side: &Side<'_>, name: &[u8], line: u32) -> Result<Option<
 }
 
 /// The name of the file at `path`, if that stands in kubectl's folder `name` and a number.
-pub(super) fn file_of(path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let at = memrchr(b'/', path)?;
-    let (folders, file) = path.split_at_checked(at)?;
-    let file = file.split_first()?.1;
-    let last = folders.rsplit(|b| *b == b'/').next()?;
+pub(super) fn file_of<'p>(path: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
+    let (folders, file) = last_part(path)?;
+    let last = last_part(folders).map_or(folders, |(_, last)| last);
     let digits = last.strip_prefix(name)?;
-    (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then(|| file.to_vec())
+    (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then_some(file)
+}
+
+/// Splits at the last slash.
+fn last_part(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (folders, file) = path.split_at_checked(memrchr(b'/', path)?)?;
+    Some((folders, file.split_first()?.1))
 }

@@ -52,7 +52,7 @@ fn compared(command: &[u8]) -> Option<Vec<u8>> {
     let (rest, new) = last_word(command)?;
     let (_, old) = last_word(rest)?;
     let file = file_of(&old, b"LIVE-")?;
-    (file_of(&new, b"MERGED-")? == file).then_some(file)
+    (file_of(&new, b"MERGED-")? == file).then(|| file.to_vec())
 }
 
 /// Splits off the last word of `text`, without its quotes.

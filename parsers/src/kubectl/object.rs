@@ -5,6 +5,7 @@
 //! further dots, so the first part with a capital is the kind. Kinds without any capital (rare, legal) need more evidence.
 
 use crate::error::ParseError;
+use crate::kube;
 use crate::text;
 use crate::udiff::{Body, Sign};
 
@@ -41,7 +42,10 @@ impl Evidence {
         let line = text::strip_ansi(body.text);
         if let Some(value) = line.strip_prefix(b"apiVersion: ") {
             self.has_version |= body.sign != Sign::Context;
-            self.version = Some(scalar(value));
+            // Only the file's name is ever asked when it has a capital.
+            if self.closely {
+                self.version = Some(scalar(value));
+            }
         } else if let Some(value) = line.strip_prefix(b"kind: ") {
             self.kind = Some(scalar(value));
         } else if self.closely {
@@ -74,20 +78,20 @@ pub(super) type Object = (String, String, String);
 
 /// The object that `file` stands for; `None` where the kind has no capital and nothing else tells where it stands.
 pub(super) fn decode(file: &str, evidence: &Evidence) -> Result<Option<Object>, ParseError> {
-    let parts: Vec<&str> = file.split('.').collect();
     let other = || {
         ParseError::format("expected a file named [group.]version.Kind.namespace.name")
             .hint("only kubectl diff is read here")
     };
-    let Some(at) = parts.iter().position(|part| part.bytes().any(|b| b.is_ascii_uppercase())) else {
+    let Some(capital) = file.bytes().position(|b| b.is_ascii_uppercase()) else {
         // Groups of custom resources, the only ones with such kinds, have a dot at least: two parts, then the version.
-        let places = (3..parts.len()).filter_map(|at| Some((*parts.get(at)?, assemble(&parts, at)?)));
+        let places =
+            file.match_indices('.').skip(2).filter_map(|(dot, _)| assemble(file, dot.checked_add(1)?));
         let places: Vec<_> = places.collect();
         return if places.is_empty() { Err(other()) } else { Ok(lower_case(places, evidence)) };
     };
-    let object = assemble(&parts, at).ok_or_else(other)?;
-    let named = parts.get(at).map(|kind| kind.as_bytes());
-    if evidence.kind.is_some() && evidence.kind.as_deref() != named {
+    let dot = file.bytes().take(capital).rposition(|b| b == b'.').ok_or_else(other)?;
+    let (kind, object) = assemble(file, dot.saturating_add(1)).ok_or_else(other)?;
+    if evidence.kind.as_deref().is_some_and(|named| named != kind.as_bytes()) {
         return Err(ParseError::contradiction("the file's name and the object in it name different kinds"));
     }
     Ok(Some(object))
@@ -104,30 +108,38 @@ fn lower_case(places: Vec<(&str, Object)>, evidence: &Evidence) -> Option<Object
     left.next().filter(|_| left.next().is_none()).map(|(_, object)| object)
 }
 
-/// The object, if its kind is part number `at`.
-fn assemble(parts: &[&str], at: usize) -> Option<Object> {
-    let (before, rest) = parts.split_at_checked(at)?;
-    let (version, group) = before.split_last()?;
-    let [kind, namespace, name @ ..] = rest else { return None };
-    let label = |part: &&str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+/// The kind's name and the object, if the kind begins at byte `begin` of the file's name.
+fn assemble(file: &str, begin: usize) -> Option<(&str, Object)> {
+    let (before, rest) = file.split_at_checked(begin)?;
+    let before = before.strip_suffix('.')?;
+    let (group, version) =
+        before.rsplit_once('.').map_or((None, before), |(group, version)| (Some(group), version));
+    let (kind, rest) = split_dot(rest)?;
+    let (namespace, name) = split_dot(rest)?;
+    let label = |part: &[u8]| {
+        !part.is_empty() && part.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
     };
     let kind_like = kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !kind.is_empty();
-    if !label(version) || !group.iter().all(label) || !kind_like {
+    let group_like = group.is_none_or(|group| group.as_bytes().split(|b| *b == b'.').all(label));
+    if !label(version.as_bytes()) || !group_like || !kind_like {
         return None;
     }
-    if !(namespace.is_empty() || label(namespace)) {
+    if !(namespace.is_empty() || label(namespace.as_bytes())) {
         return None;
     }
-    let name = name.join(".");
     // Only RBAC's names may have an empty part, and its kinds have capitals.
     if name.is_empty()
         || (kind.bytes().all(|b| !b.is_ascii_uppercase()) && name.split('.').any(str::is_empty))
     {
         return None;
     }
-    let kind = if group.is_empty() { (*kind).to_owned() } else { format!("{kind}.{}", group.join(".")) };
-    Some(((*namespace).to_owned(), kind, name))
+    Some((kind, (namespace.to_owned(), kube::kind(kind, group.unwrap_or_default()), name.to_owned())))
+}
+
+/// Splits at the first dot. It is never far: a search that is made for long texts takes longer.
+fn split_dot(text: &str) -> Option<(&str, &str)> {
+    let (head, tail) = text.split_at_checked(text.bytes().position(|b| b == b'.')?)?;
+    Some((head, tail.get(1..)?))
 }
 
 #[cfg(test)]
