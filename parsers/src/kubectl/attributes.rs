@@ -16,13 +16,15 @@
 //! unchanged lines count as changed, too, since their fields have moved, unless the same path has the same value on both sides.
 //! Whatever it doesn't know makes it silent: no list is better than one that lacks a field.
 
+mod field;
 #[cfg(test)]
 mod tests;
 
-use crate::text;
 use crate::udiff::{Body, Sign};
-use memchr::{memchr_iter, memchr2};
-use std::io::Write as _;
+pub(crate) use field::is_plain;
+pub(super) use field::write_key;
+use field::{Field, field, write_index};
+use memchr::memchr_iter;
 
 /// What stands on a line from a key or a dash on.
 #[derive(Clone, Copy, Debug)]
@@ -51,25 +53,45 @@ struct Entry<'a> {
     /// The rest of the line, from the key or from behind the dash.
     text: &'a [u8],
     known: Known<'a>,
+    /// Where the path down to it ends in the stack's, once that has been written.
+    end: Option<usize>,
 }
 
 impl<'a> Entry<'a> {
+    #[inline]
     fn new(column: usize, index: Option<u32>, text: &'a [u8]) -> Self {
-        Self { column, index, text, known: Known::Unread }
+        Self { column, index, text, known: Known::Unread, end: None }
     }
 
     fn look(&mut self) -> Known<'a> {
         if let Known::Unread = self.known {
-            self.known = match (self.index.is_some(), field(self.text)) {
-                (true, _) if self.text.starts_with(b"- ") => Known::Element,
-                (true, Some(Field::Key(..))) => Known::Element,
-                (true, Some(Field::Scalar)) => Known::Scalar,
-                (false, Some(Field::Key(key, b""))) => Known::Header(key),
-                (false, Some(Field::Key(key, value))) => Known::Leaf(key, value),
-                (false, Some(Field::Scalar)) | (_, None) => Known::Odd,
+            self.known = match (self.index.is_some(), self.text) {
+                (true, [b'-', b' ', ..]) => Known::Element,
+                (is_element, text) => match (is_element, field(text)) {
+                    (true, Some(Field::Key(..))) => Known::Element,
+                    (true, Some(Field::Scalar)) => Known::Scalar,
+                    (false, Some(Field::Key(key, b""))) => Known::Header(key),
+                    (false, Some(Field::Key(key, value))) => Known::Leaf(key, value),
+                    (false, Some(Field::Scalar)) | (_, None) => Known::Odd,
+                },
             };
         }
         self.known
+    }
+
+    /// Writes the path down to it behind that of its parents, which ends in `path` at `end`, and says where it ends itself.
+    /// `None`: it has no fields of its own.
+    fn write(&mut self, end: usize, path: &mut Vec<u8>) -> Option<usize> {
+        let known = self.look();
+        if matches!(known, Known::Header(_) | Known::Element) {
+            path.truncate(end);
+            write_index(path, self.index)?;
+            if let Known::Header(key) = known {
+                write_key(path, 0, key);
+            }
+            self.end = Some(path.len());
+        }
+        self.end
     }
 
     fn is_very_same(&self, other: &Self) -> bool {
@@ -81,10 +103,18 @@ impl<'a> Entry<'a> {
 #[derive(Debug, Default)]
 struct Stack<'a> {
     entries: Vec<Entry<'a>>,
+    /// The path of the entries that have an end in it, the first ones: many lines stand below the same parents.
+    path: Vec<u8>,
     /// How many of them were there before the last line.
     kept: usize,
     /// A key whose value must begin on the next line, and which entry it is.
     header: Option<(usize, &'a [u8])>,
+}
+
+/// How many blanks `text` begins with.
+#[inline]
+fn blanks(text: &[u8]) -> usize {
+    text.iter().take_while(|b| **b == b' ').count()
 }
 
 /// What the last line of a version is.
@@ -98,10 +128,18 @@ enum Part<'a> {
 }
 
 impl<'a> Stack<'a> {
+    /// Leaves what stands at `column` or deeper.
+    #[inline]
+    fn leave(&mut self, column: usize) {
+        while self.entries.last().is_some_and(|entry| entry.column >= column) {
+            self.entries.pop();
+        }
+    }
+
     /// Moves on. `None`: a key without anything where a value must stand.
     #[inline]
     fn line(&mut self, text: &'a [u8]) -> Option<()> {
-        let mut column = text.iter().take_while(|b| **b == b' ').count();
+        let mut column = blanks(text);
         let mut rest = text.get(column..)?;
         if rest.is_empty() {
             self.kept = self.entries.len();
@@ -109,7 +147,7 @@ impl<'a> Stack<'a> {
         }
         let mut kept = None;
         while let Some(after) = rest.strip_prefix(b"- ") {
-            while self.entries.pop_if(|entry| entry.column > column).is_some() {}
+            self.leave(column.checked_add(1)?);
             let at = self.entries.len();
             match self.entries.last_mut() {
                 Some(last) if last.column == column && last.index.is_some() => {
@@ -125,7 +163,7 @@ impl<'a> Stack<'a> {
             column = column.checked_add(2)?;
             rest = after;
         }
-        while self.entries.pop_if(|entry| entry.column >= column).is_some() {}
+        self.leave(column);
         self.kept = kept.unwrap_or(self.entries.len());
         self.entries.push(Entry::new(column, None, rest));
         if let Some((at, text)) = self.header.take() {
@@ -158,59 +196,39 @@ impl<'a> Stack<'a> {
         count == others
     }
 
+    /// Writes the path of what has fields of its own and stands above `column`. Says how many entries that are, and where their
+    /// path ends.
+    fn write_parents(&mut self, column: usize) -> (usize, usize) {
+        let written = self.entries.iter().enumerate().rev().find_map(|(at, entry)| Some((at, entry.end?)));
+        let (mut done, mut end) = written.map_or((0, 0), |(at, end)| (at.saturating_add(1), end));
+        for entry in self.entries.iter_mut().skip(done).take_while(|entry| entry.column < column) {
+            let Some(written) = entry.write(end, &mut self.path) else { break };
+            (done, end) = (done.saturating_add(1), written);
+        }
+        (done, end)
+    }
+
     /// Appends the path of the last line to `paths`. `None`: not understood.
     fn resolve(&mut self, line: &'a [u8], paths: &mut Vec<u8>) -> Option<Part<'a>> {
+        let (at, end) = self.write_parents(usize::MAX);
+        let Some(entry) = self.entries.get_mut(at) else {
+            // An empty line belongs to a value or to nothing that is known.
+            (self.kept < self.entries.len()).then_some(())?;
+            self.header = Some((self.entries.len().checked_sub(1)?, self.entries.last()?.text));
+            return Some(Part::Header);
+        };
         let begin = paths.len();
-        for (at, entry) in self.entries.iter_mut().enumerate() {
-            let known = entry.look();
-            match entry.index {
-                Some(n @ 0..=9) => {
-                    let digit = DIGITS.get(usize::try_from(n).ok()?)?;
-                    paths.extend_from_slice(&[b'[', *digit, b']']);
-                }
-                // Writing to a vector doesn't fail.
-                Some(n) => write!(paths, "[{n}]").ok()?,
-                None => {}
+        paths.extend_from_slice(self.path.get(..end)?);
+        write_index(paths, entry.index)?;
+        let value = match entry.look() {
+            Known::Leaf(key, value) => {
+                write_key(paths, begin, key);
+                value
             }
-            let value = match known {
-                Known::Header(key) => {
-                    write_key(paths, begin, key);
-                    continue;
-                }
-                Known::Element => continue,
-                Known::Leaf(key, value) => {
-                    write_key(paths, begin, key);
-                    value
-                }
-                Known::Scalar => entry.text,
-                Known::Odd | Known::Unread => return None,
-            };
-            return Some(if at >= self.kept { Part::First(value) } else { Part::Further(line) });
-        }
-        // An empty line belongs to a value or to nothing that is known.
-        (self.kept < self.entries.len()).then_some(())?;
-        self.header = Some((self.entries.len().checked_sub(1)?, self.entries.last()?.text));
-        Some(Part::Header)
-    }
-}
-
-/// Formatting a number takes longer than all the rest of a path.
-const DIGITS: &[u8; 10] = b"0123456789";
-
-/// Adds a key to the path that begins in `paths` at `begin`, quoted where it must be.
-pub(super) fn write_key(paths: &mut Vec<u8>, begin: usize, key: &[u8]) {
-    if key.iter().copied().all(is_plain) {
-        if paths.len() > begin {
-            paths.push(b'.');
-        }
-        paths.extend_from_slice(key);
-    } else if key.iter().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\')) {
-        paths.extend_from_slice(b"[\"");
-        paths.extend_from_slice(key);
-        paths.extend_from_slice(b"\"]");
-    } else {
-        // Writing to a vector doesn't fail.
-        let _ = write!(paths, "[{:?}]", String::from_utf8_lossy(key));
+            Known::Scalar => entry.text,
+            Known::Header(_) | Known::Element | Known::Odd | Known::Unread => return None,
+        };
+        Some(if at >= self.kept { Part::First(value) } else { Part::Further(line) })
     }
 }
 
@@ -310,7 +328,7 @@ impl<'a> Attributes<'a> {
         let path = |found: &Found<'_>| all.get(found.path.0..found.path.1).unwrap_or_default();
         // What a path has on each side, in the order of the lines.
         self.found.sort_by(|a, b| path(a).cmp(path(b)).then(a.new.cmp(&b.new)));
-        let mut paths = Vec::new();
+        let mut changed = Vec::with_capacity(self.found.len());
         for same in self.found.chunk_by(|a, b| path(a) == path(b)) {
             // A value that only stands elsewhere now. Of longer ones lines may be missing here that are the same on both sides.
             let moved = match same {
@@ -318,10 +336,15 @@ impl<'a> Attributes<'a> {
                 _ => false,
             };
             if !moved {
-                paths.extend(same.first().map(|found| text::string(path(found))));
+                changed.extend(same.first().map(|found| found.path));
             }
         }
-        (!paths.is_empty()).then_some(paths)
+        if changed.is_empty() {
+            return None;
+        }
+        // Whatever isn't ASCII was quoted. One check is faster than one for each.
+        let all = std::str::from_utf8(all).ok()?;
+        changed.into_iter().map(|(begin, end)| all.get(begin..end).map(str::to_owned)).collect()
     }
 
     fn follow(&mut self, begin: usize, end: usize, body: Body<'a>) -> Option<()> {
@@ -334,9 +357,7 @@ impl<'a> Attributes<'a> {
         }
         if !self.parted {
             self.catch_up(begin)?;
-            self.new.entries.clone_from(&self.old.entries);
-            self.new.kept = self.old.kept;
-            self.parted = true;
+            self.part(body.text);
         }
         self.next = end;
         let (old, new) = match body.sign {
@@ -361,6 +382,16 @@ impl<'a> Attributes<'a> {
             self.report(true, body.text)?;
         }
         Some(())
+    }
+
+    /// From here on the versions stand at different places, at first because of `line`.
+    fn part(&mut self, line: &[u8]) {
+        // Once for both: the other version nearly always goes on below the same parents.
+        self.old.write_parents(blanks(line));
+        self.new.entries.clone_from(&self.old.entries);
+        self.new.path.clone_from(&self.old.path);
+        self.new.kept = self.old.kept;
+        self.parted = true;
     }
 
     fn report(&mut self, new: bool, line: &'a [u8]) -> Option<()> {
@@ -394,73 +425,5 @@ impl<'a> Attributes<'a> {
             begin = end.checked_add(1)?;
         }
         Some(())
-    }
-}
-
-/// Whether it can stand in a path without quotes.
-pub(crate) fn is_plain(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/' | b'$')
-}
-
-/// What stands on a line after its indentation and dashes.
-enum Field<'a> {
-    Key(&'a [u8], &'a [u8]),
-    Scalar,
-}
-
-/// `key: value`, or a scalar; `None` for what kubectl doesn't print, or not in a form that is followed here.
-fn field(text: &[u8]) -> Option<Field<'_>> {
-    let (key, rest) = match text {
-        [b' ', ..] => return None,
-        b"{}" | b"[]" => return Some(Field::Scalar),
-        [b'!', ..] if text.starts_with(b"!!binary ") => return Some(Field::Scalar),
-        // A key on a line of its own, a reference, a tag, a flow collection, a comment, a directive, a document's end.
-        [b'?' | b'&' | b'*' | b'!' | b'{' | b'[' | b'#' | b'%' | b'@' | b'`', ..]
-        | b"-"
-        | b"---"
-        | b"..." => return None,
-        [quote @ (b'"' | b'\''), inner @ ..] => {
-            let Some(end) = closing(inner, *quote) else { return Some(Field::Scalar) };
-            let (key, rest) = inner.split_at_checked(end)?;
-            let rest = rest.get(1..)?;
-            if rest.is_empty() {
-                return Some(Field::Scalar);
-            }
-            // Escapes make another key than what is printed.
-            if memchr2(b'\\', *quote, key).is_some() {
-                return None;
-            }
-            (key, rest.strip_prefix(b":")?)
-        }
-        _ => match colon(text) {
-            Some((key, rest)) => (key, rest),
-            None => return Some(Field::Scalar),
-        },
-    };
-    // Colours.
-    (!key.contains(&0x1b)).then(|| Field::Key(key, rest.trim_ascii()))
-}
-
-/// Splits at the first colon with a blank or nothing behind it.
-#[inline]
-fn colon(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut colons = memchr_iter(b':', text);
-    colons.find_map(|at| {
-        let (key, rest) = text.split_at_checked(at)?;
-        let rest = rest.get(1..)?;
-        matches!(rest, [] | [b' ', ..]).then_some((key, rest))
-    })
-}
-
-/// Where a quoted scalar ends, if on this line.
-fn closing(inner: &[u8], quote: u8) -> Option<usize> {
-    let mut at = 0_usize;
-    loop {
-        match (*inner.get(at)?, quote) {
-            (b'\\', b'"') => at = at.checked_add(2)?,
-            (b'\'', b'\'') if inner.get(at.checked_add(1)?) == Some(&b'\'') => at = at.checked_add(2)?,
-            (b, _) if b == quote => return Some(at),
-            _ => at = at.checked_add(1)?,
-        }
     }
 }
