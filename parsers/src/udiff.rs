@@ -192,14 +192,17 @@ impl<'a> Reader<'a> {
     }
 
     fn outside(&mut self, line: Line<'a>) -> Result<Event<'a>, ParseError> {
-        let plain = line.plain();
         let number = line.number;
+        // What follows the numbers, and whether that has colours, means nothing.
+        if let Some(hunk) = line.bytes.strip_prefix(b"@@ ").and_then(hunk) {
+            return self.begin_hunk(number, hunk);
+        }
+        let plain = line.plain();
         if let Some(rest) = plain.strip_prefix(b"@@ ") {
             self.close_hunk()?;
             let hunk =
                 hunk(rest).ok_or_else(|| ParseError::format("expected `@@ -1,2 +1,2 @@`").at(number))?;
-            (self.owed, self.hunk, self.changes) = ((hunk.old.1, hunk.new.1), number, false);
-            return Ok(Event::Hunk(number, hunk));
+            return self.begin_hunk(number, hunk);
         }
         if plain.starts_with(b"\\ ") {
             return Ok(Event::NoNewline(number));
@@ -221,6 +224,12 @@ impl<'a> Reader<'a> {
             return Ok(Event::Blank(number));
         }
         Ok(Event::Other(line))
+    }
+
+    fn begin_hunk(&mut self, number: u32, hunk: Hunk) -> Result<Event<'a>, ParseError> {
+        self.close_hunk()?;
+        (self.owed, self.hunk, self.changes) = ((hunk.old.1, hunk.new.1), number, false);
+        Ok(Event::Hunk(number, hunk))
     }
 
     fn paths(&mut self, number: u32, old: Cow<'a, [u8]>) -> Result<Event<'a>, ParseError> {
@@ -341,14 +350,12 @@ fn split_time(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// `2026-11-23 00:57:41`, a fraction and a zone or not.
 fn is_time(text: &[u8]) -> bool {
-    const SHAPE: &[u8] = b"dddd-dd-dd dd:dd:dd";
-    let (head, tail) = text.split_at_checked(SHAPE.len()).unwrap_or((b"", text));
-    !head.is_empty()
-        && head
+    // Without a way out in the middle, which takes longer than all the comparisons.
+    let Some((head, tail)) = text.split_first_chunk() else { return false };
+    head.map(|b| if b.is_ascii_digit() { b'0' } else { b }) == *b"0000-00-00 00:00:00"
+        && tail
             .iter()
-            .zip(SHAPE)
-            .all(|(b, shape)| if *shape == b'd' { b.is_ascii_digit() } else { b == shape })
-        && tail.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b',' | b' ' | b'+' | b'-'))
+            .fold(true, |fits, b| fits & (b.is_ascii_digit() | matches!(b, b'.' | b',' | b' ' | b'+' | b'-')))
 }
 
 /// A name in C's quotes, as GNU diff and git print names with blanks, quotes, control characters or bytes beyond ASCII.
