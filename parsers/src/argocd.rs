@@ -198,7 +198,7 @@ fn objects(out: &[u8]) -> Result<(Vec<Resource>, Vec<Diagnostic>), ParseError> {
             Event::Command(number, _) | Event::Remark(number) => {
                 last = number;
                 let block = open(block.as_mut(), number)?;
-                if !block.is_done() || block.form != Form::None {
+                if block.form != Form::None {
                     return Err(foreign(number));
                 }
                 block.last = number;
@@ -293,7 +293,7 @@ impl Block {
 
     fn range(&mut self, line: u32, Hunk { old, new }: Hunk) -> Result<(), ParseError> {
         let end = |(start, count): (u64, u64)| start.saturating_add(count);
-        if self.hunks > 0 && (old.0 < end(self.old) || new.0 < end(self.new)) {
+        if old.0 < end(self.old) || new.0 < end(self.new) {
             return Err(ParseError::contradiction("hunks of one object overlap").at(line));
         }
         (self.old, self.new) = (old, new);
@@ -313,7 +313,7 @@ impl Block {
 
     /// `NAME-live.yaml` and `NAME` in a folder of Argo CD's.
     fn paths(&mut self, line: u32, old: &Side<'_>, new: &Side<'_>) -> Result<(), ParseError> {
-        if self.form != Form::None || !self.is_done() {
+        if self.form != Form::None {
             return Err(foreign(line));
         }
         let base = |side: &Side<'_>| {
