@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Class;
+use crate::input::Stream;
 use crate::report::Verdict;
 use crate::testing::drifting as object;
 use crate::{Reading, testing};
@@ -60,6 +61,86 @@ fn unified_diffs_are_read_and_tell_fields_when_they_show_everything() {
 }
 
 #[test]
+fn only_a_whole_header_names_an_object() {
+    let names = |line: &str| header(line.as_bytes());
+    let of = |scope: &str, kind: &str, name: &str| Some((scope.to_owned(), kind.to_owned(), name.to_owned()));
+    assert_eq!(names("===== apps/Deployment shop/web ======"), of("shop", "Deployment.apps", "web"));
+    assert_eq!(names("===== /Node /a/b ======"), of("", "Node", "a/b"));
+    for line in [
+        "===== Apps/Deployment shop/web ======",
+        "===== apps/ shop/web ======",
+        "===== apps/Deployment Shop/web ======",
+        "===== apps/Deployment shop/ ======",
+        "===== apps/Deployment shop/web =====",
+    ] {
+        assert_eq!(names(line), None, "{line}");
+    }
+    let known = |text: &str| {
+        let stdout = Stream::whole(text.as_bytes());
+        recognise(&Input { argv: &[], exit: None, stdout, stderr: Stream::whole(b""), files: &[] }).is_some()
+    };
+    assert!(known(WEB) && known(&format!("\x1b[1m{}\x1b[0m", WEB.trim())));
+    assert!(!known("===== apps ======\n") && !known(&WEB.replace("=====", "==== =")));
+}
+
+#[test]
+fn an_object_is_on_one_side_only_if_all_of_it_is() {
+    let action = |changes: &str| {
+        let found = resources(&format!("===== /ConfigMap shop/a ======\n{changes}"));
+        found.into_iter().map(|found| (found.action, found.attributes)).collect::<Vec<_>>()
+    };
+    for (changes, expected) in [
+        ("0a1,2\n> apiVersion: v1\n> kind: ConfigMap\n", Action::Create),
+        ("1,2d0\n< apiVersion: v1\n< kind: ConfigMap\n", Action::Delete),
+        ("1c1\n< apiVersion: v1beta1\n---\n> apiVersion: v1\n", Action::Update),
+        ("0a1\n> apiVersion: v1\n5c6\n< a\n---\n> b\n", Action::Update),
+        ("1d0\n< apiVersion: v1\n5c4\n< a\n---\n> b\n", Action::Update),
+        ("0a1\n> a: b\n", Action::Update),
+        ("1d0\n< a: b\n", Action::Update),
+        ("--- /dev/null\n+++ b/x/a\n@@ -0,0 +1,2 @@\n+apiVersion: v1\n+kind: x\n", Action::Create),
+        ("--- a/x/a-live.yaml\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-apiVersion: v1\n-kind: x\n", Action::Delete),
+        ("--- x/a-live.yaml\n+++ x/a\n@@ -1 +1,2 @@\n-null\n+apiVersion: v1\n+kind: x\n", Action::Update),
+        ("--- x/a-live.yaml\n+++ x/a\n@@ -1,2 +1 @@\n-apiVersion: v1\n-kind: x\n+null\n", Action::Update),
+        ("--- x/a-live.yaml\n+++ x/a\n@@ -4,2 +4,2 @@\n-a: 1\n+a: 2\n b: 1\n", Action::Update),
+    ] {
+        assert_eq!(action(changes), [(expected, None)], "{changes}");
+    }
+}
+
+#[test]
+fn hunks_follow_each_other_without_overlap_on_either_side() {
+    let class = |first: &str, second: &str| {
+        let text =
+            format!("===== /ConfigMap shop/a ======\n{first}\n< a\n---\n> b\n{second}\n< c\n---\n> d\n");
+        verdict(&[], Some(1), &text, "")
+    };
+    let (drifted, refused) =
+        ((Verdict::Drifted, None), (Verdict::Unreadable, Some(Class::UnreadableContradiction)));
+    assert_eq!(class("3c3", "4c4"), drifted);
+    assert_eq!(class("3c3", "9c7"), drifted);
+    assert_eq!(class("3c3", "3c4"), refused);
+    assert_eq!(class("3c3", "4c3"), refused);
+}
+
+#[test]
+fn a_differ_s_other_lines_stand_where_it_prints_them() {
+    let git = "===== /ConfigMap shop/a ======\ndiff --git a/x/a-live.yaml b/x/a\nindex 1..2 100644\n--- a/x/a-live.yaml\n+++ b/x/a\n@@ -1 +1 @@\n-a\n+b\n";
+    assert_eq!(resources(git), [object("shop", "ConfigMap", "a", Action::Update, (1, 8))]);
+    let alone = "===== /ConfigMap shop/a ======\n@@ -1 +1 @@\n-a\n+b\n";
+    for text in [
+        format!("{WEB}diff --git a b\n"),
+        format!("{git}diff --git a b\n"),
+        alone.to_owned(),
+        format!("{git}\n@@ -9 +9 @@\n-a\n+b\n"),
+        format!("{WEB}@@ -29 +29 @@\n-a\n+b\n"),
+        format!("{git}\n--- a/x/a-live.yaml\n+++ b/x/a\n@@ -9 +9 @@\n-a\n+b\n"),
+        format!("{git}Only in x: a\n"),
+    ] {
+        assert_eq!(verdict(&[], Some(1), &text, "").1, Some(Class::UnreadableFormat), "{text}");
+    }
+}
+
+#[test]
 fn what_is_cut_or_strange_is_refused() {
     use Class::{UnreadableContradiction, UnreadableCut, UnreadableFormat};
     let refused =
@@ -75,6 +156,8 @@ fn what_is_cut_or_strange_is_refused() {
     refused(&format!("{WEB}9c9\n< a\n---\n> b\n"), UnreadableContradiction);
     let other = "===== /ConfigMap shop/a ======\n--- /tmp/x/b-live.yaml\n+++ /tmp/x/b\n@@ -1 +1 @@\n-a\n+b\n";
     refused(other, UnreadableContradiction);
+    refused(&other.replace("b-live.yaml", "a-live.yaml"), UnreadableContradiction);
+    refused(&other.replace("+++ /tmp/x/b", "+++ /tmp/x/a"), UnreadableContradiction);
     let bare = "===== /ConfigMap shop/a ======\n--- /tmp/x/a-live.yaml\n+++ /tmp/x/a\n";
     refused(bare, UnreadableCut);
 }
@@ -93,6 +176,10 @@ fn the_exit_code_says_what_its_flags_say() {
     assert_eq!(verdict(&code, Some(5), WEB, ""), (Drifted, None));
     assert_eq!(verdict(&code, Some(1), WEB, "").0, Failed);
     assert_eq!(verdict(&argv, Some(1), "", "").0, Failed);
+    assert_eq!(verdict(&[], None, "", ""), (Unreadable, Some(Class::UnreadableFormat)));
+    let reason = run(&argv, None, "", "").reason().unwrap();
+    assert!(reason.contains("no exit code to say that nothing differs"), "{reason}");
+    assert_eq!(value(&["--a=1", "--a", "2", "--ab", "3"], "--a"), Some("2"));
     assert!(runs(&argv) && !runs(&["argocd", "app", "get", "diff"]) && !runs(&["argocd", "version"]));
 }
 
@@ -110,7 +197,14 @@ fn a_failure_has_a_class() {
         ("FATA[0000] rpc error: code = Unavailable desc = connection error", Class::Unreachable),
         ("FATA[0000] rpc error: code = NotFound desc = error getting application", Class::Exit),
     ] {
-        assert_eq!(verdict(&[], Some(20), "", stderr), (Verdict::Failed, Some(class)), "{stderr}");
-        assert_eq!(verdict(&[], Some(20), WEB, stderr), (Verdict::Failed, Some(class)), "{stderr}");
+        for exit in [None, Some(1), Some(20)] {
+            for stdout in ["", WEB, WEB.trim_end()] {
+                assert_eq!(
+                    verdict(&[], exit, stdout, stderr),
+                    (Verdict::Failed, Some(class)),
+                    "{stdout}{stderr}"
+                );
+            }
+        }
     }
 }
