@@ -11,11 +11,9 @@ use serde_json::Value;
 impl Walk {
     pub(super) fn json(&mut self, out: &[u8]) -> Result<(), ParseError> {
         let rest = Self::skip_banner(out);
-        if rest.len() < out.trim_ascii_start().len() {
-            for line in text::lines(out).take_while(|line| !line.bytes.starts_with(b"[")) {
-                if is_banner(line.bytes) {
-                    self.release_is_absent(line.bytes);
-                }
+        for line in text::lines(out).take_while(|line| !line.bytes.starts_with(b"[")) {
+            if is_banner(line.bytes) {
+                self.release_is_absent(line.bytes);
             }
         }
         let before = text::count_lines(out.get(..out.len().saturating_sub(rest.len())).unwrap_or_default());
