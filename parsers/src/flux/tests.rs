@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Class;
+use crate::input::Stream;
 use crate::report::Verdict;
 use crate::testing::drifting as of;
 use crate::{Reading, testing};
@@ -72,6 +73,14 @@ fn fields_are_those_that_dyff_names() {
     assert_eq!(attributes(&two), Some(paths.map(str::to_owned).to_vec()));
     assert_eq!(attributes(&WEB.replace("spec.replicas", "(root level)")), None);
     assert_eq!(attributes("\u{25ba} Deployment/shop/web drifted\n\n"), None);
+    let order = WEB.replace("\u{b1} value change\n- 3\n+ 5", "\u{21c6} order changed\n- a, b\n+ b, a");
+    assert_eq!(attributes(&order), Some(vec!["spec.replicas".to_owned()]));
+    // A path stands below an empty line, and isn't one.
+    let entry = WEB.replace(
+        "\u{b1} value change\n- 3\n+ 5\n",
+        "+ one map entry added:\na:\n\u{b1} value change\n\n\n\u{b1} value change\n",
+    );
+    assert_eq!(attributes(&entry), Some(vec!["spec.replicas".to_owned()]));
     // What looks like a path in a value has no difference below it.
     let value = "\u{25ba} ConfigMap/shop/a drifted\n\ndata.a.txt\n\u{b1} value change in multiline text (one insert, no deletions)\n+ x\n+ \n+ spec.y\n+ \u{b1} value change\n\n\n";
     assert_eq!(attributes(value), Some(vec!["data[\"a.txt\"]".to_owned()]));
@@ -115,6 +124,47 @@ fn nothing_but_an_empty_output_with_code_0_is_clean() {
 }
 
 #[test]
+fn an_error_is_a_failure_whatever_else_was_printed() {
+    use Verdict::{Failed, Unreadable};
+    let progress = "\u{2713} Kustomization diffing...\n";
+    let denied = "\u{2717} Deployment/shop/web dry-run failed (Forbidden): deployments.apps \"web\" is forbidden: User \"x\"\n";
+    for exit in [None, Some(1), Some(2)] {
+        for stdout in ["", progress, NEW, NEW.trim_end(), "hello\n"] {
+            for stderr in [denied.to_owned(), format!("{denied}{CHANGED}")] {
+                let expected = (Failed, Some(Class::Forbidden));
+                assert_eq!(verdict(KS, exit, stdout, &stderr), expected, "{exit:?} {stdout}");
+            }
+        }
+    }
+    for stdout in ["", progress] {
+        let contradiction = (Unreadable, Some(Class::UnreadableContradiction));
+        assert_eq!(verdict(KS, Some(0), stdout, CHANGED), contradiction, "{stdout}");
+        assert_eq!(verdict(KS, Some(0), stdout, denied), contradiction, "{stdout}");
+        assert_eq!(verdict(KS, Some(1), stdout, ""), (Failed, Some(Class::Exit)), "{stdout}");
+        let reason = run(KS, None, stdout, "").reason().unwrap();
+        assert!(reason.contains("no exit code to say that nothing differs"), "{reason}");
+    }
+}
+
+#[test]
+fn only_what_can_be_an_object_is_one() {
+    let of = |scope: &str, kind: &str, name: &str| {
+        Some(Object { scope: scope.to_owned(), kind: kind.to_owned(), name: name.to_owned() })
+    };
+    assert_eq!(object("ClusterRole/a:b c"), of("", "ClusterRole", "a:b c"));
+    assert_eq!(object("Pod/shop/a"), of("shop", "Pod", "a"));
+    for subject in ["Po.d/shop/a", "/shop/a", "Pod/Shop/a", "Pod/shop/", "Pod/", "Pod", "Pod/shop/a/b"] {
+        assert_eq!(object(subject), None, "{subject}");
+    }
+    let known = |text: &str| {
+        let stdout = Stream::whole(text.as_bytes());
+        recognise(&Input { argv: &[], exit: None, stdout, stderr: Stream::whole(b""), files: &[] }).is_some()
+    };
+    assert!(known(NEW) && known(&format!("\u{1b}[1m{NEW}")) && known(&format!("x\n{WEB}")));
+    assert!(!known(&format!("x {NEW}")) && !known("\u{25ba} hello\n"));
+}
+
+#[test]
 fn an_artifact_is_one_thing() {
     let argv = ["flux", "diff", "artifact", "oci://example.com/a:b", "--path=x"];
     assert_eq!(verdict(&argv, Some(0), "", "\u{2714} no changes detected\n"), (Verdict::Clean, None));
@@ -124,6 +174,7 @@ fn an_artifact_is_one_thing() {
     found.drift = true;
     assert_eq!(reading.report().unwrap().resources(), [found]);
     assert_eq!(verdict(&argv, Some(1), "", "\u{2717} not found\n").0, Verdict::Failed);
+    assert_eq!(verdict(&argv, Some(1), "", ""), (Verdict::Failed, Some(Class::Exit)));
 }
 
 #[test]
@@ -136,6 +187,8 @@ fn what_is_cut_or_strange_is_refused() {
     refused(NEW.trim_end(), UnreadableCut);
     refused(&format!("{NEW}hello\n"), UnreadableFormat);
     refused(&WEB.replace("\u{b1} value change\n", ""), UnreadableFormat);
+    refused(&WEB.replacen("\n\n", "\n", 1), UnreadableFormat);
+    refused(&WEB.replacen("\n\n", "\n\nhello\n\n", 1), UnreadableFormat);
     refused(&WEB.replacen("\u{25ba}", ">", 1), UnreadableFormat);
     refused("\u{25ba} Deployment/shop/web exploded\n", UnreadableFormat);
     for line in ["\u{25ba} Deployment/shop/api recreated", "\u{2717} Deployment/shop/api dry-run failed"] {
