@@ -42,6 +42,8 @@ fn lines_of_values_are_no_headers() {
     assert_eq!(resources(value), [update("shop", "ConfigMap", "a", &["data.x"]).with_span(1, 7)]);
     let ends = "## shop/a (ConfigMap.v1.)\n\n.data.x: Diff:\n\n";
     assert_eq!(resources(&format!("{ends}{REPLICAS}")).len(), 2);
+    let command = "## shop/a (ConfigMap.v1.)\n\n.data.x: 'a' != 'b'\ndiff a b\nOnly in a: b\nc'\n";
+    assert_eq!(resources(command), [update("shop", "ConfigMap", "a", &["data.x"]).with_span(1, 6)]);
 }
 
 #[test]
@@ -59,6 +61,32 @@ fn paths_are_written_in_one_notation() {
     assert_eq!(of("Pod", ": 'spec' missing"), "spec");
     assert_eq!(of("Pod", ".spec.x: Unequal lengths: 2 != 1"), "spec.x");
     assert_eq!(of("Pod", "len(.spec.x): 2 != 1"), "spec.x");
+    assert_eq!(of("ConfigMap", ".data: 'element x' missing"), "data[\"element x\"]");
+    for line in [
+        "spec: 'x' missing",
+        ".spec.x: Unequal lengths: 2 != x",
+        ".spec.x: Unequal lengths: x != 2",
+        "len(.spec.x):  != 1",
+    ] {
+        assert!(matches!(message(line, "Pod"), Message::Words), "{line}");
+    }
+}
+
+#[test]
+fn only_a_whole_header_names_an_object() {
+    let names = |line: &str| header(line.as_bytes()).map(|of| [of.scope, of.kind, of.name]);
+    let of = |parts: [&str; 3]| Some(parts.map(str::to_owned));
+    assert_eq!(names("## shop/web (Deployment.v1.apps)"), of(["shop", "Deployment.apps", "web"]));
+    assert_eq!(names("## /a (b) (ClusterRole.v1.)"), of(["", "ClusterRole", "a (b)"]));
+    for line in [
+        "## shop/web (Deployment)",
+        "## shop/web (Deploy ment.v1.apps)",
+        "## Shop/web (Deployment.v1.apps)",
+        "## shop/web (Deployment.v1.Apps)",
+        "## shop/ (Deployment.v1.apps)",
+    ] {
+        assert_eq!(names(line), None, "{line}");
+    }
 }
 
 #[test]
@@ -80,6 +108,9 @@ fn an_object_that_isn_t_there_is_created_and_one_that_can_t_be_read_is_not() {
     ] {
         assert_eq!(class(Some(2), &words(text), ""), (Verdict::Failed, Some(expected)), "{text}");
     }
+    // kubectl said nothing, or an empty line first.
+    assert_eq!(class(Some(2), &words(""), ""), (Verdict::Failed, Some(Class::Exit)));
+    assert_eq!(class(Some(2), &gone.replacen("\n\n", "\n\n\n", 1), ""), (Verdict::Drifted, None));
 }
 
 #[test]
@@ -107,10 +138,15 @@ fn nothing_but_the_exit_code_makes_a_silence_clean() {
     assert_eq!(class(Some(2), "", ""), (Failed, Some(Class::Exit)));
     assert_eq!(run(&["kubediff", "-e", "k8s"], Some(0), "", "").verdict(), Unreadable);
     assert_eq!(run(&["kubediff", "-e", "k8s"], Some(0), REPLICAS, "").verdict(), Verdict::Drifted);
+    let remarks = |argv: &[&str]| run(argv, Some(0), REPLICAS, "").report().unwrap().diagnostics().len();
+    assert_eq!([remarks(&["kubediff", "k8s"]), remarks(&["kubediff", "-e", "k8s"])], [1, 0]);
     let ended =
         "Traceback (most recent call last):\n  File \"x\", line 1\nyaml.scanner.ScannerError: secret\n";
     let Reading::Failed { failure, .. } = run(&[], Some(1), "", ended) else { panic!("not failed") };
     assert_eq!(failure, Failure::new(Class::Exit, "kubediff ended with yaml.scanner.ScannerError"));
+    let later = format!("a: b\nc: d\n{}", ended.replace("yaml", "of two words: x\nyaml"));
+    assert_eq!(traceback(later.as_bytes()), Some(failure));
+    assert_eq!(traceback(b"KeyError: x\nKeyError: y\n"), None);
 }
 
 #[test]
@@ -121,6 +157,7 @@ fn json_tells_files() {
     b.drift = true;
     assert_eq!(resources(text), [a, b]);
     assert_eq!(class(Some(0), "{}\n", ""), (Verdict::Clean, None));
+    assert_eq!(class(None, "{}\n", ""), (Verdict::Clean, None));
     assert_eq!(class(Some(2), "{}\n", "").1, Some(Class::UnreadableContradiction));
     assert_eq!(class(Some(2), "{\n  \"a.yaml\": [\n", "").1, Some(Class::UnreadableCut));
     assert_eq!(class(Some(2), "{\n  \"a\": 1\n}\n", "").1, Some(Class::UnreadableFormat));
@@ -154,6 +191,7 @@ fn what_is_cut_or_strange_is_refused() {
     refused(&diff.replace("--- .data.x", "--- .data.y"), UnreadableContradiction);
     refused(&diff.replace("+b\n", ""), UnreadableCut);
     refused(&format!("{diff}c\n"), UnreadableFormat);
+    refused(&diff.replace("@@ -1 +1 @@\n-a\n+b\n", ""), UnreadableCut);
 }
 
 #[test]
@@ -166,5 +204,8 @@ fn its_output_is_known() {
     assert!(known(REPLICAS) && known("x\n## /settings (ConfigMap.v1.)\n"));
     assert!(known("{\n  \"a.yaml\": [\n    \".spec: 'x' missing\"\n  ]\n}\n"));
     assert!(known("Checking Deployment 'web'\n *** .spec.replicas: '5' != '3'\n"));
+    assert!(known("Failed to parse Kubernetes object: {'kind': 'x'}\n"));
+    assert!(!known("Failed to parse it\n") && !known(" *** .spec.replicas: '5' != '3'\n"));
+    assert!(!known("{\n  \"a.txt\": [\n    \".spec: 'x' missing\"\n  ]\n}\n"));
     assert!(!known("## Usage (short)\n") && !known("Checking Deployment 'web'\n") && !known("{}\n"));
 }
