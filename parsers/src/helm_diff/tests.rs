@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Class;
+use crate::input::Stream;
 use crate::report::Verdict;
 use crate::{Reading, testing};
 
@@ -89,6 +90,16 @@ fn a_silence_is_clean_only_with_a_code_that_tells() {
         verdict(&["sh", "-c", "helm diff upgrade a b --detailed-exitcode | cat"], Some(0), "", "").0,
         Unreadable
     );
+    for line in [
+        "helm diff upgrade a b",
+        "helm upgrade a b --detailed-exitcode",
+        "helm diff upgrade a b --detailed-exitcode; true",
+        "helm diff upgrade a b --detailed-exitcode || true",
+    ] {
+        assert_eq!(verdict(&["sh", "-c", line], Some(0), "", "").0, Unreadable, "{line}");
+    }
+    let remarks = |argv: &[&str]| run(argv, Some(0), WEB, "").report().unwrap().diagnostics().len();
+    assert_eq!([remarks(DETAILED), remarks(plain)], [1, 0]);
     assert_eq!(verdict(plain, Some(0), WEB, "").0, Drifted);
     let usual = "Error: identified at least one change, exiting with non-zero exit code (detailed-exitcode parameter enabled)\nError: plugin \"diff\" exited with error\n";
     assert_eq!(verdict(DETAILED, Some(2), WEB, usual).0, Drifted);
@@ -99,6 +110,15 @@ fn a_silence_is_clean_only_with_a_code_that_tells() {
     assert_eq!(verdict(DETAILED, Some(1), "", denied), (Failed, Some(Class::Forbidden)));
     let down = "Error: Kubernetes cluster unreachable: Get \"https://x\"\n";
     assert_eq!(verdict(DETAILED, Some(1), "", down), (Failed, Some(Class::Unreachable)));
+    for exit in [Some(0), None, Some(2)] {
+        for stdout in ["", WEB, WEB.trim_end()] {
+            assert_eq!(
+                verdict(plain, exit, stdout, down),
+                (Failed, Some(Class::Unreachable)),
+                "{exit:?} {stdout}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -128,8 +148,16 @@ fn the_simple_form_counts() {
             Some(Class::UnreadableContradiction)
         );
     }
-    assert_eq!(verdict(&[], Some(0), &format!("{WEB}{plan}"), "").1, Some(Class::UnreadableContradiction));
-    assert_eq!(verdict(&[], Some(0), &format!("{none}x\n"), "").1, Some(Class::UnreadableFormat));
+    let refused =
+        |text: &str, expected| assert_eq!(verdict(&[], Some(0), text, "").1, Some(expected), "{text}");
+    let one = "Plan: 0 to add, 1 to change, 0 to destroy, 0 to change ownership.\n";
+    refused(&format!("{WEB}{one}"), Class::UnreadableContradiction);
+    let two = one.replace("1 to change,", "2 to change,");
+    refused(&format!("{WEB}{}\n{two}", list.lines().next().unwrap()), Class::UnreadableContradiction);
+    refused(&format!("{none}x\n"), Class::UnreadableFormat);
+    refused(&format!("{none}{list}"), Class::UnreadableFormat);
+    refused(&text.replace("changed.\n", "changed.\n- a\n+ b\n"), Class::UnreadableFormat);
+    refused(&format!("{}\n- a\n+ b\n", list.lines().last().unwrap()), Class::UnreadableFormat);
 }
 
 #[test]
@@ -143,6 +171,17 @@ fn json_is_read_whole_and_not_where_objects_were_left_out() {
     );
     assert_eq!(verdict(&[], Some(0), json.trim_end_matches("]\n"), "").1, Some(Class::UnreadableCut));
     assert_eq!(verdict(&[], Some(0), &json.replace("MODIFY", "x"), "").1, Some(Class::UnreadableFormat));
+    for (word, action) in [
+        ("ADD", Action::Create),
+        ("REMOVE", Action::Delete),
+        ("MODIFY_SUPPRESSED", Action::Update),
+        ("OWNERSHIP", Action::Change),
+    ] {
+        assert_eq!(
+            resources(&[], &json.replace("MODIFY", word)),
+            [object("shop", "Deployment.apps", "web", action)]
+        );
+    }
     let structured = r#"[{"apiVersion":"apps/v1","kind":"Deployment","namespace":"shop","name":"web","changeType":"MODIFY","resourceStatus":{"oldExists":true,"newExists":true},"changes":[{"path":"spec.template.spec.containers[0]","field":"image","change":"replace"},{"path":"metadata.labels","field":"a.b/c","change":"add"},{"path":"spec.args","field":"1","change":"add"}]},
         {"apiVersion":"v1","kind":"Secret","namespace":"shop","name":"s","changeType":"MODIFY","resourceStatus":{"oldExists":true,"newExists":true},"changesSuppressed":true},
         {"name":"shop, x, ConfigMap (v1)","changeType":"OWNERSHIP","resourceStatus":{"oldExists":false,"newExists":false}}]"#;
@@ -169,6 +208,15 @@ fn a_release_that_isn_t_there_is_said() {
     let reading = run(&[], Some(2), &format!("{banner}{new}"), "");
     let report = reading.report().unwrap();
     assert_eq!((report.resources().len(), report.diagnostics().len()), (1, 1));
+    let json = format!(
+        "{banner}[{{\"api\": \"v1\", \"kind\": \"Service\", \"namespace\": \"shop\", \"name\": \"web\", \"change\": \"ADD\"}}]\n"
+    );
+    let reading = run(&[], Some(2), &json, "");
+    let of_json = reading.report().unwrap();
+    assert_eq!((of_json.resources().len(), of_json.diagnostics()), (1, report.diagnostics()));
+    let stdout = Stream::whole(banner.as_bytes());
+    let input = Input { argv: &[], exit: None, stdout, stderr: Stream::whole(b""), files: &[] };
+    assert_eq!(recognise(&input), Some("helm diff's word of a release"));
     assert_eq!(verdict(&[], Some(0), banner, "").0, Verdict::Unreadable);
     assert_eq!(verdict(DETAILED, Some(0), banner, "").0, Verdict::Clean);
     let absent = banner.replace(
@@ -203,8 +251,37 @@ fn what_is_cut_or_strange_is_refused() {
     refused(&GONE.replace("- kind", "+ kind"), UnreadableContradiction);
     let taken = "shop, x, ConfigMap (v1) changed ownership:\n- shop/a\n+ shop/b\n";
     refused(&format!("{taken}{}", WEB.split_once('\n').unwrap().1), UnreadableContradiction);
+    for more in ["- shop/c\n", "+ shop/c\n", "  shop/c\n"] {
+        refused(&format!("{taken}{more}"), UnreadableContradiction);
+    }
+    assert_eq!(resources(&[], &format!("{taken}\n  \n")).len(), 1);
+    let twice = format!("{GONE}{}", GONE.split_once('\n').unwrap().1);
+    refused(&twice, UnreadableContradiction);
+    refused(
+        &twice.replace("- \n", "").replace("- ", "+ ").replace("removed", "added"),
+        UnreadableContradiction,
+    );
     let two = WEB.split_once('\n').unwrap().1;
     refused(&format!("{WEB}{two}"), UnreadableContradiction);
+}
+
+#[test]
+fn only_a_whole_key_names_an_object() {
+    let names = |key: &str| words::object(key).map(|of| [of.scope, of.kind, of.name]);
+    let of = |parts: [&str; 3]| Some(parts.map(str::to_owned));
+    assert_eq!(names("shop, web, Deployment (apps)"), of(["shop", "Deployment.apps", "web"]));
+    assert_eq!(names(", a, b, ClusterRole (v1)"), of(["", "ClusterRole", "a, b"]));
+    assert_eq!(names("web/templates/a.yaml"), of(["", "", "web/templates/a.yaml"]));
+    assert_eq!(names("shop, a/templates/b, Role (x)"), of(["shop", "Role.x", "a/templates/b"]));
+    for key in [
+        "web/values.yaml",
+        "Shop, web, Deployment (apps)",
+        "shop, web, Deploy.ment (apps)",
+        "shop, , Deployment (apps)",
+        "shop, web, Deployment (a b)",
+    ] {
+        assert_eq!(names(key), None, "{key}");
+    }
 }
 
 #[test]
