@@ -268,6 +268,8 @@ mod tests {
         assert_eq!(class("1c1\n< a\n"), (UnreadableCut, 2));
         assert_eq!(class("1c1\n< a\n> b\n"), (UnreadableCut, 3));
         assert_eq!(class("1c1\n---\n> b\n"), (UnreadableCut, 2));
+        assert_eq!(class("1c1\n> a\n---\n> b\n"), (UnreadableCut, 2));
+        assert_eq!(class("1c1\n< a\n---\n< b\n"), (UnreadableCut, 4));
         assert_eq!(class("1,2d0\n< a\ndiff a b\n"), (UnreadableCut, 3));
         assert_eq!(class("0a1\n>b\n"), (UnreadableCut, 2));
         for numbers in [

@@ -320,10 +320,66 @@ mod tests {
     }
 
     #[test]
+    fn an_object_is_on_one_side_only_if_all_of_it_is() {
+        let action = |path: &str, lines: &str| {
+            let text = format!("\n{path}  (v1.ConfigMap.shop.a)\n{lines}\n");
+            objects(text.as_bytes()).unwrap().into_iter().map(|found| found.action).collect::<Vec<_>>()
+        };
+        for (mark, word, one_side) in [("+", "added", Action::Create), ("-", "removed", Action::Delete)] {
+            let all = format!("{mark} two map entries {word}:\n  apiVersion: v1\n  kind: ConfigMap\n");
+            let part = all.replace("apiVersion", "data");
+            let mixed = format!("{all}+ one map entry added:\n  a: b\n");
+            assert_eq!(action("(root level)", &all), [one_side], "{all}");
+            assert_eq!(action("(root level)", &part), [Action::Update], "{part}");
+            assert_eq!(action("(root level)", &mixed), [Action::Update], "{mixed}");
+            assert_eq!(action("data", &all), [Action::Update], "{all}");
+        }
+    }
+
+    #[test]
+    fn a_heading_says_what_happened_in_dyff_s_words() {
+        use Heading::{Added, Changed, Removed};
+        for (line, expected) in [
+            ("+ one map entry added:", Some(Added)),
+            ("+ 13 documents added:", Some(Added)),
+            ("- two list entries removed:", Some(Removed)),
+            ("- one list entry removed:     + two list entries added:", Some(Changed)),
+            ("± type change from int to string", Some(Changed)),
+            ("⇆ order changed", Some(Changed)),
+            ("± hello", None),
+            ("+ one map entry", None),
+            ("+ some map entries added:", None),
+            ("+ one odd entry added:", None),
+            ("+ one map entry removed:", None),
+            ("- one map entry added:", None),
+            ("- a removed: b added:", None),
+            ("- hello", None),
+            ("+ hello", None),
+        ] {
+            assert_eq!(heading(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn dyff_s_output_is_known_and_kubectl_s_in_it() {
+        let other = TWO
+            .replace("(apps.v1.Deployment.shop.web)", "(document one)")
+            .replace("(v1.ConfigMap.shop.new)", "");
+        assert!(is_dyff(other.as_bytes()) && !names_an_object(other.as_bytes()));
+        assert!(!is_dyff(TWO.trim_start().as_bytes()) && !is_dyff(b"\nhello\nworld\n") && !is_dyff(b"\n\n"));
+    }
+
+    #[test]
     fn what_is_not_certain_is_refused() {
         let nameless = "\nspec.replicas\n  ± value change\n    - 3\n    + 5\n\n";
         assert_eq!(class(nameless), (Class::UnreadableFormat, Some(2)));
-        assert_eq!(class(TWO.trim_end()), (Class::UnreadableCut, Some(10)));
+        for end in ["", "\n", "\n  "] {
+            assert_eq!(
+                class(&format!("{}{end}", TWO.trim_end())),
+                (Class::UnreadableCut, Some(10)),
+                "{end:?}"
+            );
+        }
         assert_eq!(
             class("\na  (v1/ConfigMap/shop/x)\n  ± value change\n\n"),
             (Class::UnreadableCut, Some(3))
@@ -340,7 +396,9 @@ mod tests {
         assert_eq!(decode("v1/Namespace/a"), object("", "Namespace", "a"));
         assert_eq!(decode("acme.io/stable/low/shop/a.b"), object("shop", "low.acme.io", "a.b"));
         assert_eq!(decode("apps.v1.Deployment.shop.web"), object("shop", "Deployment.apps", "web"));
-        assert_eq!(decode("document #1"), None);
+        for other in ["document #1", "v1/ConfigMap/shop/", "v1/ConfigMap/shop/a/b"] {
+            assert_eq!(decode(other), None, "{other}");
+        }
     }
 
     #[test]

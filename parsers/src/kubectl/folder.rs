@@ -120,3 +120,24 @@ fn last_part(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let (folders, file) = path.split_at_checked(memrchr(b'/', path)?)?;
     Some((folders, file.split_first()?.1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubectl_s_folder_has_a_number_and_stands_alone() {
+        let after = |text: &str| folder(text.as_bytes(), b"LIVE-").map(text::string);
+        assert_eq!(after("--- /tmp/LIVE-12/x").as_deref(), Some("/x"));
+        assert_eq!(after("LIVE-1: x").as_deref(), Some(": x"));
+        assert_eq!(after("/LIVE-x/LIVE-2\\x").as_deref(), Some("\\x"));
+        for text in ["/tmp/LIVE-/x", "/tmp/LIVE-1x/y", "/tmp/LIVE-1", "/tmp/xLIVE-1/y", "/tmp/MERGED-1/x"] {
+            assert_eq!(after(text), None, "{text}");
+        }
+        let file = |path: &str| file_of(path.as_bytes(), b"LIVE-").map(|file| text::string(&file));
+        assert_eq!(file("/tmp/LIVE-12/x").as_deref(), Some("x"));
+        for path in ["/tmp/LIVE-/x", "/tmp/LIVE-1a/x", "/tmp/LIVE-1/a/x", "/tmp/xLIVE-1/x", "LIVE-1"] {
+            assert_eq!(file(path), None, "{path}");
+        }
+    }
+}

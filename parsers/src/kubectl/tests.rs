@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Class;
+use crate::input::Stream;
 use crate::report::{Resource, Source, Verdict};
 use crate::{Reading, testing};
 
@@ -60,6 +61,8 @@ fn nothing_but_an_empty_output_with_code_0_is_clean() {
     assert_eq!(verdict(Some(0), "", ""), (Clean, None));
     assert_eq!(verdict(Some(0), "\n", "Warning: v1 Endpoints is deprecated\n"), (Clean, None));
     assert_eq!(verdict(None, "", ""), (Unreadable, Some(Class::UnreadableFormat)));
+    let reason = run(&[], None, "", "").reason().unwrap();
+    assert!(reason.contains("no exit code to say that nothing differs"), "{reason}");
     assert_eq!(verdict(Some(1), "", ""), (Failed, Some(Class::Exit)));
     assert_eq!(verdict(Some(2), "", ""), (Failed, Some(Class::Exit)));
     assert_eq!(verdict(Some(0), "", "error: x\n"), (Unreadable, Some(Class::UnreadableContradiction)));
@@ -138,8 +141,12 @@ fn a_difference_is_drift_whatever_the_code_says_short_of_failure() {
     for exit in [Some(0), Some(1), None] {
         assert_eq!(verdict(exit, &text, "Warning: x\n"), (Verdict::Drifted, None));
     }
-    assert_eq!(verdict(Some(1), &text, "error: x\n"), (Verdict::Failed, Some(Class::Exit)));
-    assert_eq!(verdict(Some(2), &text, "error: x\n"), (Verdict::Failed, Some(Class::Exit)));
+    for exit in [None, Some(1), Some(2)] {
+        for stdout in ["", &text, text.trim_end()] {
+            let denied = "Error from server (Forbidden): x\n";
+            assert_eq!(verdict(exit, stdout, denied), (Verdict::Failed, Some(Class::Forbidden)), "{stdout}");
+        }
+    }
     let bom = format!("\u{feff}{}", text.replace('\n', "\r\n"));
     assert_eq!(verdict(Some(1), &bom, ""), (Verdict::Drifted, None));
 }
@@ -249,5 +256,33 @@ fn other_forms_of_diff_are_refused_by_name() {
         (format!("diff -cN {paths}\n*** a\n"), "line 1: a context diff (`-c`)"),
     ] {
         assert_eq!(reason(&text), format!("{words}; {HINT}"));
+    }
+    for text in ["Files are here\n", "a and b differ\n"] {
+        assert!(!reason(text).contains("names of files only"), "{text}");
+    }
+}
+
+#[test]
+fn its_output_is_known_by_kubectl_s_folders() {
+    let known = |text: &str| {
+        let stdout = Stream::whole(text.as_bytes());
+        recognise(&Input { argv: &[], exit: None, stdout, stderr: Stream::whole(b""), files: &[] }).is_some()
+    };
+    let dyff = "\nspec.replicas  (apps.v1.Deployment.shop.web)\n  ± value change\n    - 3\n    + 5\n\n";
+    for text in [
+        "Only in /tmp/LIVE-1: v1.ConfigMap.shop.x\n",
+        "+++ /tmp/MERGED-1/v1.ConfigMap.shop.x\n",
+        "cmp /tmp/LIVE-1/x /tmp/MERGED-2/x\n",
+        dyff,
+    ] {
+        assert!(known(text), "{text}");
+    }
+    for text in [
+        "see /tmp/LIVE-1/x\n",
+        "--- a/LIVE-x\n",
+        dyff.trim_start(),
+        &dyff.replace("  (apps.v1.Deployment.shop.web)", ""),
+    ] {
+        assert!(!known(text), "{text}");
     }
 }
