@@ -175,10 +175,10 @@ fn failed(bytes: &[u8]) -> Option<Failure> {
     })
 }
 
-/// What `flux diff artifact` says when it differs.
 /// What `flux diff kustomization` says when something differs.
 const CHANGED: &str = "identified at least one change";
 
+/// What `flux diff artifact` says when it differs.
 const DIFFERS: &str = "artifact contents differs from the local one";
 
 fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
