@@ -84,11 +84,34 @@ fn forget_then_create_is_a_noop_that_opentofu_counts() {
     let counted = of(r#""add":1,"change":0,"remove":0,"import":0,"forget":1"#);
     assert_eq!(found(&[TOFU, &a, &counted]), Ok(is(&[("t.a", Action::Replace)])));
     let nothing = of(r#""add":0,"change":0,"remove":0,"import":0,"forget":0"#);
-    assert_eq!(found(&[TOFU, &a, &nothing]), Err(Class::UnreadableContradiction));
     assert_eq!(found(&[TOFU, &counted]), Err(Class::UnreadableContradiction));
+    for wrong in [
+        r#""add":0,"change":0,"remove":0,"import":0,"forget":0"#,
+        r#""add":0,"change":0,"remove":0,"import":0,"forget":1"#,
+        r#""add":1,"change":0,"remove":1,"import":0,"forget":1"#,
+        r#""add":1,"change":0,"remove":0,"import":0,"forget":0"#,
+        r#""add":1,"change":0,"remove":0,"import":0,"forget":2"#,
+        r#""add":1,"change":1,"remove":0,"import":0,"forget":1"#,
+    ] {
+        assert_eq!(found(&[TOFU, &a, &of(wrong)]), Err(Class::UnreadableContradiction), "{wrong}");
+    }
     let report = run(&[], Some(2), &[TOFU, &a, &counted]);
     let tool = report.report().unwrap().tool().clone();
     assert_eq!((&*tool.name, tool.version.as_deref()), ("opentofu", Some("1.12.0")));
+}
+
+#[test]
+fn what_is_forgotten_is_counted_where_the_summary_counts_it() {
+    let forgotten = planned("t.a", "remove");
+    let rows = Ok(is(&[("t.a", Action::Forget)]));
+    let of = |n: u64| summary(&format!(r#""add":0,"change":0,"remove":0,"forget":{n}"#));
+    assert_eq!(found(&[VERSION, &forgotten, &counts(0, 0, 0)]), rows);
+    assert_eq!(found(&[TOFU, &forgotten, &of(1)]), rows);
+    for wrong in [0, 2] {
+        assert_eq!(found(&[TOFU, &forgotten, &of(wrong)]), Err(Class::UnreadableContradiction));
+    }
+    // A line that got lost.
+    assert_eq!(found(&[TOFU, &of(1)]), Err(Class::UnreadableContradiction));
 }
 
 #[test]
@@ -145,7 +168,14 @@ fn other_lines_and_kinds_are_passed_over_and_unknown_actions_are_not() {
     assert_eq!(found(&[VERSION, &a, &end, "::debug::Terraform exited with code 2.", &debug, &set]), rows);
     assert_eq!(found(&[&debug]), Err(Class::UnreadableFormat));
     assert_eq!(found(&[VERSION, &a, &end, &format!("::debug::{a}")]), Err(Class::UnreadableFormat));
-    assert_eq!(found(&[VERSION, &planned("t.a", "renew"), &counts(0, 0, 0)]), Err(Class::UnreadableFormat));
+    for (kind, reason) in [
+        ("planned_change", r#"line 2: a planned change "renew""#),
+        ("resource_drift", r#"line 2: a drift "renew""#),
+    ] {
+        let reading = run(DETAILED, Some(2), &[VERSION, &change(kind, "t.a", "renew"), &counts(0, 0, 0)]);
+        let said = reading.reason().unwrap();
+        assert_eq!((reading.class(), &*said), (Some(Class::UnreadableFormat), reason));
+    }
     // A move isn't counted: behind a word of stderr it would be gone without a trace.
     let moved = format!("\u{280b} {}", planned("t.a", "move"));
     assert_eq!(found(&[VERSION, &moved, &counts(0, 0, 0), &output("create")]), Err(Class::UnreadableFormat));
@@ -163,6 +193,11 @@ fn a_plan_of_nothing_but_actions_is_neither_drift_nor_none() {
     assert_eq!(found(&[VERSION, invoke, &counted(0)]), Err(Class::UnreadableFormat));
     assert_eq!(found(&[VERSION, &counted(0)]), Err(Class::UnreadableFormat));
     assert_eq!(found(&[VERSION, &planned("t.d", "read"), invoke, &counted(0)]), Err(Class::UnreadableFormat));
+    // Either the message or the count is enough, and what isn't counted changes nothing.
+    assert_eq!(found(&[VERSION, invoke, &counts(0, 0, 0)]), Err(Class::UnreadableFormat));
+    let drift = change("resource_drift", "t.d", "update");
+    assert_eq!(found(&[VERSION, &drift, invoke, &counted(0)]), Err(Class::UnreadableFormat));
+    assert_eq!(found(&[VERSION, invoke, &counted(0), &output("update")]), Err(Class::UnreadableFormat));
     let rows = Ok(is(&[("t.a", Action::Create)]));
     assert_eq!(found(&[VERSION, &planned("t.a", "create"), invoke, &counted(1)]), rows);
 }
@@ -179,6 +214,29 @@ fn an_error_is_failure_whatever_the_code() {
 }
 
 #[test]
+fn an_error_on_stderr_tells_why_a_code_says_failure() {
+    let (stdout, stderr) =
+        (format!("{VERSION}\n{}", counts(0, 0, 0)), "\nError: Backend initialization required\n");
+    let of = |argv, exit| {
+        let reading = crate::testing::run(&PARSER, argv, exit, &stdout, stderr);
+        (reading.class(), reading.reason())
+    };
+    let failed = (Some(Class::NeedsInit), Some("Backend initialization required".to_owned()));
+    for (argv, exit) in [
+        (DETAILED, Some(1)),
+        (&["terraform", "plan", "-json"], Some(1)),
+        (&[], Some(1)),
+        // Nobody knows the code, or it is a script's.
+        (DETAILED, None),
+        (&["./plan.sh"], Some(0)),
+    ] {
+        assert_eq!(of(argv, exit), failed, "{argv:?} {exit:?}");
+    }
+    // Logs of providers look like errors.
+    assert_eq!(of(DETAILED, Some(0)), (None, None));
+}
+
+#[test]
 fn drift_alone_counts_where_it_must_be_the_reason() {
     let (drift, end) = (change("resource_drift", "t.a", "update"), counts(0, 0, 0));
     let only = ["terraform", "plan", "-json", "-refresh-only"];
@@ -187,6 +245,7 @@ fn drift_alone_counts_where_it_must_be_the_reason() {
     assert_eq!(verdict(&only, Some(0), &alone), Verdict::Drifted);
     assert_eq!(verdict(DETAILED, Some(2), &alone), Verdict::Drifted);
     assert_eq!(verdict(&[], Some(2), &alone), Verdict::Drifted);
+    assert_eq!(verdict(&only, Some(0), &[VERSION, &end]), Verdict::Clean);
     // ignore_changes, or a configuration that says the same.
     assert_eq!(verdict(DETAILED, Some(0), &alone), Verdict::Clean);
     assert_eq!(verdict(&[], Some(0), &alone), Verdict::Clean);
