@@ -413,6 +413,12 @@ mod tests {
         // Raw lines between Terragrunt's own are no unit's.
         assert_eq!(units(&beside.replace("[/c] No", "No")), []);
         assert_eq!(units("10:00:00.000 STDOUT tofu: No changes.\n"), [is("", &[(1, "No changes.")])]);
+        // What a plan prints names no unit, nor does what stands behind one.
+        let time = "time=2026-05-01T10:00:00Z";
+        let value = format!("{time} level=stdout tf-path=tofu msg=  + a = \"x prefix=[vpc]\n");
+        assert_eq!(units(&value), [is("", &[(1, "  + a = \"x prefix=[vpc]")])]);
+        let named = format!("{time} level=error prefix=a msg=failed prefix=[vpc]\n");
+        assert_eq!(Log::read(named.as_bytes()).unwrap().marked, BTreeSet::from(["a".to_owned()]));
     }
 
     #[test]
@@ -448,6 +454,7 @@ mod tests {
             "No changes. Your infrastructure matches the configuration.\n",
             "10:00 STDOUT [a] tofu: x\n",
             "10:00:00.000 STDOUT [a] x\n",
+            "10:00:00.000 STDOUT [a] : x\n",
             "10:00:00.000 stdout [a] tofu: x\n",
             "time=x msg=y\n",
             "{\"level\":\"stdout\",\"msg\":\"x\"}\n",

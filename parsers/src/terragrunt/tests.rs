@@ -108,6 +108,8 @@ fn a_unit_that_failed_is_unread_and_never_forgotten() {
         run(&["terragrunt", "plan", "-detailed-exitcode"], Some(2), &one, "").verdict(),
         Verdict::Clean
     );
+    // No command line tells whether the code is the plan's own.
+    assert_eq!(run(&[], Some(2), &one, "").class(), Some(Class::UnreadableContradiction));
     // All of them.
     let locked = of("STDERR", "a", "Error: Error acquiring the state lock\n") + &error;
     for stdout in [String::new(), summary(&[("Failed", 2)])] {
@@ -128,6 +130,64 @@ fn a_unit_that_failed_is_unread_and_never_forgotten() {
     }
     let again = text.clone() + &out("c", NOTHING);
     assert_eq!(run(ALL, Some(2), &again, &error).verdict(), Verdict::Drifted);
+}
+
+#[test]
+fn a_unit_has_one_name_in_two_logs_and_the_folder_above_is_none() {
+    let json = |level: &str, unit: &str, text: &str| {
+        serde_json::json!({"level": level, "working-dir": unit, "tf-path": "tofu", "msg": text}).to_string()
+            + "\n"
+    };
+    let text = json("stdout", "/srv/live/a", NOTHING) + &json("stdout", "/srv/live/b", NOTHING);
+    let error = json("stderr", "/srv/live/c", "Error: x\n") + &json("error", "/srv/live", "error occurred");
+    let partial = is(Verdict::Partial, &["/srv/live/a", "/srv/live/b"], &["/srv/live/c"], &[]);
+    assert_eq!(view(&run(ALL, Some(1), &text, &error)), partial);
+    let counted = "\n❯❯ Run Summary  3 units  1ms\n   ────\n   Succeeded (2)\n      a .... 1ms\n      b .... 1ms\n   Failed (1)\n      c .... 1ms\n\n";
+    assert_eq!(view(&run(ALL, Some(1), &(text + counted), &error)), partial);
+    // Nothing but the summary.
+    let (_, failed) = counted.split_once("   Failed").unwrap();
+    let failed = format!("\n❯❯ Run Summary  1 units  1ms\n   ────\n   Failed{failed}");
+    assert_eq!(view(&run(ALL, Some(1), &failed, "")), is(Verdict::Failed, &[], &["c"], &[]));
+}
+
+#[test]
+fn a_run_that_failed_is_told_by_its_log() {
+    let error = of("STDERR", "c", "Error: dial tcp: connection refused\n");
+    let told = |argv, exit, stdout: &str, stderr: &str| {
+        let reading = run(argv, exit, stdout, stderr);
+        (reading.verdict(), reading.class(), reading.reason())
+    };
+    let failed = |class, words: &str| (Verdict::Failed, Some(class), Some(words.to_owned()));
+    let plan = &["terragrunt", "plan"][..];
+    for stdout in ["", NOTHING] {
+        let unreachable = failed(Class::Unreachable, "dial tcp: connection refused");
+        assert_eq!(told(plan, Some(1), stdout, &error), unreachable, "{stdout}");
+        let nobody = failed(Class::Exit, "exit code 1: a unit failed, and nothing says which");
+        assert_eq!(told(plan, Some(1), stdout, ""), nobody, "{stdout}");
+    }
+    // An error of a script beside the plans counts, one beside Terragrunt's own code doesn't.
+    let (clean, raw) = (out("a", NOTHING) + &out("b", NOTHING), "\nError: no such host\n");
+    for (argv, exit) in [(&["./plan.sh"][..], Some(0)), (&[], None), (ALL, None)] {
+        assert_eq!(told(argv, exit, &clean, raw), failed(Class::Unreachable, "no such host"), "{argv:?}");
+    }
+    assert_eq!(told(ALL, Some(0), &clean, raw), (Verdict::Clean, None, None));
+}
+
+#[test]
+fn remarks_and_the_tool_are_those_of_the_units() {
+    let text = out("a", &PLAN.replace("Terraform will", "OpenTofu will")) + &out("b", NOTHING);
+    let error = of("STDERR", "c", "Error: x\n");
+    let of = |counts: &[(&str, u64)]| {
+        let reading = run(ALL, Some(1), &(text.clone() + &summary(counts)), &error);
+        let report = reading.report().unwrap();
+        assert_eq!(report.tool().name, "opentofu");
+        report.diagnostics().iter().map(|remark| remark.summary.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&[("Succeeded", 2), ("Failed", 1)]), ["c: x"]);
+    assert_eq!(
+        of(&[("Succeeded", 2), ("Failed", 2)]),
+        ["c: x", "the summary counts 2 units that failed, of which 1 are named"]
+    );
 }
 
 #[test]
@@ -167,6 +227,15 @@ fn plans_without_names_are_not_mixed() {
         panic!()
     };
     assert!(error.hint.unwrap().contains("--json-out-dir"));
+    // Advice for Terragrunt is for Terragrunt, and for what it is about.
+    for (argv, text) in [
+        (&["terraform", "plan"][..], format!("{NOTHING}{NOTHING}")),
+        (&["terragrunt", "plan"], PLAN.replace("1 to add", "2 to add")),
+        (&["terragrunt", "plan"], "t.n: Refreshing state... [id=x]\n".to_owned()),
+    ] {
+        let Reading::Unreadable(error) = run(argv, Some(0), &text, "") else { panic!("{text}") };
+        assert!(!error.hint.unwrap_or_default().contains("--json-out-dir"), "{text}");
+    }
     // Between the lines of one plan those of another, of one unit.
     let twice = out("a", PLAN) + &out("a", NOTHING);
     assert_eq!(run(PLAIN, Some(0), &twice, "").class(), Some(Class::UnreadableContradiction));
@@ -227,6 +296,14 @@ fn files_are_units_and_one_that_is_missing_is_missed() {
     assert_eq!(of(Some(0), "", "", &two[..1]), is(Verdict::Clean, &["a"], &[], &[]));
     assert_eq!(of(Some(0), &both, "", &two[..1]).0, Verdict::Unreadable);
     assert_eq!(of(Some(0), &summary(&[("Succeeded", 2)]), "", &two[..1]).0, Verdict::Unreadable);
+    // Of three that were printed one has no file.
+    let three = both.clone() + &out("z", PLAN);
+    assert_eq!(of(Some(0), &three, "", &two).0, Verdict::Unreadable);
+    let all = [two[0], two[1], ("out/z/tfplan.json", &*none)];
+    assert_eq!(
+        of(Some(0), &three, "", &all),
+        is(Verdict::Drifted, &["a", "live/b", "z"], &[], &[("live/b", "t.a")])
+    );
     // Whole paths, below one folder at most.
     let (vpc, prod_vpc) = (("out/vpc/tfplan.json", &*none), ("out/prod/vpc/tfplan.json", &*none));
     let both_vpcs = out("prod/vpc", NOTHING) + &out("vpc", PLAN);
