@@ -406,16 +406,15 @@ impl Stream {
             (count(Action::Create), count(Action::Replace), count(Action::Delete));
         let (add, remove) = (create.saturating_add(replace), delete.saturating_add(replace));
         let (update, forget) = (count(Action::Update), count(Action::Forget));
-        let counted = summary.add == add && summary.remove == remove;
         // Terraform says replace for "create, then forget" and counts neither half.
         let kept = add.checked_sub(summary.add).filter(|n| *n <= replace);
-        let kept = kept.is_some_and(|n| n > 0 && remove.checked_sub(summary.remove) == Some(n));
+        let counted = kept.is_some_and(|n| remove.checked_sub(summary.remove) == Some(n));
         // OpenTofu has no word in the stream for "forget, then create": it prints noop and counts one of each.
         let noops = self.noops.len() as u64;
         let forgotten = summary.add == add.saturating_add(noops)
             && summary.remove == remove
             && summary.forget == Some(forget.saturating_add(noops));
-        let changed = if noops > 0 { forgotten } else { counted || kept };
+        let changed = if noops > 0 { forgotten } else { counted };
         let agree = changed
             && summary.change == update
             && summary.import == self.importing
