@@ -83,7 +83,6 @@ fn forget_then_create_is_a_noop_that_opentofu_counts() {
     let of = |counts: &str| summary(counts).replace("terraform.ui", "tofu.ui");
     let counted = of(r#""add":1,"change":0,"remove":0,"import":0,"forget":1"#);
     assert_eq!(found(&[TOFU, &a, &counted]), Ok(is(&[("t.a", Action::Replace)])));
-    let nothing = of(r#""add":0,"change":0,"remove":0,"import":0,"forget":0"#);
     assert_eq!(found(&[TOFU, &counted]), Err(Class::UnreadableContradiction));
     for wrong in [
         r#""add":0,"change":0,"remove":0,"import":0,"forget":0"#,
