@@ -200,6 +200,8 @@ mod tests {
         let node = load("--- !ruby/object:A\na: &1 x\nb: *1\nc: &2 [1]\nd: *2\ne: ''\nf:\n").unwrap();
         assert_eq!((node.text("a").unwrap(), node.text("b").unwrap()), ("x", "x"));
         assert_eq!(node.list("d").unwrap_err().to_string(), "line 5: expected d to be a list");
+        let long = load(&format!("a: &1 {}\nb: *1\n", "x".repeat(MAX_ALIASED + 1))).unwrap();
+        assert_eq!(long.text("b").unwrap_err().to_string(), "line 2: expected b to be a text");
         assert_eq!((node.get("e").unwrap().as_text(), node.get("f").unwrap().as_text()), (Some(""), None));
     }
 
