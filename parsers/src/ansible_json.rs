@@ -418,6 +418,53 @@ mod tests {
     }
 
     #[test]
+    fn a_host_with_results_stands_in_the_statistics() {
+        let other = document(r#"{"changed":false}"#, 0).replace(r#"{"h":{"changed""#, r#"{"g":{"changed""#);
+        let Reading::Unreadable(error) = reading(&other) else { panic!() };
+        assert_eq!(
+            (error.class, &*error.message),
+            (Class::UnreadableContradiction, "host \"g\" has results and is not in the recap")
+        );
+    }
+
+    #[test]
+    fn a_change_of_a_task_that_failed_counts_where_it_is_shown() {
+        let of = |result: &str, changed| {
+            let ignored = document(result, changed).replace("\"ignored\":0", "\"ignored\":1");
+            let reading = reading(&ignored);
+            let attributes = reading
+                .report()
+                .and_then(|report| report.resources().first())
+                .and_then(|resource| resource.attributes.clone());
+            (reading.verdict(), reading.class(), attributes)
+        };
+        let diff = r#""diff":{"before":{"mode":"0644"},"after":{"mode":"0600"}}"#;
+        let failed = format!(r#"{{"changed":true,"failed":true,{diff}}}"#);
+        let item = r#"{"changed":true,"failed":true,"results":[{"changed":true},{"failed":true}]}"#;
+        assert_eq!(of(&failed, 0), (Verdict::Clean, None, None));
+        // What a failure has changed is not known to be all.
+        assert_eq!(of(&failed, 1), (Verdict::Drifted, None, None));
+        assert_eq!(of(item, 0), (Verdict::Unreadable, Some(Class::UnreadableContradiction), None));
+        assert_eq!(of(item, 1), (Verdict::Drifted, None, None));
+    }
+
+    #[test]
+    fn a_document_is_recognised_by_its_first_keys() {
+        let of = |stdout: &str| {
+            let stdout = Stream::whole(stdout.as_bytes());
+            recognise(&Input { argv: &[], exit: None, stdout, stderr: Stream::whole(b""), files: &[] })
+        };
+        for document in
+            ["{\"custom_stats\": {", "Using x\n{\n    \"plays\": [", "{\"stats\": {}, \"plays\": []}"]
+        {
+            assert_eq!(of(document), Some("a JSON document with plays and stats"), "{document}");
+        }
+        for other in ["{\"stats\": {}}", "{\"a\": {\"plays\": []}}", "x {\"plays\": []}", ""] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn failures_that_the_statistics_do_not_count_are_another_run_s() {
         let class = |stdout: &str| match reading(stdout) {
             Reading::Unreadable(error) => error.class,
@@ -461,6 +508,9 @@ mod tests {
         for silent in [
             items(""),
             r#""diff":{"before":"a","after":"b","before_header":"/m","after_header":"/m"}"#.to_owned(),
+            r#""diff":{"before":"a","after":"b","before_header":"/m (content)","after_header":"/n (content)"}"#.to_owned(),
+            r#""diff":{"before":"a","after":"b","before_header":"/m (content)"}"#.to_owned(),
+            r#""diff":{"before":{"mode":"1"},"after":{"mode":"2"},"before_header":"/m","after_header":"/m"}"#.to_owned(),
             r#""diff":{"before":{"password":"a"},"after":{"password":"b"}}"#.to_owned(),
             r#""diff":{"prepared":"+a"}"#.to_owned(),
             format!(r#""diff":[{mode},{{"prepared":"+a"}}]"#),
@@ -488,6 +538,9 @@ mod tests {
             reading(&format!("Using x\n{{junk}}\n{clean}[WARNING]: x\n{clean}")).verdict(),
             Verdict::Clean
         );
+        for word in ["\"plays\":", "\"stats\":"] {
+            assert_eq!(reading(&format!("[WARNING]: {word}\n{clean}")).verdict(), Verdict::Clean, "{word}");
+        }
         let drifted = document(r#"{"changed":true}"#, 1);
         for glued in [
             format!("run a: {drifted}{clean}"),

@@ -156,6 +156,23 @@ mod tests {
     }
 
     #[test]
+    fn events_are_recognised_where_they_begin_a_line() {
+        let of = |stdout: &str| {
+            let stdout = Stream::whole(stdout.as_bytes());
+            recognise(&Input { argv: &[], exit: None, stdout, stderr: Stream::whole(b""), files: &[] })
+        };
+        for whole in [START.to_owned(), format!("\u{feff}{START}"), format!("Using x\n{START}\n")] {
+            assert_eq!(of(&whole), Some("lines of JSON with _event"), "{whole}");
+        }
+        for indented in ["{\n    \"_event\": 1", "Using x\n{\n    \"_event\": 1"] {
+            assert_eq!(of(indented), Some("indented JSON with _event"), "{indented}");
+        }
+        for other in [format!("x {START}"), "x {\n \"_event\": 1".to_owned(), "\"_event\":".to_owned()] {
+            assert_eq!(of(&other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn the_statistics_are_the_end() {
         assert_eq!(reading(&["Using x", START, OK, STATS, ""]).verdict(), Verdict::Clean);
         assert_eq!(refused(&[START, OK]).0, Class::UnreadableCut);

@@ -33,9 +33,14 @@ fn first_lines_name_a_host_and_a_state() {
     assert_eq!(read("h | CHANGED | rc=0 | (stdout) a"), some(State::Changed, Rest::OutputHere));
     assert_eq!(read("h | SKIPPED"), some(State::Skipped, Rest::Nothing));
     assert_eq!(read("h | UNREACHABLE! => {"), some(State::Unreachable, Rest::Json(b"{")));
-    for line in
-        ["h | success >> {", "h | SUCCESSFUL", "a b | SUCCESS => {", "h | CHANGED | rc= >>", " | SKIPPED"]
-    {
+    for line in [
+        "h | success >> {",
+        "h | SUCCESSFUL",
+        "a b | SUCCESS => {",
+        "h | CHANGED | rc= >>",
+        "h | CHANGED | rc=0 words",
+        " | SKIPPED",
+    ] {
         assert_eq!(read(line), None, "{line}");
     }
 }
@@ -70,6 +75,7 @@ fn what_belongs_to_no_result_is_not_passed_over() {
     assert_eq!(refused(&OK.replace("}\n", "")), (Class::UnreadableCut, Some(2)));
     assert_eq!(refused(&format!("{OK}web2 | CHAN")), (Class::UnreadableFormat, Some(4)));
     assert_eq!(refused("web2 | CHANGED => {\"changed\": tr"), (Class::UnreadableCut, Some(1)));
+    assert_eq!(refused("web2 | CHANGED => {\"changed\": yes}"), (Class::UnreadableFormat, Some(1)));
     assert_eq!(reading(&ARGV, Some(0), &format!("[WARNING]: x\n\n{OK}")).verdict(), Verdict::Clean);
 }
 
@@ -84,6 +90,25 @@ fn states_results_and_exit_codes_must_agree() {
     assert_eq!((mixed.verdict(), mixed.class()), (Verdict::Partial, Some(Class::Unreachable)));
     let Reading::Unreadable(error) = reading(&ARGV, Some(2), OK) else { panic!() };
     assert_eq!(error.class, Class::UnreadableContradiction);
+}
+
+#[test]
+fn of_several_results_of_a_host_the_gravest_counts() {
+    let (failed, down) =
+        ("web2 | FAILED! => {\"changed\": false}\n", "web2 | UNREACHABLE! => {\"changed\": false}\n");
+    let scopes = |results: &[&str]| {
+        let reading = reading(&["sh", "-c", "x"], Some(4), &results.concat());
+        let scopes = reading.report().unwrap().scopes();
+        let unread = scopes.unread.iter().map(|unread| (unread.scope.clone(), unread.reason));
+        (scopes.read.clone(), unread.collect::<Vec<_>>())
+    };
+    let unread = |reason| (vec!["web1".to_owned()], vec![("web2".to_owned(), reason)]);
+    for results in [[OK, CHANGED, failed], [OK, failed, CHANGED]] {
+        assert_eq!(scopes(&results), unread(UnreadReason::Failed), "{results:?}");
+    }
+    for results in [[OK, failed, down], [OK, down, failed], [down, CHANGED, OK]] {
+        assert_eq!(scopes(&results), unread(UnreadReason::Unreachable), "{results:?}");
+    }
 }
 
 #[test]
