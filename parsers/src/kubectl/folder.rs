@@ -134,7 +134,7 @@ mod tests {
         for text in ["/tmp/LIVE-/x", "/tmp/LIVE-1x/y", "/tmp/LIVE-1", "/tmp/xLIVE-1/y", "/tmp/MERGED-1/x"] {
             assert_eq!(after(text), None, "{text}");
         }
-        let file = |path: &str| file_of(path.as_bytes(), b"LIVE-").map(|file| text::string(&file));
+        let file = |path: &str| file_of(path.as_bytes(), b"LIVE-").map(text::string);
         assert_eq!(file("/tmp/LIVE-12/x").as_deref(), Some("x"));
         for path in ["/tmp/LIVE-/x", "/tmp/LIVE-1a/x", "/tmp/LIVE-1/a/x", "/tmp/xLIVE-1/x", "LIVE-1"] {
             assert_eq!(file(path), None, "{path}");
