@@ -101,6 +101,8 @@ fn an_object_is_on_one_side_only_if_all_of_it_is() {
         ("--- a/x/a-live.yaml\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-apiVersion: v1\n-kind: x\n", Action::Delete),
         ("--- x/a-live.yaml\n+++ x/a\n@@ -1 +1,2 @@\n-null\n+apiVersion: v1\n+kind: x\n", Action::Update),
         ("--- x/a-live.yaml\n+++ x/a\n@@ -1,2 +1 @@\n-apiVersion: v1\n-kind: x\n+null\n", Action::Update),
+        ("--- x/a-live.yaml\n+++ x/a\n@@ -1 +1,2 @@\n a: 1\n+b: 2\n", Action::Update),
+        ("--- x/a-live.yaml\n+++ x/a\n@@ -1,2 +1 @@\n a: 1\n-b: 2\n", Action::Update),
         ("--- x/a-live.yaml\n+++ x/a\n@@ -4,2 +4,2 @@\n-a: 1\n+a: 2\n b: 1\n", Action::Update),
     ] {
         assert_eq!(action(changes), [(expected, None)], "{changes}");
@@ -148,6 +150,9 @@ fn what_is_cut_or_strange_is_refused() {
     refused(WEB.trim_end(), UnreadableCut);
     refused(&WEB.replace(">   replicas: 5\n", ""), UnreadableCut);
     refused(&WEB.replace("---\n", "\n"), UnreadableCut);
+    let open = WEB.replace(">   replicas: 5\n", WEB.trim_start());
+    let reason = run(&[], Some(1), &open, "").reason().unwrap();
+    assert!(reason.contains("something else follows 0 old and 1 new lines before the end"), "{reason}");
     refused(&format!("{WEB}hello\n"), UnreadableFormat);
     refused(&format!("{WEB}\n29c29\n< a\n---\n> b\n"), UnreadableFormat);
     refused(&format!("hello\n{WEB}"), UnreadableFormat);
