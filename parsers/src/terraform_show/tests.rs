@@ -102,6 +102,10 @@ fn paths_of_the_leaves_that_differ() {
     // Null and missing are one.
     assert_eq!(of(json!({"a": null, "b": 1}), json!({"b": 2})), is(&["b"]));
     assert_eq!(of(json!({"a": {"x": null}}), json!({"a": {}})), None);
+    assert_eq!(of(json!({"a": {}}), json!({"a": {"x": null}})), None);
+    assert_eq!(of(json!({"l": [{"x": null}]}), json!({"l": [{}]})), None);
+    let keys = json!({"t": {"_a": 1, "b-c": 1, "1d": 1, "": 1}});
+    assert_eq!(of(keys, json!({"t": {}})), is(&["t._a", "t.b-c", "t[\"\"]", "t[\"1d\"]"]));
 }
 
 #[test]
@@ -111,6 +115,10 @@ fn unknown_and_sensitive_values_are_named_and_not_looked_into() {
     let secret = json!({"before": {"s": {"key": "a"}, "same": {"k": 1}}, "after": {"s": {"key": "b"}, "same": {"k": 1}},
         "before_sensitive": {"s": true, "same": true}, "after_sensitive": {"s": true}});
     assert_eq!(paths(&secret), Some(vec!["s".to_owned()]));
+    for side in ["before_sensitive", "after_sensitive"] {
+        let one = json!({"before": {"s": {"key": "a"}}, "after": {"s": {"key": "b"}}, side: {"s": true}});
+        assert_eq!(paths(&one), Some(vec!["s".to_owned()]), "{side}");
+    }
     // Only a mark changes: nothing that a rule on attributes could match.
     let mark = json!({"before": {"s": 1}, "after": {"s": 1}, "before_sensitive": {}, "after_sensitive": {"s": true}});
     assert_eq!(paths(&mark), None);
@@ -214,6 +222,17 @@ fn the_plan_s_own_marks_must_agree_with_it() {
     let invoked = json!({"applyable": true, "action_invocations": [{"address": "action.a.b"}]});
     assert_eq!(verdict(DETAILED, Some(2), &plan(&none, &none, &invoked)), Verdict::Unreadable);
     assert_eq!(verdict(DETAILED, Some(2), &plan(&update, &none, &invoked)), Verdict::Drifted);
+    // Neither an output nor what is only read, nor what has changed outside, is what would be invoked.
+    let with_output = json!({"applyable": true, "action_invocations": [{}], "output_changes": {"o": {"actions": ["create"]}}});
+    assert_eq!(verdict(DETAILED, Some(2), &plan(&none, &none, &with_output)), Verdict::Unreadable);
+    let same = json!([change(&json!(["no-op"]))]);
+    let unmarked = json!({"action_invocations": [{}]});
+    assert_eq!(verdict(DETAILED, Some(0), &plan(&none, &none, &unmarked)), Verdict::Unreadable);
+    assert_eq!(verdict(DETAILED, Some(0), &plan(&same, &update, &unmarked)), Verdict::Unreadable);
+    assert_eq!(
+        verdict(DETAILED, Some(0), &plan(&none, &none, &json!({"action_invocations": []}))),
+        Verdict::Clean
+    );
 }
 
 #[test]
@@ -304,4 +323,79 @@ fn what_is_no_whole_plan_is_refused() {
     assert_eq!(class(&format!("dir a:\n{text}\ndir b: {none}\n")), Some(Class::UnreadableFormat));
     assert_eq!(class(&format!("[command]/bin/terraform show\n{text}\n")), None);
     assert_eq!(class(&format!("\u{feff}{text}")), None);
+}
+
+#[test]
+fn a_refresh_only_plan_of_nothing_is_clean() {
+    let none = plan(&json!([]), &json!([]), &json!({}));
+    assert_eq!(verdict(&["terraform", "plan", "-refresh-only", "-out=p"], Some(0), &none), Verdict::Clean);
+}
+
+#[test]
+fn what_a_later_plan_would_do_is_told_in_numbers() {
+    let update = json!([change(&json!(["update"]))]);
+    let remarks = |more: &Value| {
+        let reading = run(DETAILED, Some(2), &plan(&update, &json!([]), more).to_string());
+        let remarks = reading.report().unwrap().diagnostics().to_vec();
+        remarks.into_iter().map(|remark| remark.summary).collect::<Vec<_>>()
+    };
+    assert_eq!(remarks(&json!({})), [""; 0]);
+    let deferred = json!({"deferred_changes": [{}, {}], "deferred_action_invocations": [{}]});
+    assert_eq!(remarks(&deferred), ["3 changes are deferred to a later plan"]);
+}
+
+#[test]
+fn an_error_on_stderr_tells_why_there_is_no_plan() {
+    let clean = plan(&json!([]), &json!([]), &json!({})).to_string();
+    let of = |argv: &[&str], exit, stdout: &str| {
+        let reading =
+            crate::testing::run(&PARSER, argv, exit, stdout, "\nError: Backend initialization required\n");
+        (reading.class(), reading.reason())
+    };
+    let show = &["terraform", "show", "-json", "p"][..];
+    let failed = (Some(Class::NeedsInit), Some("Backend initialization required".to_owned()));
+    for (argv, exit, stdout) in [
+        (show, Some(1), ""),
+        (show, Some(1), "x"),
+        (show, Some(1), &clean),
+        (&["./plan.sh"], Some(0), ""),
+        (&["./plan.sh"], Some(0), &clean),
+        (show, None, &clean),
+    ] {
+        assert_eq!(of(argv, exit, stdout), failed, "{argv:?} {exit:?} {stdout}");
+    }
+    assert_eq!(of(show, Some(0), &clean), (None, None));
+}
+
+#[test]
+fn a_plan_is_recognised_by_its_version_and_a_key() {
+    for (text, is_plan) in [
+        (r#"{"format_version":"1.2","terraform_version":"1"}"#, true),
+        (r#"{"format_version":"1.2","planned_values":{}}"#, true),
+        (r#"{"format_version":"1.2","resource_changes":[]}"#, true),
+        ("x\n{\"plan_format_version\":\"1.1\",\"resource_changes\":[]}", true),
+        (r#"{"format_version":"1.0","valid":true}"#, false),
+        (r#"{"terraform_version":"1"}"#, false),
+        (r#"{"resource_changes":[]}"#, false),
+        ("", false),
+    ] {
+        assert_eq!(evidence(text.as_bytes()).is_some(), is_plan, "{text}");
+    }
+}
+
+#[test]
+fn a_file_s_path_names_its_unit() {
+    for (path, folder, want) in [
+        ("out/a/tfplan.json", Some("out"), Some(("a", true))),
+        ("./out//live/./b/tfplan.json", Some("./out/"), Some(("live/b", true))),
+        ("/srv/out/a/tfplan.json", Some("/srv/out"), Some(("a", true))),
+        ("/srv/out/a/tfplan.json", Some("out"), Some(("a", true))),
+        ("out/a/tfplan.json", None, Some(("out/a", false))),
+        ("plans//a.json", None, Some(("plans/a", false))),
+        ("out/tfplan.json", Some("out"), Some(("", true))),
+        ("out/a/log.txt", Some("out"), None),
+    ] {
+        let want = want.map(|(name, by_folder)| (name.to_owned(), by_folder));
+        assert_eq!(unit(path, folder), want, "{path} {folder:?}");
+    }
 }
