@@ -66,6 +66,10 @@ fn terragrunt_s_command_is_found_among_its_options() {
         (plan(true), true, Some("/tmp/x".to_owned()))
     );
     assert_eq!(of("terragrunt plan-all"), (plan(false), true, None));
+    assert_eq!(
+        of("terragrunt run --all --json-out-dirs x --json-out-dir=out -- plan"),
+        (plan(false), true, Some("out".to_owned()))
+    );
     assert_eq!(of("terragrunt run --all apply -auto-approve plan").0, Some(("apply".to_owned(), false)));
     assert_eq!(of("terragrunt hcl fmt").0, Some(("hcl".to_owned(), false)));
     assert_eq!(of("terragrunt --version").0, None);
@@ -97,6 +101,20 @@ fn an_error_beside_a_script_s_code_counts() {
 }
 
 #[test]
+fn terraform_itself_is_told_from_what_runs_it() {
+    for (argv, itself) in [
+        (&["terraform", "plan"][..], true),
+        (&["env", "A=b", "tofu", "-chdir=x", "show"], true),
+        (&["terragrunt", "plan"], false),
+        (&["sh", "-c", "terraform plan"], false),
+        (&["terraform"], false),
+        (&[], false),
+    ] {
+        assert_eq!(is_terraform(argv), itself, "{argv:?}");
+    }
+}
+
+#[test]
 fn refresh_only_is_known_from_a_plan_only() {
     assert_eq!(refresh_only(&["terraform", "plan", "-refresh-only"]), Some(true));
     assert_eq!(refresh_only(&["terraform", "plan"]), Some(false));
@@ -124,6 +142,9 @@ fn the_first_error_gives_the_class_and_its_summary() {
         of(Class::Auth, "reading")
     );
     assert_eq!(read("\nError: Invalid expression\n"), of(Class::Exit, "Invalid expression"));
+    // What stands before the first error, or behind the second, is no detail of it.
+    let beside = "\nWarning: w\n\naccess denied\n\nError: one\n\nx\n\nError: two\n\nno such host\n";
+    assert_eq!(read(beside), of(Class::Exit, "one"));
     for (summary, class) in [
         ("Backend initialization required, please run \"terraform init\"", Class::NeedsInit),
         ("Required plugins are not installed", Class::NeedsInit),
