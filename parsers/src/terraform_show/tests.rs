@@ -290,6 +290,9 @@ fn drift_alone_counts_where_it_must_be_the_reason() {
     assert_eq!(verdict(&only, Some(0), &plan(&none, &update, &json!({}))), Verdict::Drifted);
     assert_eq!(verdict(DETAILED, Some(2), &plan(&none, &update, &is(true))), Verdict::Drifted);
     assert_eq!(verdict(&[], None, &plan(&none, &update, &is(true))), Verdict::Drifted);
+    // The code or the mark is enough, also where the plan lists what it leaves alone.
+    assert_eq!(verdict(DETAILED, Some(2), &plan(&same, &update, &json!({}))), Verdict::Drifted);
+    assert_eq!(verdict(&[], None, &plan(&same, &update, &is(true))), Verdict::Drifted);
     // Before 1.8, and OpenTofu: an ordinary plan would list what it leaves alone.
     assert_eq!(verdict(&[], None, &plan(&none, &update, &json!({}))), Verdict::Drifted);
     assert_eq!(verdict(&[], None, &plan(&same, &update, &json!({}))), Verdict::Clean);

@@ -322,6 +322,7 @@ fn files_are_units_and_one_that_is_missing_is_missed() {
         of(Some(1), &both, &error, &two),
         is(Verdict::Partial, &["a", "live/b"], &["c"], &[("live/b", "t.a")])
     );
+    assert_eq!(of(Some(1), &three, &error, &two).0, Verdict::Partial);
     assert_eq!(of(Some(1), &both, "", &two).0, Verdict::Failed);
     let bad = [two[1], ("out/a/tfplan.json", &*errored)];
     assert_eq!(of(Some(1), "", "", &bad), is(Verdict::Partial, &["live/b"], &["a"], &[("live/b", "t.a")]));
