@@ -393,6 +393,7 @@ fn a_file_s_path_names_its_unit() {
         ("./out//live/./b/tfplan.json", Some("./out/"), Some(("live/b", true))),
         ("/srv/out/a/tfplan.json", Some("/srv/out"), Some(("a", true))),
         ("/srv/out/a/tfplan.json", Some("out"), Some(("a", true))),
+        ("srv/out/a/tfplan.json", Some("/srv/out"), Some(("srv/out/a", false))),
         ("out/a/tfplan.json", None, Some(("out/a", false))),
         ("plans//a.json", None, Some(("plans/a", false))),
         ("out/tfplan.json", Some("out"), Some(("", true))),
