@@ -110,11 +110,12 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
     Ok(run)
 }
 
-/// Other words stand between documents, but not a document that doesn't begin its line.
+/// Other words stand between documents, but no document that doesn't begin its line, nor a part of one.
 fn nothing_between(words: &[u8], line: u32) -> Result<(), ParseError> {
     let has = |key: &[u8]| memmem::find(words, key).is_some();
-    if has(b"\"plays\":") && has(b"\"stats\":") {
-        return Err(ParseError::format("a document that doesn't begin its line")
+    let end_of_one = has(b"\"stats\": {");
+    if end_of_one || (has(b"\"plays\":") && has(b"\"stats\":")) {
+        return Err(ParseError::format("a document, or a part of one, that doesn't begin its line")
             .at(line)
             .hint("make each run of ansible-playbook a check of its own"));
     }
@@ -538,6 +539,11 @@ mod tests {
             reading(&format!("Using x\n{{junk}}\n{clean}[WARNING]: x\n{clean}")).verdict(),
             Verdict::Clean
         );
+        // The end of another document, which has lost its beginning.
+        let tail = "        }\n    ],\n    \"stats\": {\n        \"h\": {}\n    }\n}\n";
+        for text in [format!("{tail}{clean}"), format!("{clean}{tail}")] {
+            assert_eq!(reading(&text).verdict(), Verdict::Unreadable, "{text}");
+        }
         for word in ["\"plays\":", "\"stats\":"] {
             assert_eq!(reading(&format!("[WARNING]: {word}\n{clean}")).verdict(), Verdict::Clean, "{word}");
         }

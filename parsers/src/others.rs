@@ -153,6 +153,18 @@ pub(crate) fn against_clean(
             }
         }
     }
+    if parser.name.starts_with("ansible") {
+        // On standard output it may be a task's.
+        let lost = text::lines(input.stderr.bytes())
+            .any(|line| shell::lost(text::string(&line.plain()).trim(), &["ansible", "ansible-playbook"]));
+        if lost {
+            return Err(ParseError::contradiction(format!(
+                "nothing changes for {}, but {LOST} on standard error",
+                parser.name
+            ))
+            .hint(hint));
+        }
+    }
     match MARKERS.iter().find(|marker| !marker.decorated && marker.stands_in(bytes)) {
         Some(marker) => Err(ParseError::contradiction(format!(
             "nothing changes for {}, but there is {}, which no parser reads",
@@ -162,6 +174,8 @@ pub(crate) fn against_clean(
         None => Ok(()),
     }
 }
+
+const LOST: &str = "a shell's words of a program that did not run to its end";
 
 /// What says that a program of Terraform's died, or never ran: in a script it can be another than the one that found nothing.
 fn died(bytes: &[u8]) -> Option<&'static str> {
@@ -183,7 +197,7 @@ fn died(bytes: &[u8]) -> Option<&'static str> {
         }) {
             Some("a command that there is not")
         } else {
-            shell::lost(line, &programs).then_some("a shell's words of a program that did not run to its end")
+            shell::lost(line, &programs).then_some(LOST)
         }
     })
 }
@@ -276,6 +290,24 @@ mod tests {
             let input = Input { argv: &["sh"], exit: Some(0), stdout, stderr, files: &[] };
             assert_eq!(read(by_name("terraform").unwrap(), None, &input).verdict(), Verdict::Clean);
         }
+    }
+
+    #[test]
+    fn a_run_of_ansible_s_that_died_before_another_leaves_words() {
+        let of = |argv: &[&str], err: &str| {
+            let (stdout, stderr) = (Stream::whole(ANSIBLE.as_bytes()), Stream::whole(err.as_bytes()));
+            let input = Input { argv, exit: Some(0), stdout, stderr, files: &[] };
+            read(by_name("ansible").unwrap(), None, &input).verdict()
+        };
+        for err in [
+            "run.sh: line 2: 4242 Killed                  ansible-playbook a.yml\n",
+            "Killed\n",
+            "sh: 1: ansible-playbook: not found\n",
+        ] {
+            assert_eq!(of(&["sh", "-c", "./all.sh"], err), Verdict::Unreadable, "{err}");
+            assert_eq!(of(&["ansible-playbook", "a.yml"], err), Verdict::Clean, "{err}");
+        }
+        assert_eq!(of(&["sh", "-c", "./all.sh"], "sh: 1: jq: not found\n"), Verdict::Clean);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What ansible itself says on standard error: why it failed, and what it left out.
 
 use super::command::command_line;
-use crate::ansible::lines::after_colour;
 use crate::error::{Class, Failure};
 use crate::input::Input;
 use crate::report::{Diagnostic, Unread, UnreadReason};
@@ -25,20 +24,6 @@ pub(super) fn failed_before(input: &Input<'_>) -> Option<Failure> {
     words.and(failure(input))
 }
 
-/// What comes before any play, result or JSON: with `2>&1`, what ansible says of its start stands there.
-fn early(stdout: &[u8]) -> &[u8] {
-    let mut lines = text::lines(stdout);
-    let mut rest = stdout;
-    while let Some(line) = lines.next() {
-        let begins = matches!(after_colour(line.bytes), [b'P', b'L', b'A', b'Y', ..] | [b'{', ..]);
-        if begins || memmem::find(line.bytes, b" | ").is_some() {
-            break;
-        }
-        rest = lines.rest();
-    }
-    stdout.strip_suffix(rest).unwrap_or(stdout)
-}
-
 /// The inventory sources that could not be read: nobody knows their hosts, so the recap can't miss them.
 pub(crate) fn lost_sources(input: &Input<'_>) -> Vec<Unread> {
     // What is left of the sentence where standard error was cut.
@@ -48,7 +33,7 @@ pub(crate) fn lost_sources(input: &Input<'_>) -> Vec<Unread> {
         let path = ENDS.iter().find_map(|end| path.strip_suffix(end)?.strip_suffix(' ')).unwrap_or(path);
         Some(format!("inventory {path}"))
     };
-    let paths: BTreeSet<String> = started(input).iter().filter_map(|words| path(words)).collect();
+    let paths: BTreeSet<String> = all_warnings(input).iter().filter_map(|words| path(words)).collect();
     paths.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed }).collect()
 }
 
@@ -58,10 +43,13 @@ const LOST_SOURCE: &str = "Unable to parse";
 /// The width at which ansible before 2.19 folds warnings where there is no terminal. On one they may be wider, never narrower.
 const FOLD: usize = 79;
 
-/// The warnings with which a run started, on either stream.
-fn started(input: &Input<'_>) -> Vec<String> {
+/// The warnings on either stream: with `2>&1` they stand among the results. What a task prints begins no line so.
+fn all_warnings(input: &Input<'_>) -> Vec<String> {
     let mut all = unfolded(input.stderr.bytes());
-    all.extend(unfolded(early(input.stdout.bytes())));
+    let stdout = input.stdout.bytes();
+    if memmem::find(stdout, b"[WARNING]: ").is_some() {
+        all.extend(unfolded(stdout));
+    }
     all
 }
 
@@ -109,7 +97,11 @@ fn joined(line: &str, width: usize, next: &str) -> bool {
 pub(super) fn failure(input: &Input<'_>) -> Option<Failure> {
     let words = |bytes: &[u8]| text::lines(bytes).find_map(|line| error_words(&line.plain()));
     // From 2.19 on, tasks print `[ERROR]: …` to stdout as well: read there only what comes before any play.
-    let summary = words(input.stderr.bytes()).or_else(|| words(early(input.stdout.bytes())))?;
+    let summary = words(input.stderr.bytes()).or_else(|| {
+        text::lines(input.stdout.bytes())
+            .take_while(|line| !line.plain().starts_with(b"PLAY"))
+            .find_map(|line| error_words(&line.plain()))
+    })?;
     let lower = summary.to_lowercase();
     let vault = lower.contains("vault") || lower.contains("decrypt");
     let secret = ["secret", "password", "decrypt"].iter().any(|word| lower.contains(word));
@@ -135,5 +127,5 @@ pub(super) fn error_words(line: &[u8]) -> Option<String> {
 pub(crate) fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
     const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", LOST_SOURCE];
     let wanted = |words: &String| BEGINNINGS.iter().any(|beginning| words.starts_with(beginning));
-    started(input).into_iter().filter(wanted).map(Diagnostic::warning).collect()
+    all_warnings(input).into_iter().filter(wanted).map(Diagnostic::warning).collect()
 }

@@ -87,11 +87,15 @@ fn an_inventory_source_that_was_not_read_is_unread() {
         ["inventory /srv/a b.yml", "inventory /srv/aws_ec2.yml"]
     );
     assert_eq!(unread("[WARNING]: No inventory was parsed, only implicit localhost is available\n"), [""; 0]);
-    // `2>&1`: only what stands before any play, result or JSON is ansible's own.
-    assert_eq!(lost(&format!("Using x\n{broken}"), whole), unread(&format!("{whole}{broken}")));
-    for begins in ["\nPLAY [p] ***\n", "{\n", "h | SUCCESS => {\n"] {
-        assert_eq!(lost(&format!("{whole}{begins}"), ""), ["inventory /srv/a b.yml"]);
-        assert_eq!(lost(&format!("{begins}{whole}"), ""), [""; 0]);
+    // `2>&1`: among the results, and behind whatever else is said of the source.
+    for other in
+        ["", "\nPLAY [p] ***\n", "{\n", "h | SUCCESS => {\n", "3     greeting: {{ name | default(\"x\") }}\n"]
+    {
+        assert_eq!(lost(&format!("{other}{broken}"), whole), unread(&format!("{whole}{broken}")), "{other}");
+    }
+    // What a file or a task holds stands behind something.
+    for other in ["+", "-", "ok: [h] => "] {
+        assert_eq!(lost(&format!("{other}{whole}"), ""), [""; 0]);
     }
     let fine = Stats { ok: 1, ..Stats::default() };
     assert_eq!(settled(&["ansible-playbook", "a.yml"], Some(0), fine, whole), crate::Verdict::Partial);
