@@ -312,6 +312,10 @@ impl Reader {
             }
             Some(b'C') if has("Changes to Outputs:") => {
                 self.drift_is_explained(number)?;
+                // A plan that lists actions counts them before its outputs, and one of outputs alone announces none.
+                if self.statement.is_none() && (self.announced || self.part == Part::Actions) {
+                    return Err(second(number));
+                }
                 self.part = Part::Outputs;
             }
             Some(b'Y') if has("You can apply this plan to save these new output values") => {

@@ -557,3 +557,27 @@ fn output_is_recognised_by_any_line_of_its_own() {
     assert_eq!(sign("some of it: Refreshing state...\nNo changes.\n"), None);
     assert_eq!(sign("{\"@message\":\"t.n: Refreshing state...\"}\n"), None);
 }
+
+#[test]
+fn a_plan_of_outputs_alone_announces_nothing() {
+    let outputs = "Changes to Outputs:\n  + o = 1\n\nYou can apply this plan to save these new output values to the Terraform\nstate, without changing any real infrastructure.\n";
+    let verdict = |stdout: &str| crate::testing::run(&PARSER, &[], Some(0), stdout, "").verdict();
+    assert_eq!(verdict(outputs), crate::Verdict::Clean);
+    for cut in [
+        "Terraform used the selected providers to generate the following execution plan. Resource actions are\n",
+        "Terraform will perform the following actions:\n",
+        "An execution plan has been generated and is shown below.\n",
+    ] {
+        let both = format!("{cut}\nt.a: Refreshing state... [id=a]\n\n{outputs}");
+        assert_eq!(verdict(&both), crate::Verdict::Unreadable, "{cut}");
+    }
+    let clean = "No changes. Your infrastructure matches the configuration.\n";
+    for end in [
+        "Note: You didn't use the -out option to save",
+        "Note: You didn't specify an \"-out\" parameter to save",
+        "Saved the plan to: p",
+        "This plan was saved to: p",
+    ] {
+        assert_eq!(verdict(&format!("{clean}\n{end}\n")), crate::Verdict::Unreadable, "{end}");
+    }
+}

@@ -48,7 +48,12 @@ pub(super) fn refreshes(line: &[u8]) -> bool {
 }
 
 /// What stands below a plan with changes, and never below "No changes."
-pub(super) const BELOW: [&[u8]; 2] = [b"Note: You didn't use the -out option", b"Saved the plan to: "];
+pub(super) const BELOW: [&[u8]; 4] = [
+    b"Note: You didn't use the -out option",
+    b"Note: You didn't specify an \"-out\" parameter",
+    b"Saved the plan to: ",
+    b"This plan was saved to: ",
+];
 
 /// What may stand before `resource "T" "N" {`, without blanks.
 pub(super) type Symbols = &'static [&'static str];

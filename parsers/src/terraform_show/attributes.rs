@@ -114,6 +114,16 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Of a value's marks: one is set somewhere.
+    fn holds_true(&self) -> bool {
+        match self {
+            Self::Bool(set) => *set,
+            Self::List(elements) => elements.iter().any(Self::holds_true),
+            Self::Object(members) => members.iter().any(|(_, member)| member.holds_true()),
+            Self::Null | Self::Positive(_) | Self::Negative(_) | Self::Text(_) => false,
+        }
+    }
+
     fn elements(&'a self) -> &'a [Self] {
         match self {
             Self::List(elements) => elements,
@@ -242,7 +252,8 @@ impl<'a> Sides<&'a Json<'a>> {
             return paths.add();
         }
         if sensitive_before || sensitive_after {
-            if self.before != self.after {
+            // An element that isn't known yet is a change as well, and is not looked for below.
+            if self.before != self.after || self.unknown.holds_true() {
                 paths.add();
             }
             return;
@@ -272,7 +283,7 @@ impl<'a> Sides<&'a Json<'a>> {
             _ => {}
         }
         // An empty list that was none, a null key that was missing beside one: the difference is here, not below.
-        if paths.found.len() == found && !same(self.before, self.after) {
+        if paths.found.len() == found && (!same(self.before, self.after) || self.unknown.holds_true()) {
             paths.add();
         }
     }

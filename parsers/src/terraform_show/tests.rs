@@ -403,3 +403,20 @@ fn a_file_s_path_names_its_unit() {
         assert_eq!(unit(path, folder), want, "{path} {folder:?}");
     }
 }
+
+#[test]
+fn an_element_that_is_not_known_changes_what_hides_it() {
+    let of = |before: Value, after: Value, unknown: Value, sensitive: bool| {
+        let mark = json!({"i": sensitive});
+        paths(
+            &json!({"before": {"i": before}, "after": {"i": after}, "after_unknown": {"i": unknown}, "before_sensitive": mark, "after_sensitive": mark}),
+        )
+    };
+    let (i, same, new) = (Some(vec!["i".to_owned()]), json!({"y": "1"}), json!({"new": true}));
+    assert_eq!(of(same.clone(), same.clone(), new.clone(), true), i);
+    assert_eq!(of(same.clone(), same.clone(), json!({"new": false}), true), None);
+    assert_eq!(of(same.clone(), same.clone(), new.clone(), false), Some(vec!["i.new".to_owned()]));
+    // Hidden in what isn't looked into.
+    assert_eq!(of(Value::Null, Value::Null, new.clone(), false), i);
+    assert_eq!(of(json!("x"), json!("x"), json!([true]), false), i);
+}
