@@ -93,7 +93,7 @@ const DIGITS: &[u8; 10] = b"0123456789";
 
 /// Adds a key to the path that begins in `paths` at `begin`, quoted where it must be.
 pub(in crate::kubectl) fn write_key(paths: &mut Vec<u8>, begin: usize, key: &[u8]) {
-    if key.iter().copied().all(is_plain) {
+    if !key.is_empty() && key.iter().copied().all(is_plain) {
         if paths.len() > begin {
             paths.push(b'.');
         }

@@ -88,3 +88,15 @@ fn keys_with_colons_and_quotes_are_keys() {
         Some(strings(&["[\"f:spec\"][\"a b\"]", "[\"f:spec\"][\"k:{\\\"a\\\":1}\"][\".\"]"]))
     );
 }
+
+#[test]
+fn an_empty_key_is_quoted() {
+    let written = |begin: &str, key: &str| {
+        let mut path = begin.as_bytes().to_vec();
+        write_key(&mut path, 0, key.as_bytes());
+        String::from_utf8(path).unwrap()
+    };
+    assert_eq!(written("spec", ""), "spec[\"\"]");
+    assert_eq!(written("spec", "a"), "spec.a");
+    assert_eq!(written("", "a.b"), "[\"a.b\"]");
+}
