@@ -450,6 +450,26 @@ mod tests {
         assert_eq!(class("@@ -1 +1,2 @@\n a\n b\n"), (UnreadableContradiction, 3));
         assert_eq!(class("@@ -1 +1 @@\n a\n"), (UnreadableContradiction, 1));
         assert_eq!(class("@@ -1 +1\n"), (UnreadableFormat, 1));
+        let reason = |text: &str| {
+            let read = Reader::new(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+            read.unwrap_err().to_string()
+        };
+        assert_eq!(
+            reason("@@ -1,3 +1,2 @@\n-a\n"),
+            "line 2: the output ends 2 old and 2 new lines before the end of the hunk of line 1"
+        );
+        assert_eq!(
+            reason("@@ -1,2 +1 @@\n-a\n+b\n+c\n"),
+            "line 4: the hunk of line 1 has more new lines than it announces"
+        );
+        assert_eq!(
+            reason("@@ -1 +1,2 @@\n-a\n-b\n"),
+            "line 3: the hunk of line 1 has more old lines than it announces"
+        );
+        assert_eq!(
+            reason("@@ -1 +1,2 @@\n a\n b\n"),
+            "line 3: the hunk of line 1 has more old lines than it announces"
+        );
         assert_eq!(class("--- a\n"), (UnreadableCut, 1));
         assert_eq!(class("--- a\n-b\n"), (UnreadableFormat, 2));
         assert_eq!(class("--- \"a\n+++ b\n"), (UnreadableFormat, 1));
@@ -469,6 +489,7 @@ mod tests {
 
     #[test]
     fn quoted_paths_are_decoded() {
+        assert_eq!(unquote(b"\"\\a\\b\\n\\v\\f\\r\"").unwrap(), b"\x07\x08\n\x0b\x0c\r");
         assert_eq!(unquote(b"\"a\\tb\\\"\\\\\\304\\215\"").unwrap(), "a\tb\"\\\u{10d}".as_bytes());
         for bad in [&b"\"a"[..], b"a\"", b"\"\\x\"", b"\"\\400\"", b"\"\\04\"", b"\"a\"b\"", b"\""] {
             assert_eq!(unquote(bad), None, "{bad:?}");

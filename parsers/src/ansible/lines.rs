@@ -200,6 +200,12 @@ mod tests {
         assert_eq!(task("TASK [a] **"), None);
         assert_eq!(task("TASK [a"), None);
         assert_eq!(banner(b"PLAY RECAP ***"), Some(Banner::Recap));
+        assert_eq!(banner(b"PLAY ***"), Some(Banner::Play(Cow::Borrowed(b""))));
+        assert_eq!(task("GATHERING FACTS ***").unwrap(), "GATHERING FACTS");
+        for other in ["DRY RUN ***", "CUSTOM STATS: ***", "CUSTOM STATS:  ***"] {
+            assert_eq!(banner(other.as_bytes()).is_some(), other != "CUSTOM STATS: ***", "{other}");
+        }
+        assert_eq!((banner(b"SOMETHING ***"), task("TASK [a] *** ab:cd:ef")), (None, None));
         assert_eq!(banner(b"PLAY [RECAP] ***"), Some(Banner::Play(Cow::Borrowed(b"RECAP"))));
     }
 

@@ -35,6 +35,11 @@ fn a_whole_object_on_one_side_is_created_or_deleted_and_a_first_line_isn_t() {
     assert_eq!(action("@@ -1 +0,0 @@\n-aaa: 1\n"), Action::Update);
     assert_eq!(action("@@ -17,0 +18 @@\n+  label: x\n"), Action::Update);
     assert_eq!(action("@@ -4 +4,2 @@\n-null\n+a: 1\n+b: 1\n"), Action::Update);
+    // One line that isn't kubectl's mask, and a mask that isn't all there was.
+    assert_eq!(action("@@ -1 +1,2 @@\n-a: 1\n+apiVersion: v1\n+kind: ConfigMap\n"), Action::Update);
+    assert_eq!(action("@@ -1,2 +1 @@\n-apiVersion: v1\n-kind: ConfigMap\n+a: 1\n"), Action::Update);
+    assert_eq!(action("@@ -1,2 +1,2 @@\n-null\n-x\n+apiVersion: v1\n+kind: ConfigMap\n"), Action::Update);
+    assert_eq!(action("@@ -1,2 +1,2 @@\n-apiVersion: v1\n-kind: ConfigMap\n+null\n+x\n"), Action::Update);
     assert_eq!(
         action("@@ -0,0 +1 @@\n+aaa: 1\n@@ -3 +4 @@\n-apiVersion: a\n+apiVersion: b\n"),
         Action::Update
@@ -285,4 +290,27 @@ fn its_output_is_known_by_kubectl_s_folders() {
     ] {
         assert!(!known(text), "{text}");
     }
+}
+
+#[test]
+fn a_file_that_is_not_there_has_no_lines() {
+    let of = |old: &str, new: &str, hunks: &str| {
+        let diff = format!(
+            "--- /tmp/LIVE-1/v1.ConfigMap.shop.web{old}\n+++ /tmp/MERGED-2/v1.ConfigMap.shop.web{new}\n{hunks}"
+        );
+        verdict(Some(1), &diff, "")
+    };
+    let (gone, contradiction) = (
+        "\t1970-01-01 00:00:00.000000000 +0000",
+        (Verdict::Unreadable, Some(Class::UnreadableContradiction)),
+    );
+    let drifted = (Verdict::Drifted, None);
+    let (added, removed) = ("@@ -0,0 +1 @@\n+a: 1\n", "@@ -1 +0,0 @@\n-a: 1\n");
+    assert_eq!((of(gone, "", added), of("", gone, removed)), (drifted, drifted));
+    let both = "@@ -1 +1 @@\n-a: 1\n+a: 2\n";
+    assert_eq!((of(gone, "", both), of("", gone, both)), (contradiction, contradiction));
+    // A second hunk has the whole file above it.
+    let (second_added, second_removed) = ("@@ -2,0 +4 @@\n+b: 1\n", "@@ -4 +2,0 @@\n-b: 1\n");
+    assert_eq!(of(gone, "", &format!("{added}{second_added}")).0, Verdict::Unreadable);
+    assert_eq!(of("", gone, &format!("{removed}{second_removed}")).0, Verdict::Unreadable);
 }

@@ -581,3 +581,17 @@ fn a_plan_of_outputs_alone_announces_nothing() {
         assert_eq!(verdict(&format!("{clean}\n{end}\n")), crate::Verdict::Unreadable, "{end}");
     }
 }
+
+#[test]
+fn a_list_that_begins_twice_or_has_no_statement_is_refused() {
+    let (a, b) =
+        (block("t.a will be updated in-place", "  ~ "), block("t.b will be updated in-place", "  ~ "));
+    let plan = "Plan: 0 to add, 2 to change, 0 to destroy.\n";
+    assert_eq!(found(&format!("{PERFORM}{a}{b}{plan}")).len(), 2);
+    assert_eq!(refused(&format!("{PERFORM}{a}{PERFORM}{b}{plan}")).0, Class::UnreadableContradiction);
+    // Changes from outside, of an ordinary plan whose end is missing.
+    let outside = "Note: Objects have changed outside of Terraform\n\n";
+    let drift = block("t.a has changed", "  ~ ");
+    let cut = format!("{outside}{drift}Unless you have made equivalent changes to your configuration\n");
+    assert_eq!(refused(&cut).0, Class::UnreadableCut);
+}
