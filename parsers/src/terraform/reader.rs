@@ -23,8 +23,10 @@ fn is_value(line: &[u8]) -> bool {
 /// Where in the output a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// Before any list, and between the drift and the plan.
+    /// Before any list.
     Before,
+    /// Between the drift and the plan: nothing is refreshed any more.
+    Between,
     /// Under "Objects have changed outside of Terraform".
     Drift,
     /// Under "will perform the following actions".
@@ -200,7 +202,7 @@ impl Reader {
             return match self.part {
                 Part::Drift | Part::Actions => self.header(line, number),
                 Part::Outputs => self.output(line, number),
-                Part::Before | Part::After => stray(line, number),
+                Part::Before | Part::Between | Part::After => stray(line, number),
             };
         }
         self.words(line, before, number)
@@ -302,13 +304,13 @@ impl Reader {
             }
             Some(b'T') if has("This is a refresh-only plan, so ") && self.part == Part::Drift => {
                 self.parsed.refresh_only = true;
-                self.part = Part::Before;
+                self.part = Part::Between;
             }
             Some(b'U') if has("Unless you have made equivalent changes") && self.part == Part::Drift => {
-                self.part = Part::Before;
+                self.part = Part::Between;
             }
             Some(b'Y') if has("Your configuration already matches") && self.part == Part::Drift => {
-                self.part = Part::Before;
+                self.part = Part::Between;
             }
             Some(b'C') if has("Changes to Outputs:") => {
                 self.drift_is_explained(number)?;
@@ -360,7 +362,7 @@ impl Reader {
     fn other(&mut self, line: &[u8], before: &[u8], number: u32) -> Result<(), ParseError> {
         self.around(line, number)?;
         // What a plan begins with: after a statement that is another's, whatever became of it.
-        if self.statement.is_some()
+        if (self.statement.is_some() || self.part == Part::Between)
             && !self.quotes()
             && (refreshes(line) || line.starts_with(b"Acquiring state lock."))
         {

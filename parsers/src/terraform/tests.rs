@@ -589,9 +589,13 @@ fn a_list_that_begins_twice_or_has_no_statement_is_refused() {
     let plan = "Plan: 0 to add, 2 to change, 0 to destroy.\n";
     assert_eq!(found(&format!("{PERFORM}{a}{b}{plan}")).len(), 2);
     assert_eq!(refused(&format!("{PERFORM}{a}{PERFORM}{b}{plan}")).0, Class::UnreadableContradiction);
-    // Changes from outside, of an ordinary plan whose end is missing.
+    // Changes from outside, of an ordinary plan whose end is missing; behind it another's beginning.
     let outside = "Note: Objects have changed outside of Terraform\n\n";
     let drift = block("t.a has changed", "  ~ ");
     let cut = format!("{outside}{drift}Unless you have made equivalent changes to your configuration\n");
     assert_eq!(refused(&cut).0, Class::UnreadableCut);
+    let clean = "\nNo changes. Your infrastructure matches the configuration.\n";
+    let other = format!("{cut}\nt.b: Refreshing state... [id=b]\n{clean}");
+    assert_eq!(verdict(&[], Some(0), &format!("{cut}{clean}")), Verdict::Clean);
+    assert_eq!(run(&[], Some(0), &other).class(), Some(Class::UnreadableContradiction));
 }
