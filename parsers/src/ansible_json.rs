@@ -223,12 +223,15 @@ impl Outcome<'_> {
             run.failed_last.insert(host.to_owned());
         }
         // A failure may be skipped as well: 2.9 says so of a lost connection that is ignored.
-        let of_its_kind = if self.failed.0 || self.unreachable.0 {
+        let counts = if self.failed.0 || self.unreachable.0 {
             Some(&mut run.failures)
+        } else if self.skipped.0 || self.includes() {
+            None
         } else {
-            Some(&mut run.succeeded).filter(|_| !self.skipped.0 && !self.includes())
+            Some(&mut run.succeeded)
         };
-        if let Some(count) = of_its_kind.map(|counts| counts.entry(host.to_owned()).or_default()) {
+        if let Some(counts) = counts {
+            let count = counts.entry(host.to_owned()).or_default();
             *count = count.saturating_add(1);
         }
         if self.skipped.0 {
