@@ -3,7 +3,7 @@
 //! Time is this thread's CPU time: nothing in here waits, and what else the machine does only takes the caches away.
 
 use crate::inputs::{Format, Output, Target};
-use driftrun_parsers::{DriftReport, Input, Reading, Stream, Verdict, by_name, read};
+use driftrun_parsers::{DriftReport, File, Input, Reading, Stream, Verdict, by_name, read};
 use memchr::{memchr, memchr_iter};
 use rustix::time::{ClockId, clock_gettime};
 use serde::de::IgnoredAny;
@@ -27,8 +27,11 @@ pub fn parse_once(format: &Format, output: &Output) {
 }
 
 fn reading(format: &Format, output: &Output) -> Reading {
-    let stdout = Stream::whole(output.text.as_bytes());
-    let input = Input { argv: &[], exit: Some(format.exit), stdout, stderr: Stream::whole(b""), files: &[] };
+    let (bytes, nothing) = (output.text.as_bytes(), b"".as_slice());
+    let file = format.file.map(|path| File { path, bytes });
+    let stdout = Stream::whole(if file.is_some() { nothing } else { bytes });
+    let files = file.as_slice();
+    let input = Input { argv: &[], exit: Some(format.exit), stdout, stderr: Stream::whole(nothing), files };
     read(by_name(format.parser).unwrap(), None, &input)
 }
 
@@ -55,8 +58,8 @@ pub struct Row {
     pub lines: Duration,
     /// `memchr_iter` over the line ends.
     pub ends: Duration,
-    /// `serde_json` into `IgnoredAny`.
-    pub ignored: Option<Duration>,
+    /// The library that reads the syntax, with nothing kept: `serde_json` into `IgnoredAny`, or `saphyr_parser`'s events.
+    pub skipped: Option<Duration>,
     /// The time for ten times the input, in times for the input.
     pub growth: f64,
 }
@@ -70,7 +73,7 @@ impl Row {
     /// Targets that are missed, in words.
     pub fn missed(&self, target: Target) -> Vec<String> {
         let mut missed = Vec::new();
-        match (target, self.ignored) {
+        match (target, self.skipped) {
             (Target::Lines, _) => {
                 if self.speed(self.parse) < 1000.0 {
                     missed.push("1 GB/s".to_owned());
@@ -79,10 +82,10 @@ impl Row {
                     missed.push("1/3 of lines".to_owned());
                 }
             }
-            (Target::Ignored(most), Some(ignored)) if ratio(self.parse, ignored) > most => {
+            (Target::Ignored(most), Some(skipped)) if ratio(self.parse, skipped) > most => {
                 missed.push(format!("{most} x IgnoredAny"));
             }
-            (Target::Ignored(_) | Target::Json, _) => {}
+            (Target::Ignored(_) | Target::Json | Target::Yaml, _) => {}
         }
         if self.growth > LINEAR {
             missed.push(format!("10x input in {LINEAR}x time"));
@@ -102,7 +105,7 @@ pub fn measure(format: &Format) -> Row {
         parse: best(|| parse_once(format, &output)),
         lines: best(|| lines(bytes)),
         ends: best(|| ends(bytes)),
-        ignored: ignored(format.target, bytes),
+        skipped: skipped(format.target, &output.text),
         growth: 0.0,
     };
     let (mut small, mut large) = (format.size / 10, row.parse);
@@ -135,13 +138,17 @@ fn ends(bytes: &[u8]) {
     black_box(lengths.max());
 }
 
-fn ignored(target: Target, bytes: &[u8]) -> Option<Duration> {
+fn skipped(target: Target, text: &str) -> Option<Duration> {
     match target {
         Target::Lines => None,
         // One value or many: a stream is as fast.
         Target::Ignored(_) | Target::Json => Some(best(|| {
-            let values = serde_json::Deserializer::from_slice(black_box(bytes)).into_iter::<IgnoredAny>();
+            let values =
+                serde_json::Deserializer::from_slice(black_box(text.as_bytes())).into_iter::<IgnoredAny>();
             black_box(values.map(Result::unwrap).count());
+        })),
+        Target::Yaml => Some(best(|| {
+            black_box(saphyr_parser::Parser::new_from_str(black_box(text)).map(Result::unwrap).count());
         })),
     }
 }

@@ -110,34 +110,51 @@ pub fn verdict(missed: &[String]) -> String {
     if missed.is_empty() { "ok".to_owned() } else { format!("MISSED {}", missed.join(", ")) }
 }
 
-/// Instructions a byte of every chosen format, counted by callgrind: the same on a busy machine.
+/// Ten times the input may take so many times the instructions: times have the caches' growth in them, too.
+const LINEAR: f64 = 11.0;
+
+/// Instructions a byte of every chosen format, counted by callgrind, and how they grow: the same on a busy machine.
 pub fn instructions(chosen: impl Fn(&Format) -> bool) {
-    println!("instructions of one parse, by callgrind");
-    println!("  {:<22}{:>12}{:>16}{:>10}", "", "bytes", "instructions", "a byte");
+    println!("instructions of one parse, by callgrind; ten times the input at most {LINEAR} times as many");
+    println!("  {:<22}{:>12}{:>16}{:>10}{:>9}", "", "bytes", "instructions", "a byte", "growth");
     for format in FORMATS.iter().filter(|format| chosen(format)) {
-        // A hundredth: valgrind is fifty times as slow, and makes the input, too.
-        let size = (format.size / 100).max(1);
-        let counts = out(format.title);
-        let ended = Command::new("valgrind")
-            .args(["--tool=callgrind", "--toggle-collect=*parse_once*", "-q"])
-            .arg(format!("--callgrind-out-file={}", counts.display()))
-            .arg(std::env::current_exe().unwrap())
-            .args(["--once", format.title, &size.to_string()])
-            .stdout(Stdio::null())
-            .status();
-        match ended {
-            Ok(status) => assert!(status.success(), "{}: {status}", format.title),
-            Err(error) => return println!("  valgrind: {error}"),
-        }
-        let text = std::fs::read_to_string(&counts).unwrap();
-        let count =
-            text.lines().find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: ")));
-        let count: f64 = count.unwrap().trim().parse().unwrap();
+        // A twentieth: valgrind is fifty times as slow, and makes the input, too.
+        let size = format.size / 20;
+        let (Some(small), Some(count)) = (counted(format, size / 10), counted(format, size)) else { return };
         let bytes = (format.make)(size).text.len();
         #[expect(clippy::cast_precision_loss, reason = "a few million at most")]
-        let each = count / bytes as f64;
-        println!("  {:<22}{bytes:>12}{count:>16.0}{each:>10.2}   {}", format.title, counts.display());
+        let (each, growth) = (count / bytes as f64, count / small);
+        let missed = if growth > LINEAR { vec![String::new()] } else { Vec::new() };
+        println!(
+            "  {:<22}{bytes:>12}{count:>16.0}{each:>10.2}{growth:>9.2}   {}   {}",
+            format.title,
+            verdict(&missed).trim_end(),
+            out(format.title).display()
+        );
     }
+}
+
+/// Instructions of one parse of an input of that size; `None` where there is no valgrind.
+fn counted(format: &Format, size: usize) -> Option<f64> {
+    let counts = out(format.title);
+    let ended = Command::new("valgrind")
+        .args(["--tool=callgrind", "--toggle-collect=*parse_once*", "-q"])
+        .arg(format!("--callgrind-out-file={}", counts.display()))
+        .arg(std::env::current_exe().unwrap())
+        .args(["--once", format.title, &size.to_string()])
+        .stdout(Stdio::null())
+        .status();
+    match ended {
+        Ok(status) => assert!(status.success(), "{}: {status}", format.title),
+        Err(error) => {
+            println!("  valgrind: {error}");
+            return None;
+        }
+    }
+    let text = std::fs::read_to_string(&counts).unwrap();
+    let count =
+        text.lines().find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: ")));
+    Some(count.unwrap().trim().parse().unwrap())
 }
 
 /// Where callgrind leaves what `callgrind_annotate` reads; `%` means something to it.

@@ -5,6 +5,7 @@
 
 mod ansible;
 mod pieces;
+mod puppet;
 mod salt;
 mod terraform;
 
@@ -27,6 +28,8 @@ pub enum Target {
     Ignored(f64),
     /// The same is printed for JSON, of one value or one a line; nothing is asked.
     Json,
+    /// Printed beside the events of the YAML library, thrown away; nothing is asked.
+    Yaml,
 }
 
 /// One form of output.
@@ -34,6 +37,8 @@ pub struct Format {
     /// What the table calls it, and what `--once` asks for.
     pub title: &'static str,
     pub parser: &'static str,
+    /// What the parser is given: standard output, or a file of that name.
+    pub file: Option<&'static str>,
     pub exit: i32,
     /// How many resources, tasks or objects the full input has.
     pub size: usize,
@@ -46,42 +51,44 @@ const MILLION: usize = 1_000_000;
 /// Every form, in the order of the table.
 #[rustfmt::skip]
 pub const FORMATS: &[Format] = &[
-    Format { title: "terraform-1%", parser: "terraform", exit: 2, size: MILLION, target: Target::Lines,
+    Format { title: "terraform-1%", parser: "terraform", file: None, exit: 2, size: MILLION, target: Target::Lines,
         make: |n| terraform::text(n, 100) },
-    Format { title: "terraform-all", parser: "terraform", exit: 2, size: MILLION, target: Target::Lines,
+    Format { title: "terraform-all", parser: "terraform", file: None, exit: 2, size: MILLION, target: Target::Lines,
         make: |n| terraform::text(n, 1) },
-    Format { title: "terraform-json-1%", parser: "terraform-json", exit: 2, size: MILLION, target: Target::Json,
+    Format { title: "terraform-json-1%", parser: "terraform-json", file: None, exit: 2, size: MILLION, target: Target::Json,
         make: |n| terraform::stream(n, 100) },
-    Format { title: "terraform-json-all", parser: "terraform-json", exit: 2, size: MILLION, target: Target::Json,
+    Format { title: "terraform-json-all", parser: "terraform-json", file: None, exit: 2, size: MILLION, target: Target::Json,
         make: |n| terraform::stream(n, 1) },
-    Format { title: "terraform-show-1%", parser: "terraform-show", exit: 2, size: MILLION, target: Target::Ignored(3.0),
+    Format { title: "terraform-show-1%", parser: "terraform-show", file: None, exit: 2, size: MILLION, target: Target::Ignored(3.0),
         make: |n| terraform::show(n, 100) },
-    Format { title: "terraform-show-all", parser: "terraform-show", exit: 2, size: MILLION / 10, target: Target::Ignored(12.0),
+    Format { title: "terraform-show-all", parser: "terraform-show", file: None, exit: 2, size: MILLION / 10, target: Target::Ignored(12.0),
         make: |n| terraform::show(n, 1) },
-    Format { title: "ansible-2%", parser: "ansible", exit: 0, size: 100_000, target: Target::Lines,
+    Format { title: "ansible-2%", parser: "ansible", file: None, exit: 0, size: 100_000, target: Target::Lines,
         make: |n| ansible::text(n, Play { hosts: 10, every: 50 }) },
-    Format { title: "ansible-10%", parser: "ansible", exit: 0, size: 100_000, target: Target::Lines,
+    Format { title: "ansible-10%", parser: "ansible", file: None, exit: 0, size: 100_000, target: Target::Lines,
         make: |n| ansible::text(n, Play { hosts: 10, every: 10 }) },
-    Format { title: "ansible-json", parser: "ansible-json", exit: 0, size: 100_000, target: Target::Json,
+    Format { title: "ansible-json", parser: "ansible-json", file: None, exit: 0, size: 100_000, target: Target::Json,
         make: |n| ansible::json(n, Play { hosts: 1, every: 50 }) },
-    Format { title: "ansible-jsonl", parser: "ansible-jsonl", exit: 0, size: 100_000, target: Target::Json,
+    Format { title: "ansible-jsonl", parser: "ansible-jsonl", file: None, exit: 0, size: 100_000, target: Target::Json,
         make: |n| ansible::jsonl(n, Play { hosts: 2, every: 50 }) },
-    Format { title: "kubectl", parser: "kubectl", exit: 1, size: 50_000, target: Target::Lines,
+    Format { title: "kubectl", parser: "kubectl", file: None, exit: 1, size: 50_000, target: Target::Lines,
         make: |n| repeated(n, "kubectl/changed", "diff -u", "\ndiff -u", ".shop.web") },
-    Format { title: "kubectl-U9999", parser: "kubectl", exit: 1, size: 50_000, target: Target::Lines,
+    Format { title: "kubectl-U9999", parser: "kubectl", file: None, exit: 1, size: 50_000, target: Target::Lines,
         make: |n| repeated(n, "kubectl/full-context", "diff -u", "\ndiff -u", ".shop.web") },
-    Format { title: "kubediff", parser: "kubediff", exit: 2, size: 50_000, target: Target::Lines,
+    Format { title: "kubediff", parser: "kubediff", file: None, exit: 2, size: 50_000, target: Target::Lines,
         make: |n| repeated(n, "kubediff/drift", "## shop/web", "\n## ", "shop/web") },
-    Format { title: "argocd", parser: "argocd", exit: 1, size: 50_000, target: Target::Lines,
+    Format { title: "argocd", parser: "argocd", file: None, exit: 1, size: 50_000, target: Target::Lines,
         make: |n| repeated(n, "argocd/normal", "\n===== apps/Deployment shop/web", "\n=====", "shop/web") },
-    Format { title: "helm-diff", parser: "helm-diff", exit: 2, size: 50_000, target: Target::Lines,
+    Format { title: "helm-diff", parser: "helm-diff", file: None, exit: 2, size: 50_000, target: Target::Lines,
         make: |n| repeated(n, "helm-diff/changes", "shop, web, ", "\nshop, db", "shop, web") },
-    Format { title: "flux", parser: "flux", exit: 1, size: 50_000, target: Target::Lines,
+    Format { title: "flux", parser: "flux", file: None, exit: 1, size: 50_000, target: Target::Lines,
         make: |n| repeated(n, "flux/changes", "► Deployment/shop/web", "► ConfigMap", "Deployment/shop/web") },
-    Format { title: "ansible-minimal", parser: "ansible-minimal", exit: 0, size: 50_000, target: Target::Lines,
+    Format { title: "ansible-minimal", parser: "ansible-minimal", file: None, exit: 0, size: 50_000, target: Target::Lines,
         make: |n| repeated(n, "ansible-minimal/drifted", "--- before", "--- before: /srv/adhoc/target/web2", "web1") },
-    Format { title: "salt", parser: "salt", exit: 0, size: 100_000, target: Target::Json,
+    Format { title: "salt", parser: "salt", file: None, exit: 0, size: 100_000, target: Target::Json,
         make: |n| salt::json(n, 50) },
+    Format { title: "puppet", parser: "puppet", file: Some("last_run_report.yaml"), exit: 0, size: 20_000, target: Target::Yaml,
+        make: |n| puppet::report(n, 50) },
 ];
 
 /// The format of that title.

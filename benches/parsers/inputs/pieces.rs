@@ -4,8 +4,13 @@ use std::path::Path;
 
 /// The standard output of a fixture, `PARSER/CASE`.
 pub fn real(case: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(case);
-    std::fs::read_to_string(folder.join("stdout")).unwrap_or_else(|error| panic!("{case}: {error}"))
+    fixture(&format!("{case}/stdout"))
+}
+
+/// A file below `fixtures/`.
+pub fn fixture(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(file);
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// A piece of text with holes, in which each copy has words of its own.
