@@ -161,14 +161,12 @@ fn read(input: &Input<'_>) -> Result<Parsed, ParseError> {
         )
         .hint("set ANSIBLE_STDOUT_CALLBACK=default"));
     }
+    let warnings = playbook::Warnings::of(input);
     if found.blocks.is_empty() {
-        let hint = playbook::warnings(input).into_iter().next().map_or_else(
-            || "check inventory and pattern".to_owned(),
-            |warning| format!("ansible warns: {}", warning.summary),
-        );
+        let hint = warnings.hint("check inventory and pattern");
         return Err(ParseError::no_scopes("no result of any host").hint(hint));
     }
-    let mut parsed = Parsed { diagnostics: playbook::warnings(input), ..playbook::parsed(input) };
+    let mut parsed = Parsed { diagnostics: warnings.of_less().collect(), ..playbook::parsed(input) };
     if ad_hoc.as_ref().is_some_and(|(check, _)| !check) {
         parsed.diagnostics.push(Diagnostic::warning("ran without --check: these changes were made"));
     }
@@ -210,7 +208,7 @@ fn read(input: &Input<'_>) -> Result<Parsed, ParseError> {
         });
     }
     parsed.said = if parsed.resources.is_empty() { Said::NoChanges } else { Said::Changes };
-    parsed.scopes.unread.extend(playbook::lost_sources(input));
+    parsed.scopes.unread.extend(warnings.lost_sources());
     if parsed.said == Said::NoChanges && parsed.scopes.unread.is_empty() {
         may_be_clean(input, ad_hoc.is_some(), found.odd)?;
     }

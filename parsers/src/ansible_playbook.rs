@@ -11,7 +11,7 @@ mod stderr;
 mod tests;
 
 pub(crate) use command::ad_hoc;
-pub(crate) use stderr::{lost_sources, warnings};
+pub(crate) use stderr::Warnings;
 
 use crate::error::ParseError;
 use crate::input::{Input, Stream};
@@ -157,7 +157,10 @@ pub(crate) fn failed_or(input: &Input<'_>, error: ParseError) -> Result<Parsed, 
     match input.exit {
         None | Some(0) => Err(error),
         Some(_) => failure(input)
-            .map(|failure| Parsed { failure: Some(failure), diagnostics: warnings(input), ..parsed(input) })
+            .map(|failure| {
+                let diagnostics = Warnings::of(input).of_less().collect();
+                Parsed { failure: Some(failure), diagnostics, ..parsed(input) }
+            })
             .ok_or(error),
     }
 }
@@ -200,11 +203,9 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     let Some(recap) = cumulative(recaps)? else {
         return failed_or(input, ParseError::cut("no recap"));
     };
+    let warnings = Warnings::of(input);
     if recap.is_empty() {
-        let hint = warnings(input).into_iter().next().map_or_else(
-            || "check inventory, limit and the hosts of the plays".to_owned(),
-            |warning| format!("ansible warns: {}", warning.summary),
-        );
+        let hint = warnings.hint("check inventory, limit and the hosts of the plays");
         let error = ParseError::no_scopes("no host was looked at: the recap is empty").hint(hint);
         return failed_or(input, error);
     }
@@ -227,7 +228,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         );
     }
 
-    let mut parsed = Parsed { diagnostics: warnings(input), ..parsed(input) };
+    let mut parsed = Parsed { diagnostics: warnings.of_less().collect(), ..parsed(input) };
     parsed.diagnostics.extend(diagnostics);
     if line.is_some_and(|line| !line.check) {
         parsed.diagnostics.push(Diagnostic::warning("ran without --check: these changes were made"));
@@ -262,7 +263,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         Said::NoChanges
     };
     parsed.scopes = scopes(&recap, &unreachable);
-    parsed.scopes.unread.extend(lost_sources(input));
+    parsed.scopes.unread.extend(warnings.lost_sources());
     // Exit code 0 with a failed host: the failure was cleared, and the run went on.
     if input.exit != Some(0) {
         if no_more_hosts {

@@ -24,19 +24,6 @@ pub(super) fn failed_before(input: &Input<'_>) -> Option<Failure> {
     words.and(failure(input))
 }
 
-/// The inventory sources that could not be read: nobody knows their hosts, so the recap can't miss them.
-pub(crate) fn lost_sources(input: &Input<'_>) -> Vec<Unread> {
-    // What is left of the sentence where standard error was cut.
-    const ENDS: [&str; 4] = ["as an inventory source", "as an inventory", "as an", "as"];
-    let path = |words: &str| {
-        let path = words.strip_prefix(LOST_SOURCE)?.trim();
-        let path = ENDS.iter().find_map(|end| path.strip_suffix(end)?.strip_suffix(' ')).unwrap_or(path);
-        Some(format!("inventory {path}"))
-    };
-    let paths: BTreeSet<String> = all_warnings(input).iter().filter_map(|words| path(words)).collect();
-    paths.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed }).collect()
-}
-
 /// How the warning of a source begins; the path can stand on the next line.
 const LOST_SOURCE: &str = "Unable to parse";
 
@@ -44,13 +31,44 @@ const LOST_SOURCE: &str = "Unable to parse";
 const FOLD: usize = 79;
 
 /// The warnings on either stream: with `2>&1` they stand among the results. What a task prints begins no line so.
-fn all_warnings(input: &Input<'_>) -> Vec<String> {
-    let mut all = unfolded(input.stderr.bytes());
-    let stdout = input.stdout.bytes();
-    if memmem::find(stdout, b"[WARNING]: ").is_some() {
-        all.extend(unfolded(stdout));
+pub(crate) struct Warnings(Vec<String>);
+
+impl Warnings {
+    pub(crate) fn of(input: &Input<'_>) -> Self {
+        let mut all = unfolded(input.stderr.bytes());
+        let stdout = input.stdout.bytes();
+        if memmem::find(stdout, b"[WARNING]: ").is_some() {
+            all.extend(unfolded(stdout));
+        }
+        Self(all)
     }
-    all
+
+    /// Those that say that less was looked at than was asked for.
+    pub(crate) fn of_less(&self) -> impl Iterator<Item = Diagnostic> {
+        const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", LOST_SOURCE];
+        let less = |words: &&String| BEGINNINGS.iter().any(|beginning| words.starts_with(beginning));
+        self.0.iter().filter(less).map(Diagnostic::warning)
+    }
+
+    /// The inventory sources that could not be read: nobody knows their hosts, so the recap can't miss them.
+    pub(crate) fn lost_sources(&self) -> impl Iterator<Item = Unread> {
+        // What is left of the sentence where standard error was cut.
+        const ENDS: [&str; 4] = ["as an inventory source", "as an inventory", "as an", "as"];
+        let path = |words: &String| {
+            let path = words.strip_prefix(LOST_SOURCE)?.trim();
+            let path = ENDS.iter().find_map(|end| path.strip_suffix(end)?.strip_suffix(' ')).unwrap_or(path);
+            Some(format!("inventory {path}"))
+        };
+        let paths: BTreeSet<String> = self.0.iter().filter_map(path).collect();
+        paths.into_iter().map(|scope| Unread { scope, reason: UnreadReason::Failed })
+    }
+
+    /// What to look at where no host was looked at.
+    pub(crate) fn hint(&self, otherwise: &str) -> String {
+        self.of_less()
+            .next()
+            .map_or_else(|| otherwise.to_owned(), |warning| format!("ansible warns: {}", warning.summary))
+    }
 }
 
 /// The warnings of stderr, each in one line. Before 2.19 they are folded: between words, at a word's hyphen, and within a word that
@@ -121,11 +139,4 @@ pub(super) fn error_words(line: &[u8]) -> Option<String> {
     let rest = BEGINNINGS.iter().find_map(|beginning| line.strip_prefix(*beginning))?;
     let task = [&b"Task failed"[..], b"Error while"].iter().any(|words| rest.starts_with(words));
     (!task).then(|| text::string(rest).chars().filter(|c| !c.is_control()).take(300).collect())
-}
-
-/// Warnings that say that less was looked at than was asked for.
-pub(crate) fn warnings(input: &Input<'_>) -> Vec<Diagnostic> {
-    const BEGINNINGS: [&str; 2] = ["Could not match supplied host pattern", LOST_SOURCE];
-    let wanted = |words: &String| BEGINNINGS.iter().any(|beginning| words.starts_with(beginning));
-    all_warnings(input).into_iter().filter(wanted).map(Diagnostic::warning).collect()
 }

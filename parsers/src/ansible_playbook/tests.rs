@@ -73,7 +73,7 @@ fn a_run_of_a_script_that_ended_before_any_host_is_a_failure() {
 fn lost(stdout: &str, stderr: &str) -> Vec<String> {
     let (stdout, stderr) = (Stream::whole(stdout.as_bytes()), Stream::whole(stderr.as_bytes()));
     let input = Input { argv: &[], exit: Some(0), stdout, stderr, files: &[] };
-    lost_sources(&input).into_iter().map(|unread| unread.scope).collect()
+    Warnings::of(&input).lost_sources().map(|unread| unread.scope).collect()
 }
 
 #[test]
