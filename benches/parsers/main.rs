@@ -4,7 +4,7 @@
 //! cargo bench --bench parsers                                   everything, at most three minutes
 //! cargo bench --bench parsers -- kubectl show                   the rows whose titles hold one of the words; without jq
 //! cargo bench --bench parsers -- jq                             `driftrun parse` beside jq, alone
-//! cargo bench --bench parsers -- --instructions [WORD]...       instructions a byte under callgrind; `callgrind_annotate` reads its files
+//! cargo bench --bench parsers -- --instructions [WORD]...       instructions a byte, and their growth, under callgrind; `callgrind_annotate` reads its files
 //! cargo bench --bench parsers -- --once TITLE SIZE              makes one input and reads it once (for perf, valgrind)
 //! cargo bench --bench parsers -- --write TITLE SIZE FILE        makes one input and writes it to a file
 //! ```
@@ -16,7 +16,7 @@
 //! The baselines: an iteration over the lines in which `memchr` is called for each, as every parser that looks at lines must; beside
 //! it `memchr_iter`, which is faster because it remembers the line ends of a whole vector; and for JSON `serde_json` into `IgnoredAny`, which
 //! checks the syntax and keeps nothing (for YAML the events of `saphyr_parser`). A parser's time has everything in it: sorting, merging and freeing the report. All times are CPU times, the best
-//! of several. Growth is the time for ten times the input.
+//! of several. Growth is the time for ten times the input; what is asked of it, at most 11, is asked of the instructions, in which no caches count.
 
 mod inputs;
 mod measure;
