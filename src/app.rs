@@ -1,14 +1,16 @@
 //! Puts everything together: from parsed arguments to an exit code. The order in which things start and stop is here.
 
+mod serve;
+
 use crate::board::{Board, LastRun};
 use crate::check::{self, Check, Program, Reader, ReaderChoice};
-use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve, ShowOutput, WebFlags};
-use crate::config::{self, Config};
+use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve};
+use crate::config::{self, Config, Source};
+use crate::outcome::Outcome;
 use crate::run::{Runner, Stop};
-use crate::schedule::Schedule;
+use crate::shard::Shard;
 use crate::show::{self, Shown};
-use crate::supervise::{Clock, Place, record, supervise};
-use crate::web::{self, Bound, Show};
+use crate::supervise::{Clock, Limits, Place, run_now};
 use crate::{log, metrics, reader};
 use driftrun_parsers::{
     Document, DriftReport, File, Input, Parser, Reading, Resource, Stream, Tool, read_by_pattern,
@@ -19,15 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
-
-/// How often orphans that belong to no run are looked for.
-const STRAYS: Duration = Duration::from_secs(30);
 
 /// How many files `parse` reads from one folder.
 const MOST_FILES: usize = 10_000;
@@ -51,6 +50,8 @@ impl<E: std::error::Error> From<E> for Error {
     }
 }
 
+use serve::Reload;
+
 type Result<T> = std::result::Result<T, Error>;
 
 /// Does what the command line says.
@@ -62,10 +63,14 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Watch(watch) => {
             let check = Check { interval: watch.interval, ..from_flags(&watch.check, &watch.command)? };
-            let config = Config::of_one(check);
-            serve(config, &watch.web, true)
+            serve::serve(Config::of_one(check), &watch.web, None)
         }
-        Command::Serve(Serve { config, web }) => serve(config::load(&config)?, &web, false),
+        Command::Serve(Serve { config, auto_reload, shard, web }) => {
+            let source = Source::read(&config)?;
+            let loaded = source.config()?;
+            let shard = Shard::new(shard.index, shard.total, &host_name()).map_err(Error)?;
+            serve::serve(loaded, &web, Some(Reload::new(config, source, auto_reload, shard)))
+        }
         Command::Once(arguments) => once(&arguments),
         Command::Parse(arguments) => parse(&arguments),
         Command::Parsers { name } => parsers(name.as_deref()),
@@ -179,125 +184,25 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-/// The thread on which runs are started and followed. Starting a large program from a slow disk takes milliseconds, and must not hold up a
-/// scrape; and a run that stays on one thread wakes no other. Ends with the value.
-struct RunsThread {
-    runtime: tokio::runtime::Handle,
-    _end: oneshot::Sender<()>,
-}
-
-impl RunsThread {
-    fn start() -> Result<Self> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().max_blocking_threads(16).enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let (end, ended) = oneshot::channel();
-        let drive = move || {
-            let _ = runtime.block_on(ended);
-        };
-        std::thread::Builder::new().name("runs".to_owned()).stack_size(1 << 20).spawn(drive)?;
-        Ok(Self { runtime: handle, _end: end })
-    }
-}
-
-/// Listens, runs the checks on their schedules, and ends when a signal says so.
-fn serve(config: Config, flags: &WebFlags, at_once: bool) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, warnings } = config;
-    try_folders(&checks)?;
-    runtime()?.block_on(async {
-        let stop = stop_on_signals()?;
-        let mut listeners = Vec::new();
-        for address in &flags.listen {
-            listeners.push(web::bind(address).await.map_err(Error)?);
-        }
-        let runner = Arc::new(Runner::start()?);
-        let runs = RunsThread::start()?;
-        let now = Clock::SYSTEM.now();
-        for listener in &listeners {
-            tracing::info!(address = %listener.address, checks = checks.len(), "listening");
-        }
-        warn(&warnings);
-        let board = Arc::new(Board::new(checks, now));
-        let bound = Bound {
-            listeners,
-            metrics_path: flags.telemetry_path.clone(),
-            show: match flags.output {
-                ShowOutput::Auto => None,
-                ShowOutput::Always => Some(Show::Output),
-                ShowOutput::Never => Some(Show::TablesOnly),
-            },
-        };
-        // The server outlives the runs: a last scrape can still see how they ended.
-        let server_stop = tokio_util::sync::CancellationToken::new();
-        let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
-        let lives = each_check(&board, max_concurrent, &runs.runtime, |check, place| {
-            let schedule = if at_once {
-                Schedule::at_once(now, check.interval)
-            } else {
-                Schedule::splayed(now, check.interval, &check.name)
-            };
-            let (runner, stop) = (Arc::clone(&runner), stop.clone());
-            let run = move |check: Arc<Check>, stop: Stop| {
-                let runner = Arc::clone(&runner);
-                async move { runner.run(&check, &stop).await }
-            };
-            supervise(check, schedule, place, stop, run)
-        });
-        let strays = tokio::spawn(end_strays(Arc::clone(&runner)));
-        stop.soft.cancelled().await;
-        tracing::info!("stopping");
-        lives.join_all().await;
-        strays.abort();
-        runner.end_strays().await;
-        server_stop.cancel();
-        let _ = server.await;
-        tracing::info!("stopped");
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// One task for every check of the board, as many runs at once as `max_concurrent`.
-fn each_check<L>(
-    board: &Arc<Board>,
-    max_concurrent: usize,
-    on: &tokio::runtime::Handle,
-    life: impl Fn(Arc<Check>, Place) -> L,
-) -> JoinSet<()>
-where
-    L: Future<Output = ()> + Send + 'static,
-{
-    let permits = Arc::new(Semaphore::new(max_concurrent));
-    let mut lives = JoinSet::new();
-    for (position, check) in board.checks().into_iter().enumerate() {
-        let (board, permits) = (Arc::clone(board), Arc::clone(&permits));
-        lives.spawn_on(life(check, Place { board, position, permits, clock: Clock::SYSTEM }), on);
-    }
-    lives
-}
-
-async fn end_strays(runner: Arc<Runner>) {
-    loop {
-        tokio::time::sleep(STRAYS).await;
-        let ended = runner.end_strays().await;
-        if ended > 0 {
-            tracing::warn!(processes = ended, "ended orphans that belong to no run");
-        }
-    }
-}
-
-/// The first TERM, INT or HUP asks for an end, the second one for an end at once.
-fn stop_on_signals() -> Result<Stop> {
+/// The first TERM or INT asks for an end, the second one for an end at once. So does a HUP, of a terminal that is closed, where it doesn't
+/// ask for the configuration.
+fn stop_on_signals(on_hangup: bool) -> Result<Stop> {
     let stop = Stop::default();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    // A terminal that is closed.
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut hangup = if on_hangup { Some(signal(SignalKind::hangup())?) } else { None };
     let stopping = stop.clone();
     tokio::spawn(async move {
         for token in [&stopping.soft, &stopping.hard] {
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
-                _ = hangup.recv() => {}
+                _ = hung_up => {}
             }
             token.cancel();
         }
@@ -305,9 +210,25 @@ fn stop_on_signals() -> Result<Stop> {
     Ok(stop)
 }
 
+/// Makes the runs.
+fn run_with(
+    runner: &Arc<Runner>,
+) -> impl Fn(Arc<Check>, Stop) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Clone + use<> {
+    let runner = Arc::clone(runner);
+    move |check, stop| {
+        let runner = Arc::clone(&runner);
+        Box::pin(async move { runner.run(&check, &stop).await })
+    }
+}
+
+/// The machine's own name; that of a pod of a `StatefulSet` ends in a number.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Every check once, as many at a time as the configuration allows.
 fn once(arguments: &Once) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, warnings } = match &arguments.config {
+    let Config { checks, parsers: _, max_concurrent, warnings, looks: _ } = match &arguments.config {
         Some(file) => config::load(file)?,
         None if arguments.command.is_empty() => {
             return Err(Error(
@@ -322,22 +243,21 @@ fn once(arguments: &Once) -> Result<ExitCode> {
     warn(&warnings);
     try_folders(&checks)?;
     runtime()?.block_on(async {
-        let stop = stop_on_signals()?;
+        let stop = stop_on_signals(true)?;
         let runner = Arc::new(Runner::start()?);
         let board = Arc::new(Board::new(checks, Clock::SYSTEM.now()));
-        let lives = each_check(&board, max_concurrent, &tokio::runtime::Handle::current(), |check, place| {
-            let (runner, stop) = (Arc::clone(&runner), stop.clone());
-            async move {
-                let Ok(_permit) = place.permits.acquire().await else { return };
-                if stop.soft.is_cancelled() {
-                    return;
-                }
-                let outcome = runner.run(&check, &stop).await;
-                if outcome.end != crate::outcome::End::Cancelled {
-                    record(check, &place, outcome).await;
-                }
-            }
-        });
+        let limits = Arc::new(Limits::new(max_concurrent));
+        let mut lives = JoinSet::new();
+        for check in board.checks() {
+            let place = Place {
+                board: Arc::clone(&board),
+                name: check.name.as_str().into(),
+                limits: Arc::clone(&limits),
+                clock: Clock::SYSTEM,
+            };
+            let (run, stop) = (run_with(&runner), stop.clone());
+            lives.spawn(async move { run_now(&check, &place, &stop, run).await });
+        }
         lives.join_all().await;
         runner.end_strays().await;
         let snapshot = board.snapshot();
@@ -484,7 +404,7 @@ fn run_program(program: &Program, input: &Input<'_>) -> Result<Reading> {
     let check = Check::recorded("parse");
     try_folders(std::slice::from_ref(&check))?;
     let finished = runtime()?.block_on(async {
-        let stop = stop_on_signals()?;
+        let stop = stop_on_signals(true)?;
         let runner = Runner::start()?;
         let finished = runner.parse(&check, program, input.exit, input.stdout.bytes(), &stop).await;
         runner.end_strays().await;

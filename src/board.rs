@@ -4,6 +4,8 @@ use crate::check::{Check, Reader, ReaderChoice};
 use crate::metrics::{self, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
 use crate::reader::{self, Judgement};
+use crate::schedule::Schedule;
+use crate::shard::Shard;
 use crate::snapshot::{Snapshot, View};
 use driftrun_parsers::{Action, Class, Diagnostic, Parser, Reading, Resource, Scopes, Source, Tool, Verdict};
 use jiff::Timestamp;
@@ -23,6 +25,8 @@ pub struct CheckState {
     pub running: Option<Timestamp>,
     /// When the next run is due.
     pub next_run: Option<Timestamp>,
+    /// The longest time between two starts that is to be expected.
+    pub interval: Duration,
     /// The last run that came to an end.
     pub last: Option<Arc<LastRun>>,
     /// When the last run that was clean or drifted ended.
@@ -44,8 +48,8 @@ pub struct Counters {
     pub exits: BTreeMap<i32, u64>,
     /// Runs that were neither clean nor drifted, by class.
     pub failures: BTreeMap<Class, u64>,
-    /// Slots that went by while a run was under way.
-    pub skipped: u64,
+    /// Slots that went by without a run.
+    pub skipped: BTreeMap<Skip, u64>,
     /// Processes ended because their time was over.
     pub killed_deadline: u64,
     /// Processes ended because their leader had left them.
@@ -56,6 +60,28 @@ pub struct Counters {
     pub cpu_system: Duration,
     /// Sum of the runs' durations.
     pub duration: Duration,
+}
+
+/// Why a slot went by without a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Skip {
+    /// The run before it was still under way.
+    Overrun,
+    /// The run before it waited for its turn: for `max_concurrent`, or for its concurrency group.
+    Queue,
+    /// driftrun or the machine was stopped or asleep, or its clock was set.
+    Asleep,
+}
+
+impl Skip {
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overrun => "overrun",
+            Self::Queue => "queue",
+            Self::Asleep => "asleep",
+        }
+    }
 }
 
 /// The last run that came to an end.
@@ -169,21 +195,33 @@ fn identity(resource: &Resource) -> Identity {
 }
 
 impl CheckState {
-    /// Nothing has happened yet.
-    pub fn new(check: &Check, loaded: Timestamp) -> Self {
-        let parser = match &check.reader {
+    /// The check's configuration has changed from `old` to `new`. What was found stays, with its times.
+    fn configured(&mut self, old: &Check, new: &Check, now: Timestamp) {
+        self.interval = Schedule::of(new, now).interval(now);
+        if old.reader != new.reader {
+            self.parser = Self::known_parser(new);
+        }
+    }
+
+    fn known_parser(check: &Check) -> Option<Reader> {
+        match &check.reader {
             ReaderChoice::Known(reader) => Some(reader.clone()),
             ReaderChoice::ExitCode | ReaderChoice::OneOf(_) | ReaderChoice::Any => None,
-        };
+        }
+    }
+
+    /// Nothing has happened yet.
+    pub fn new(check: &Check, loaded: Timestamp) -> Self {
         Self {
             loaded,
             running: None,
             next_run: None,
+            interval: Schedule::of(check, loaded).interval(loaded),
             last: None,
             last_success: None,
             counters: Counters::default(),
             drift: None,
-            parser,
+            parser: Self::known_parser(check),
         }
     }
 
@@ -327,8 +365,8 @@ fn keep(mut captured: Captured) -> Captured {
 /// The state of all checks, and the snapshot that readers see.
 #[derive(Debug)]
 pub struct Board {
-    /// A lock each: rendering one check's lines must not hold up the others.
-    entries: Vec<Mutex<Entry>>,
+    /// By name, a lock each: rendering one check's lines must not hold up the others.
+    entries: RwLock<BTreeMap<String, Arc<Mutex<Entry>>>>,
     snapshot: RwLock<Arc<Snapshot>>,
 }
 
@@ -339,25 +377,35 @@ struct Entry {
     view: Arc<View>,
 }
 
+impl Entry {
+    fn new(check: Check, state: CheckState) -> Self {
+        let check = Arc::new(check);
+        let run = Arc::new(metrics::render_run(&check, &state));
+        let view = view(&check, &state, run);
+        Self { check, state, view }
+    }
+
+    fn render(&mut self, what: Change) {
+        let run = match what {
+            Change::Live => Arc::clone(&self.view.run),
+            Change::Run => Arc::new(metrics::render_run(&self.check, &self.state)),
+        };
+        self.view = view(&self.check, &self.state, run);
+    }
+}
+
 impl Board {
-    /// A board on which nothing has happened yet. Checks keep their order.
+    /// A board on which nothing has happened yet.
     pub fn new(checks: Vec<Check>, loaded: Timestamp) -> Self {
-        let entries: Vec<Entry> = checks
-            .into_iter()
-            .map(|check| {
-                let state = CheckState::new(&check, loaded);
-                let check = Arc::new(check);
-                let run = Arc::new(metrics::render_run(&check, &state));
-                let view = view(&check, &state, run);
-                Entry { check, state, view }
-            })
-            .collect();
-        let snapshot =
-            Snapshot { loaded, views: entries.iter().map(|entry| Arc::clone(&entry.view)).collect() };
-        Self {
-            entries: entries.into_iter().map(Mutex::new).collect(),
-            snapshot: RwLock::new(Arc::new(snapshot)),
-        }
+        Self::sharded(checks, loaded, Shard::ALL)
+    }
+
+    /// A board for the checks of one of several instances.
+    pub fn sharded(checks: Vec<Check>, loaded: Timestamp, shard: Shard) -> Self {
+        let snapshot = Snapshot { loaded, reloaded: true, shard, views: Vec::new() };
+        let board = Self { entries: RwLock::default(), snapshot: RwLock::new(Arc::new(snapshot)) };
+        board.replace(checks, loaded);
+        board
     }
 
     /// A board with one check of which nothing is known but a reading.
@@ -365,11 +413,11 @@ impl Board {
         let check = Check { max_resources: usize::MAX, ..Check::recorded(name) };
         let judgement = reader::judge_reading(&check, reading, parser, None, false, now);
         let board = Self::new(vec![check], now);
-        board.apply(0, Outcome::recorded(now), judgement, now);
+        board.apply(name, Outcome::recorded(now), judgement, now);
         board
     }
 
-    /// The checks, in their order; positions in it name a check below.
+    /// The checks, sorted by name.
     pub fn checks(&self) -> Vec<Arc<Check>> {
         self.snapshot().views.iter().map(|view| Arc::clone(&view.check)).collect()
     }
@@ -380,47 +428,124 @@ impl Board {
     }
 
     /// The parser that an earlier run of the check recognised.
-    pub fn pinned(&self, position: usize) -> Option<&'static Parser> {
-        let entry = self.entries.get(position)?;
-        entry.lock().unwrap_or_else(PoisonError::into_inner).state.parser.as_ref()?.builtin()
+    pub fn pinned(&self, name: &str) -> Option<&'static Parser> {
+        let entry = self.entry(name)?;
+        let entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
+        entry.state.parser.as_ref()?.builtin()
     }
 
-    /// The check's next run is due at `slot`; `skipped` slots went by before it.
-    pub fn scheduled(&self, position: usize, slot: Option<Timestamp>, skipped: u64) {
-        self.change(position, Change::Live, |_, state| {
+    /// Takes in a configuration that was loaded `now`. State is keyed by name: a check that was there keeps what is known of it, one that
+    /// is gone is forgotten.
+    pub fn replace(&self, checks: Vec<Check>, now: Timestamp) {
+        let fresh: BTreeMap<String, Arc<Mutex<Entry>>> = {
+            let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+            let fresh = checks.into_iter().map(|check| {
+                let name = check.name.clone();
+                let kept = entries.remove(&name).inspect(|entry| {
+                    let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
+                    if *entry.check != check {
+                        let old = std::mem::replace(&mut entry.check, Arc::new(check.clone()));
+                        entry.state.configured(&old, &check, now);
+                        entry.render(Change::Run);
+                    }
+                });
+                let entry = kept.unwrap_or_else(|| {
+                    let state = CheckState::new(&check, now);
+                    Arc::new(Mutex::new(Entry::new(check, state)))
+                });
+                (name, entry)
+            });
+            let fresh: BTreeMap<_, _> = fresh.collect();
+            entries.clone_from(&fresh);
+            fresh
+        };
+        // Changes go on meanwhile, each under its entry's lock: the new list first, then what each entry has by now.
+        let view =
+            |entry: &Mutex<Entry>| Arc::clone(&entry.lock().unwrap_or_else(PoisonError::into_inner).view);
+        let views = fresh.values().map(|entry| view(entry)).collect();
+        self.publish(|old| Snapshot { loaded: now, reloaded: true, views, ..*old });
+        for entry in fresh.values() {
+            self.put(&entry.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// A configuration could not be taken in: the one before goes on.
+    pub fn reload_failed(&self) {
+        self.publish(|old| Snapshot { reloaded: false, views: old.views.clone(), ..*old });
+    }
+
+    /// The configuration is what it was: whatever went wrong before is mended.
+    pub fn reload_succeeded(&self, now: Timestamp) {
+        self.publish(|old| Snapshot { loaded: now, reloaded: true, views: old.views.clone(), ..*old });
+    }
+
+    /// The check's next run is due at `slot`, and the one after it within `interval`.
+    pub fn scheduled(&self, name: &str, slot: Option<Timestamp>, interval: Option<Duration>) {
+        let mut what = Change::Live;
+        self.change(name, |_, state| {
             state.next_run = slot;
-            state.counters.skipped += skipped;
+            if let Some(interval) = interval.filter(|interval| *interval != state.interval) {
+                state.interval = interval;
+                what = Change::Run;
+            }
+            what
+        });
+    }
+
+    /// Slots of the check went by.
+    pub fn skipped(&self, name: &str, why: Skip, slots: u64) {
+        self.change(name, |_, state| {
+            *state.counters.skipped.entry(why).or_default() += slots;
+            Change::Live
         });
     }
 
     /// A run of the check has begun, or ended without a record.
-    pub fn running(&self, position: usize, since: Option<Timestamp>) {
-        self.change(position, Change::Live, |_, state| state.running = since);
-    }
-
-    /// A run of the check has ended. Renders its lines: not for a runtime worker.
-    pub fn apply(&self, position: usize, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
-        self.change(position, Change::Run, |check, state| {
-            state.apply(outcome, judgement, check.max_resources, ended);
+    pub fn running(&self, name: &str, since: Option<Timestamp>) {
+        self.change(name, |_, state| {
+            state.running = since;
+            Change::Live
         });
     }
 
-    fn change(&self, position: usize, what: Change, act: impl FnOnce(&Check, &mut CheckState)) {
-        let Some(entry) = self.entries.get(position) else { return };
+    /// A run of the check has ended. Renders its lines: not for a runtime worker.
+    pub fn apply(&self, name: &str, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
+        self.change(name, |check, state| {
+            state.apply(outcome, judgement, check.max_resources, ended);
+            Change::Run
+        });
+    }
+
+    fn entry(&self, name: &str) -> Option<Arc<Mutex<Entry>>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)
+    }
+
+    fn change(&self, name: &str, act: impl FnOnce(&Check, &mut CheckState) -> Change) {
+        let Some(entry) = self.entry(name) else { return };
         let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = &mut *entry;
-        act(&entry.check, &mut entry.state);
-        let run = match what {
-            Change::Live => Arc::clone(&entry.view.run),
-            Change::Run => Arc::new(metrics::render_run(&entry.check, &entry.state)),
+        let what = {
+            let entry = &mut *entry;
+            act(&entry.check, &mut entry.state)
         };
-        entry.view = view(&entry.check, &entry.state, run);
+        entry.render(what);
+        self.put(&entry);
+    }
+
+    /// Shows readers what an entry has. Called with the entry's lock, so that an older view never comes after a newer one.
+    fn put(&self, entry: &Entry) {
+        self.publish(|old| {
+            let mut views = old.views.clone();
+            // One that a reload has taken out meanwhile stays out.
+            if let Ok(at) = views.binary_search_by(|view| view.check.name.cmp(&entry.check.name)) {
+                views[at] = Arc::clone(&entry.view);
+            }
+            Snapshot { views, ..*old }
+        });
+    }
+
+    fn publish(&self, next: impl FnOnce(&Snapshot) -> Snapshot) {
         let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        let mut views = snapshot.views.clone();
-        if let Some(slot) = views.get_mut(position) {
-            *slot = Arc::clone(&entry.view);
-        }
-        *snapshot = Arc::new(Snapshot { loaded: snapshot.loaded, views });
+        *snapshot = Arc::new(next(&snapshot));
     }
 }
 

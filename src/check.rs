@@ -1,6 +1,7 @@
 //! One check, validated: nothing optional is left that a run would have to decide.
 
 use crate::ignore::IgnoreRule;
+use crate::schedule::Cron;
 use driftrun_parsers::{Action, Claim, ExitCodes, Input, Parser, Pattern, Stream};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -43,12 +44,24 @@ pub struct Check {
     pub workdir: Option<PathBuf>,
     /// Variables added to the environment.
     pub env: BTreeMap<String, String>,
+    /// Files of further variables, read at each start; see [`crate::run`].
+    pub env_file: Vec<PathBuf>,
+    /// Nothing of driftrun's own environment is passed on but `PATH`, `HOME` and what driftrun sets itself.
+    pub clear_env: bool,
     /// Who reads the output.
     pub reader: ReaderChoice,
     /// What exit codes mean, where the check says so itself.
     pub exit_codes: Option<ExitCodes>,
-    /// Time between two starts.
+    /// Time between two starts, where there is no `cron`.
     pub interval: Duration,
+    /// The times at which it starts instead.
+    pub cron: Option<Cron>,
+    /// By how much starts may be put off, so that not all checks start at once; see [`crate::schedule::Schedule::of`].
+    pub splay: Option<Duration>,
+    /// Checks with the same one never run at the same time.
+    pub concurrency_group: Option<String>,
+    /// How often a run that met a lock of its state is made again before it counts.
+    pub retries: u32,
     /// How long a whole run may take.
     pub timeout: Duration,
     /// Time between TERM and KILL.
@@ -80,9 +93,15 @@ impl Check {
             report: None,
             workdir: None,
             env: BTreeMap::new(),
+            env_file: Vec::new(),
+            clear_env: false,
             reader: ReaderChoice::Any,
             exit_codes: None,
             interval: default::INTERVAL,
+            cron: None,
+            splay: None,
+            concurrency_group: None,
+            retries: 0,
             timeout: default::TIMEOUT,
             kill_grace: default::KILL_GRACE,
             max_output: usize::try_from(default::MAX_OUTPUT).unwrap_or(usize::MAX),
@@ -93,6 +112,15 @@ impl Check {
             ignore_defaults: true,
             max_resources: default::MAX_RESOURCES,
         }
+    }
+
+    /// Whether a run of this check is one of `other` as well: what is run, where, and who reads it.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let what = |check: &Self| {
+            let Self { command, report, workdir, reader, .. } = check;
+            (command.clone(), report.clone(), workdir.clone(), reader.clone())
+        };
+        what(self) == what(other)
     }
 
     /// What is valid and yet probably not meant.

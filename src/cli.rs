@@ -85,6 +85,12 @@ pub struct Serve {
     /// The configuration file.
     #[arg(long = "config.file", value_name = "FILE")]
     pub config: PathBuf,
+    /// Look at the configuration file every 30 seconds, and load it when its content has changed; SIGHUP loads it in any case.
+    #[arg(long = "config.enable-auto-reload")]
+    pub auto_reload: bool,
+    /// One of several instances that share the checks.
+    #[command(flatten)]
+    pub shard: ShardFlags,
     /// The server.
     #[command(flatten)]
     pub web: WebFlags,
@@ -156,6 +162,17 @@ pub struct CheckFlags {
     /// Time between TERM and KILL at the deadline.
     #[arg(long, value_parser = positive_duration, default_value = "10s", value_name = "DURATION")]
     pub kill_grace: Duration,
+}
+
+/// Options of one of several instances that share the checks.
+#[derive(Debug, Args)]
+pub struct ShardFlags {
+    /// How many instances share the checks, each check on exactly one of them.
+    #[arg(long = "shard.total", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub total: Option<u32>,
+    /// Which of them this is, from 0; without it, the number at the end of the host's name (driftrun-2).
+    #[arg(long = "shard.index", value_name = "N")]
+    pub index: Option<u32>,
 }
 
 /// Options of the server.

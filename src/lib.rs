@@ -2,13 +2,14 @@
 //!
 //! The modules in the order in which values flow: [`cli`] and [`config`] make [`check`]s; [`schedule`] says when; [`run`] starts
 //! processes and returns an [`outcome`]; [`reader`] turns it into a reading; [`board`] keeps what is known; [`metrics`] and [`web`] show it.
-//! [`supervise`] is one check's life, [`app`] puts everything together.
+//! [`supervise`] is one check's life, [`fleet`] those of all, [`app`] puts everything together.
 
 pub mod app;
 pub mod board;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod fleet;
 pub mod ignore;
 pub mod log;
 pub mod metrics;
@@ -16,6 +17,7 @@ pub mod outcome;
 pub mod reader;
 pub mod run;
 pub mod schedule;
+pub mod shard;
 pub mod show;
 pub mod snapshot;
 pub mod supervise;

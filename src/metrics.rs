@@ -3,7 +3,7 @@
 //! Text exposition format 0.0.4. A check's lines are rendered when its state changes; a scrape writes, family by family, the header and every
 //! check's slice. The writer is ours and small because HELP and TYPE stand once a family over all checks; tests hold it against the prometheus crate.
 
-use crate::board::{Board, CheckState, Drift, Dropped};
+use crate::board::{Board, CheckState, Drift, Dropped, Skip};
 use crate::check::{Check, Reader};
 use crate::snapshot::Snapshot;
 use driftrun_parsers::{Action, Reading, Source, Verdict};
@@ -83,7 +83,14 @@ pub static LIVE: [Family; 3] = [
         help: "Slots of the schedule in which the check did not run.",
         kind: Kind::Counter,
         about: About::Check,
-        samples: |_, state, out| out.count(&[("reason", "overrun")], state.counters.skipped),
+        samples: |_, state, out| {
+            let skipped = &state.counters.skipped;
+            out.count(&[("reason", "overrun")], skipped.get(&Skip::Overrun).copied().unwrap_or_default());
+            // The others when they happen: a check without drift stays within 40 series.
+            for (why, slots) in skipped.iter().filter(|(why, _)| **why != Skip::Overrun) {
+                out.count(&[("reason", why.as_str())], *slots);
+            }
+        },
     },
 ];
 
@@ -131,10 +138,10 @@ pub static RUN: [Family; 32] = [
     },
     Family {
         name: "driftrun_check_interval_seconds",
-        help: "Time between two starts of the check.",
+        help: "Time between two starts of the check; with a crontab the longest one of the next eight days.",
         kind: Kind::Gauge,
         about: About::Check,
-        samples: |check, _, out| out.add(&[], check.interval.as_secs_f64()),
+        samples: |_, state, out| out.add(&[], state.interval.as_secs_f64()),
     },
     Family {
         name: "driftrun_check_timeout_seconds",
@@ -615,18 +622,30 @@ pub fn render(snapshot: &Snapshot) -> String {
     header(
         &mut out,
         "driftrun_config_last_reload_successful",
-        "Whether the configuration was loaded.",
+        "Whether the last attempt to load the configuration was a success.",
         Kind::Gauge,
     );
-    out.push_str("driftrun_config_last_reload_successful 1\n");
+    let reloaded = u8::from(snapshot.reloaded);
+    let _ = writeln!(out, "driftrun_config_last_reload_successful {reloaded}");
     header(
         &mut out,
         "driftrun_config_last_reload_success_timestamp_seconds",
-        "When the configuration was loaded.",
+        "When the configuration was loaded last.",
         Kind::Gauge,
     );
     let _ =
         writeln!(out, "driftrun_config_last_reload_success_timestamp_seconds {}", seconds(snapshot.loaded));
+    if snapshot.shard.total > 1 {
+        header(
+            &mut out,
+            "driftrun_shard_ordinal",
+            "Which of the instances that share the checks this is, from 0.",
+            Kind::Gauge,
+        );
+        let _ = writeln!(out, "driftrun_shard_ordinal {}", snapshot.shard.ordinal);
+        header(&mut out, "driftrun_total_shards", "How many instances share the checks.", Kind::Gauge);
+        let _ = writeln!(out, "driftrun_total_shards {}", snapshot.shard.total);
+    }
     for (n, family) in LIVE.iter().enumerate() {
         write_family(&mut out, family, snapshot.views.iter().map(|view| view.live.family(n)));
     }

@@ -3,6 +3,7 @@
 use crate::board::CheckState;
 use crate::check::Check;
 use crate::metrics::Rendered;
+use crate::shard::Shard;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -11,6 +12,10 @@ use std::sync::Arc;
 pub struct Snapshot {
     /// When the configuration was loaded.
     pub loaded: Timestamp,
+    /// Whether the last attempt to load one was a success.
+    pub reloaded: bool,
+    /// Which instance this is.
+    pub shard: Shard,
     /// In the order of their names.
     pub views: Vec<Arc<View>>,
 }
@@ -31,6 +36,7 @@ pub struct View {
 impl Snapshot {
     /// The check of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<View>> {
-        self.views.iter().find(|view| view.check.name == name)
+        let at = self.views.binary_search_by(|view| view.check.name.as_str().cmp(name)).ok()?;
+        self.views.get(at)
     }
 }

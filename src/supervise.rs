@@ -1,15 +1,18 @@
 //! One check's life: wait for the slot, wait for a place, run, judge, record; until somebody says stop.
 
-use crate::board::Board;
+use crate::board::{Board, Skip};
 use crate::check::{Check, Reader};
-use crate::outcome::{End, Outcome};
+use crate::outcome::{End, Killed, Outcome, Usage};
 use crate::reader;
 use crate::run::Stop;
 use crate::schedule::Schedule;
+use driftrun_parsers::Class;
 use jiff::{SignedDuration, Timestamp};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// A sleeper looks at the wall clock at least this often: after a suspend, or a step of the clock, it is at most this late.
 const LOOK: Duration = Duration::from_secs(30);
@@ -41,71 +44,253 @@ impl Clock {
     }
 }
 
+/// How long a run that met a lock waits before it is made again; twice as long each time.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// And at most so long.
+const LONGEST_RETRY: Duration = Duration::from_mins(5);
+
+/// How old the expected interval of a crontab may become.
+const STALE: SignedDuration = SignedDuration::from_hours(24);
+
+/// How many runs may be under way at once.
+#[derive(Debug)]
+pub struct Limits {
+    /// How many places there are, and the places.
+    permits: Mutex<(usize, Arc<Semaphore>)>,
+    groups: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Limits {
+    /// So many over all checks, and one of each concurrency group.
+    pub fn new(max_concurrent: usize) -> Self {
+        let permits = (max_concurrent, Arc::new(Semaphore::new(max_concurrent)));
+        Self { permits: Mutex::new(permits), groups: Mutex::default() }
+    }
+
+    /// From now on so many. Runs under way and in the queue keep the limit that they came under.
+    pub fn set_max_concurrent(&self, max_concurrent: usize) {
+        let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
+        if permits.0 != max_concurrent {
+            *permits = (max_concurrent, Arc::new(Semaphore::new(max_concurrent)));
+        }
+    }
+
+    /// Waits for a place: first for one of the group, so that those who wait for it take none from the others.
+    async fn enter(&self, group: Option<&str>) -> Option<Entered> {
+        let group = match group {
+            Some(group) => {
+                let one = {
+                    let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+                    let one = groups.entry(group.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1)));
+                    Arc::clone(one)
+                };
+                Some(one.acquire_owned().await.ok()?)
+            }
+            None => None,
+        };
+        let permits = Arc::clone(&self.permits.lock().unwrap_or_else(PoisonError::into_inner).1);
+        Some(Entered { _group: group, _one: permits.acquire_owned().await.ok()? })
+    }
+}
+
+/// A place for one run, until it is dropped.
+struct Entered {
+    _group: Option<OwnedSemaphorePermit>,
+    _one: OwnedSemaphorePermit,
+}
+
 /// Where a check stands and who limits it.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// What is known of all checks.
     pub board: Arc<Board>,
-    /// The check's position on it.
-    pub position: usize,
-    /// One permit a run.
-    pub permits: Arc<Semaphore>,
+    /// The check's name on it.
+    pub name: Arc<str>,
+    /// Who else runs.
+    pub limits: Arc<Limits>,
     /// The time of day.
     pub clock: Clock,
 }
 
-/// Runs `check` in every slot of `schedule` until `stop`. `run` makes one run.
+impl Place {
+    /// Counts the slots between two times, and says so.
+    fn skip(&self, schedule: &Schedule, why: Skip, from: Timestamp, to: Timestamp) {
+        let slots = schedule.passed(from, to);
+        if slots > 0 {
+            let reason = why.as_str();
+            tracing::warn!(check = %self.name, slots, reason, "slots of the schedule went by without a run");
+            self.board.skipped(&self.name, why, slots);
+        }
+    }
+}
+
+/// Runs a check in every slot of `schedule` until `stop`. `run` makes one run. `configured` gives the check's configuration, and tells when
+/// it has changed: what is under way ends under the old one.
 pub async fn supervise<R: Future<Output = Outcome>>(
-    check: Arc<Check>,
-    schedule: Schedule,
+    mut configured: watch::Receiver<Arc<Check>>,
+    mut schedule: Schedule,
     place: Place,
     stop: Stop,
     mut run: impl FnMut(Arc<Check>, Stop) -> R,
 ) {
-    let Place { board, position, permits, clock } = &place;
+    let Place { board, name, limits, clock } = &place;
+    let mut check = Arc::clone(&configured.borrow_and_update());
     let mut slot = schedule.first();
+    let mut looked: Option<Timestamp> = None;
+    // Where nobody can change it any more, nothing is waited for.
+    let mut can_change = true;
     loop {
-        board.scheduled(*position, Some(slot), 0);
-        if sleep_until(&schedule, slot, *clock, &stop).await.is_break() {
+        let now = clock.now();
+        let stale = looked.is_none_or(|at| now.duration_since(at) > STALE);
+        let interval = stale.then(|| schedule.interval(now));
+        looked = if stale { Some(now) } else { looked };
+        board.scheduled(name, Some(slot), interval);
+        tokio::select! {
+            biased;
+            changed = configured.changed(), if can_change => {
+                can_change = changed.is_ok();
+                (check, schedule, slot) = reconfigured(&mut configured, &schedule, slot, clock.now());
+                looked = None;
+                continue;
+            }
+            woken = sleep_until(&schedule, slot, *clock, &stop) => {
+                if woken.is_break() {
+                    break;
+                }
+            }
+        }
+        let woken = clock.now();
+        place.skip(&schedule, Skip::Asleep, slot, woken);
+        // Waiting for a place is queueing; only slots that go by meanwhile are skipped.
+        let Some(entered) = enter(&check, limits, &stop).await else { break };
+        let began = clock.now();
+        place.skip(&schedule, Skip::Queue, slot.max(woken), began);
+        if attempts(&check, &place, &stop, entered, &mut run).await.is_break() {
             break;
         }
-        // Waiting for a place is queueing, not a skipped slot; slots that go by meanwhile are counted with those of the run.
-        let permit = tokio::select! {
-            permit = permits.acquire() => permit,
-            () = stop.soft.cancelled() => break,
-        };
-        board.running(*position, Some(clock.now()));
-        let outcome = run(Arc::clone(&check), stop.clone()).await;
-        drop(permit);
-        if outcome.end == End::Cancelled {
-            board.running(*position, None);
-            break;
-        }
-        record(Arc::clone(&check), &place, outcome).await;
-        let next = schedule.after(slot, clock.now());
-        if next.skipped > 0 {
-            tracing::warn!(check = %check.name, skipped = next.skipped, "run took longer than the interval: slots skipped");
-            board.scheduled(*position, None, next.skipped);
-        }
-        slot = next.slot;
+        let now = clock.now();
+        place.skip(&schedule, Skip::Overrun, slot.max(began), now);
+        slot = schedule.next(slot, now);
     }
-    board.scheduled(*position, None, 0);
+    board.running(name, None);
+    board.scheduled(name, None, None);
 }
 
-/// Judges and records an outcome, away from the runtime's workers: parsing and rendering take time.
-pub async fn record(check: Arc<Check>, place: &Place, outcome: Outcome) {
+/// The newest configuration, its schedule, and the slot that comes next.
+fn reconfigured(
+    configured: &mut watch::Receiver<Arc<Check>>,
+    schedule: &Schedule,
+    slot: Timestamp,
+    now: Timestamp,
+) -> (Arc<Check>, Schedule, Timestamp) {
+    let check = Arc::clone(&configured.borrow_and_update());
+    let kept = schedule.kept_for(&check, now);
+    let slot = if kept == *schedule { slot } else { kept.first() };
+    (check, kept, slot)
+}
+
+/// Waits for a place for a run; `None` when it is time to stop.
+async fn enter(check: &Check, limits: &Limits, stop: &Stop) -> Option<Entered> {
+    tokio::select! {
+        entered = limits.enter(check.concurrency_group.as_deref()) => entered,
+        () = stop.soft.cancelled() => None,
+    }
+}
+
+/// Makes one run of a check as soon as there is a place for it, with its retries, and records it.
+pub async fn run_now<R: Future<Output = Outcome>>(
+    check: &Arc<Check>,
+    place: &Place,
+    stop: &Stop,
+    mut run: impl FnMut(Arc<Check>, Stop) -> R,
+) {
+    if let Some(entered) = enter(check, &place.limits, stop).await {
+        let _ = attempts(check, place, stop, entered, &mut run).await;
+    }
+}
+
+/// Makes a run and records it; one that meets a lock is made again as often as the check wants, and only the last counts. Breaks when it is time to stop.
+async fn attempts<R: Future<Output = Outcome>>(
+    check: &Arc<Check>,
+    place: &Place,
+    stop: &Stop,
+    mut entered: Entered,
+    run: &mut impl FnMut(Arc<Check>, Stop) -> R,
+) -> ControlFlow<()> {
+    let Place { board, name, limits, clock } = place;
+    let mut spent = Spent::default();
+    let mut wait = RETRY;
+    let mut left = check.retries;
+    loop {
+        board.running(name, Some(clock.now()));
+        let mut outcome = run(Arc::clone(check), stop.clone()).await;
+        drop(entered);
+        if outcome.end == End::Cancelled {
+            return ControlFlow::Break(());
+        }
+        spent.add_to(&mut outcome);
+        match record(Arc::clone(check), place, outcome, left > 0).await {
+            Recorded::Done => return ControlFlow::Continue(()),
+            Recorded::Locked(all) => spent = all,
+        }
+        left -= 1;
+        board.running(name, None);
+        board.scheduled(name, clock.now().saturating_add(wait).ok(), None);
+        let seconds = wait.as_secs();
+        tracing::info!(check = %name, seconds, left, "the state is locked: the run is made again");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.soft.cancelled() => return ControlFlow::Break(()),
+        }
+        wait = (wait * 2).min(LONGEST_RETRY);
+        let Some(again) = enter(check, limits, stop).await else { return ControlFlow::Break(()) };
+        entered = again;
+    }
+}
+
+/// What attempts before the last one used: it counts for the check, though they give no verdict.
+#[derive(Debug, Default)]
+pub struct Spent {
+    usage: Usage,
+    killed: Killed,
+}
+
+impl Spent {
+    fn add_to(&self, outcome: &mut Outcome) {
+        outcome.usage = outcome.usage.plus(self.usage);
+        outcome.killed = outcome.killed.plus(self.killed);
+    }
+}
+
+/// What became of an outcome.
+#[derive(Debug)]
+pub enum Recorded {
+    /// It stands on the board.
+    Done,
+    /// It met a lock and is to be made again: nothing is recorded but what it used.
+    Locked(Spent),
+}
+
+/// Judges and records an outcome, away from the runtime's workers: parsing and rendering take time. With `again`, one that met a lock of its state is not recorded.
+pub async fn record(check: Arc<Check>, place: &Place, outcome: Outcome, again: bool) -> Recorded {
     let (place, now) = (place.clone(), place.clock.now());
     let work = move || {
-        let pinned = place.board.pinned(place.position);
-        let judgement = reader::judge(&check, pinned, &outcome, now);
+        let Place { board, name, .. } = &place;
+        let judgement = reader::judge(&check, board.pinned(name), &outcome, now);
+        if again && judgement.class == Some(Class::StateLock) {
+            return Recorded::Locked(Spent { usage: outcome.usage, killed: outcome.killed });
+        }
         let summary = Summary::of(&outcome, &judgement);
-        place.board.apply(place.position, outcome, judgement, now);
+        board.apply(name, outcome, judgement, now);
         // Last, so that whoever reads the line finds its run in a scrape.
-        summary.log(&check.name);
+        summary.log(name);
+        Recorded::Done
     };
-    if let Err(error) = tokio::task::spawn_blocking(work).await {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a run could not be recorded");
-    }
+        Recorded::Done
+    })
 }
 
 /// What the log says about a run.
@@ -161,26 +346,17 @@ impl Summary {
 }
 
 /// Sleeps until the wall clock says `slot`, looking at it now and then; breaks when it is time to stop.
-async fn sleep_until(
-    schedule: &Schedule,
-    slot: Timestamp,
-    clock: Clock,
-    stop: &Stop,
-) -> std::ops::ControlFlow<()> {
+async fn sleep_until(schedule: &Schedule, slot: Timestamp, clock: Clock, stop: &Stop) -> ControlFlow<()> {
     loop {
         let now = clock.now();
         let left = slot.duration_since(now);
         if left <= SignedDuration::ZERO || schedule.is_too_far(slot, now) {
-            return if stop.soft.is_cancelled() {
-                std::ops::ControlFlow::Break(())
-            } else {
-                std::ops::ControlFlow::Continue(())
-            };
+            return if stop.soft.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         }
         let left = Duration::try_from(left).unwrap_or(LOOK).min(LOOK);
         tokio::select! {
             () = tokio::time::sleep(left) => {}
-            () = stop.soft.cancelled() => return std::ops::ControlFlow::Break(()),
+            () = stop.soft.cancelled() => return ControlFlow::Break(()),
         }
     }
 }

@@ -43,9 +43,9 @@ fn check(parser: &'static Parser) -> Check {
 
 fn run(board: &Board, outcome: Outcome, second: i64) -> Verdict {
     let check = &board.checks()[0];
-    let judgement = judge(check, board.pinned(0), &outcome, at(second));
+    let judgement = judge(check, board.pinned(&check.name), &outcome, at(second));
     let verdict = judgement.verdict;
-    board.apply(0, outcome, judgement, at(second));
+    board.apply(&check.name, outcome, judgement, at(second));
     verdict
 }
 
@@ -339,7 +339,7 @@ fn the_reference_is_the_table() {
             family.help
         );
     }
-    want += "| `driftrun_build_info` | gauge | What driftrun was built from; always 1. |\n| `driftrun_config_last_reload_successful` | gauge | Whether the configuration was loaded. |\n| `driftrun_config_last_reload_success_timestamp_seconds` | gauge | When the configuration was loaded. |\n| `process_*` | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run of a check that a parser reads (`parser: none` has no drift families): the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n";
+    want += "| `driftrun_build_info` | gauge | What driftrun was built from; always 1. |\n| `driftrun_config_last_reload_successful` | gauge | Whether the last attempt to load the configuration was a success. |\n| `driftrun_config_last_reload_success_timestamp_seconds` | gauge | When the configuration was loaded last. |\n| `driftrun_shard_ordinal`, `driftrun_total_shards` | gauge | Which of the instances that share the checks this is, and how many there are; only with `--shard.total`. |\n| `process_*` | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run of a check that a parser reads (`parser: none` has no drift families): the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &want).unwrap();

@@ -1,16 +1,19 @@
-//! One check's life under a paused clock: hours in milliseconds.
+//! The lives of checks under a paused clock: hours in milliseconds.
 
-use driftrun::board::Board;
-use driftrun::check::{Check, ReaderChoice};
-use driftrun::outcome::{End, Outcome};
+use driftrun::board::{Board, Skip};
+use driftrun::check::{Check, Reader, ReaderChoice};
+use driftrun::fleet::{Changes, Fleet};
+use driftrun::outcome::{Captured, End, Outcome, Usage};
 use driftrun::run::Stop;
-use driftrun::schedule::Schedule;
-use driftrun::supervise::{Clock, Place, supervise};
+use driftrun::schedule::{Cron, Schedule};
+use driftrun::supervise::{Clock, Limits};
+use driftrun_parsers::Verdict;
 use jiff::{SignedDuration, Timestamp};
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 thread_local! {
@@ -37,84 +40,114 @@ fn second(began: Instant) -> u64 {
     began.elapsed().as_secs()
 }
 
-fn place(checks: usize, permits: usize) -> (Arc<Board>, Vec<Place>) {
-    let check = |n| Check {
+fn check(name: &str) -> Check {
+    Check {
         reader: ReaderChoice::ExitCode,
         interval: Duration::from_mins(1),
-        ..Check::recorded(&format!("c{n}"))
-    };
-    let board = Arc::new(Board::new((0..checks).map(check).collect(), wall()));
-    let permits = Arc::new(Semaphore::new(permits));
-    let place = |position| Place {
-        board: Arc::clone(&board),
-        position,
-        permits: Arc::clone(&permits),
-        clock: Clock::of(wall),
-    };
-    let places = (0..checks).map(place).collect();
-    (board, places)
+        splay: Some(Duration::ZERO),
+        ..Check::recorded(name)
+    }
 }
 
 fn done() -> Outcome {
     Outcome::recorded(wall())
 }
 
-/// Runs one check until `until` seconds; its runs take what `takes` says, in turn. Start seconds, and skipped slots.
-async fn starts(takes: &'static [u64], until: u64, jump: Option<(u64, i64)>) -> (Vec<u64>, u64) {
-    let (board, places) = place(1, 1);
-    let began = Instant::now();
-    let started: Arc<Mutex<Vec<u64>>> = Arc::default();
-    let stop = Stop::default();
-    let check = Arc::clone(&board.checks()[0]);
-    let schedule = Schedule::at_once(wall(), check.interval);
-    let run = {
-        let started = Arc::clone(&started);
-        move |_: Arc<Check>, stop: Stop| {
-            let started = Arc::clone(&started);
-            async move {
-                let number = {
-                    let mut started = started.lock().unwrap();
-                    started.push(second(began));
-                    started.len() - 1
-                };
-                tokio::select! {
-                    () = sleep(Duration::from_secs(takes.get(number).copied().unwrap_or(0))) => done(),
-                    () = stop.soft.cancelled() => Outcome { end: End::Cancelled, ..done() },
-                }
+/// What ran when: names and seconds since the test began.
+type Started = Arc<Mutex<Vec<(String, u64)>>>;
+
+/// A run that takes what `takes` says of the check's name and how many began before it, and ends as `ends` says.
+fn runs(
+    started: &Started,
+    takes: impl Fn(&str, usize) -> u64 + Clone + Send + 'static,
+    ends: impl Fn(usize) -> Outcome + Clone + Send + 'static,
+) -> impl Fn(Arc<Check>, Stop) -> BoxFuture + Clone + Send + 'static {
+    let (started, began) = (Arc::clone(started), Instant::now());
+    move |check, stop| {
+        let number = {
+            let mut started = started.lock().unwrap();
+            let number = started.iter().filter(|(name, _)| *name == check.name).count();
+            started.push((check.name.clone(), second(began)));
+            number
+        };
+        let (seconds, ends) = (takes(&check.name, number), ends.clone());
+        Box::pin(async move {
+            tokio::select! {
+                () = sleep(Duration::from_secs(seconds)) => ends(number),
+                () = stop.soft.cancelled() => Outcome { end: End::Cancelled, ..done() },
             }
-        }
-    };
-    let life = supervise(check, schedule, places.into_iter().next().unwrap(), stop.clone(), run);
-    let clock = async {
-        if let Some((at, by)) = jump {
-            sleep(Duration::from_secs(at)).await;
-            STEPPED.set(by);
-            sleep(Duration::from_secs(until - at)).await;
-        } else {
-            sleep(Duration::from_secs(until)).await;
-        }
-        stop.soft.cancel();
-    };
-    tokio::join!(life, clock);
-    let skipped = board.snapshot().views[0].state.counters.skipped;
-    let started = started.lock().unwrap().clone();
-    (started, skipped)
+        })
+    }
+}
+
+type BoxFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Checks on the paused clock, from `first` on.
+fn fleet<F>(checks: Vec<Check>, permits: usize, stop: &Stop, run: F) -> (Arc<Board>, Fleet<F>)
+where
+    F: Fn(Arc<Check>, Stop) -> BoxFuture + Clone + Send + 'static,
+{
+    let board = Arc::new(Board::new(checks, wall()));
+    let fleet = Fleet::start(
+        Arc::clone(&board),
+        Arc::new(Limits::new(permits)),
+        Clock::of(wall),
+        stop.clone(),
+        tokio::runtime::Handle::current(),
+        run,
+        |check| Schedule::of(check, wall()),
+    );
+    (board, fleet)
+}
+
+fn skipped(board: &Board, name: &str) -> BTreeMap<Skip, u64> {
+    board.snapshot().get(name).unwrap().state.counters.skipped.clone()
+}
+
+/// Runs one check until `until` seconds; its runs take what `takes` says, in turn. Start seconds, and skipped slots. `jump`: at that second the wall clock is
+/// set by so many.
+async fn starts(
+    takes: &'static [u64],
+    until: u64,
+    jump: Option<(u64, i64)>,
+) -> (Vec<u64>, BTreeMap<Skip, u64>) {
+    let (started, stop) = (Started::default(), Stop::default());
+    let run = runs(&started, |_, number| takes.get(number).copied().unwrap_or(0), |_| done());
+    let (board, fleet) = fleet(vec![check("c0")], 1, &stop, run);
+    if let Some((at, by)) = jump {
+        sleep(Duration::from_secs(at)).await;
+        STEPPED.set(by);
+        sleep(Duration::from_secs(until - at)).await;
+    } else {
+        sleep(Duration::from_secs(until)).await;
+    }
+    stop.soft.cancel();
+    fleet.ended().await;
+    let started = started.lock().unwrap();
+    (started.iter().map(|(_, second)| *second).collect(), skipped(&board, "c0"))
+}
+
+fn none() -> BTreeMap<Skip, u64> {
+    BTreeMap::new()
 }
 
 #[tokio::test(start_paused = true)]
 async fn runs_stay_on_the_grid() {
-    assert_eq!(starts(&[], 250, None).await, (vec![0, 60, 120, 180, 240], 0));
+    assert_eq!(starts(&[], 250, None).await, (vec![0, 60, 120, 180, 240], none()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn missed_slots_are_skipped_and_counted_and_nothing_runs_back_to_back() {
-    assert_eq!(starts(&[0, 150], 310, None).await, (vec![0, 60, 240, 300], 2));
+    assert_eq!(
+        starts(&[0, 150], 310, None).await,
+        (vec![0, 60, 240, 300], BTreeMap::from([(Skip::Overrun, 2)]))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_week_of_minutes() {
     let (starts, skipped) = starts(&[], 7 * 86_400 - 1, None).await;
-    assert_eq!((starts.len(), skipped), (7 * 24 * 60, 0));
+    assert_eq!((starts.len(), skipped), (7 * 24 * 60, none()));
     assert!(starts.iter().enumerate().all(|(n, second)| *second == 60 * n as u64));
 }
 
@@ -123,7 +156,7 @@ async fn after_a_suspend_it_runs_within_half_a_minute_and_counts_what_it_slept_t
     // The wall clock jumps by an hour in the middle of a wait; monotonic time does not.
     let (starts, skipped) = starts(&[], 200, Some((70, 3_600))).await;
     assert_eq!(starts[..3], [0, 60, 90]);
-    assert_eq!(skipped, 59);
+    assert_eq!(skipped, BTreeMap::from([(Skip::Asleep, 59)]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,36 +167,176 @@ async fn a_clock_that_is_set_back_does_not_stop_the_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_place_is_queueing_and_no_skip() {
-    let (board, places) = place(2, 1);
-    let began = Instant::now();
-    let started: Arc<Mutex<Vec<(String, u64)>>> = Arc::default();
-    let stop = Stop::default();
-    let mut lives = tokio::task::JoinSet::new();
-    let local = tokio::task::LocalSet::new();
-    for place in places {
-        let check = Arc::clone(&board.checks()[place.position]);
-        let started = Arc::clone(&started);
-        let run = move |check: Arc<Check>, _: Stop| {
-            started.lock().unwrap().push((check.name.clone(), second(began)));
-            async {
-                sleep(Duration::from_secs(20)).await;
-                done()
-            }
-        };
-        let schedule = Schedule::at_once(wall(), check.interval);
-        lives.spawn_local_on(supervise(check, schedule, place, stop.clone(), run), &local);
-    }
-    local
-        .run_until(async {
-            sleep(Duration::from_secs(110)).await;
-            stop.soft.cancel();
-            while lives.join_next().await.is_some() {}
-        })
-        .await;
+    let (started, stop) = (Started::default(), Stop::default());
+    let run = runs(&started, |_, _| 20, |_| done());
+    let (board, fleet) = fleet(vec![check("c0"), check("c1")], 1, &stop, run);
+    sleep(Duration::from_secs(110)).await;
+    stop.soft.cancel();
+    fleet.ended().await;
     let started = started.lock().unwrap().clone();
     let mut seconds: Vec<u64> = started.iter().map(|(_, second)| *second).collect();
     seconds.sort_unstable();
     assert_eq!(seconds, [0, 20, 60, 80]);
     assert_eq!(started.iter().filter(|(check, _)| check == "c0").count(), 2);
-    assert_eq!(board.snapshot().views.iter().map(|view| view.state.counters.skipped).sum::<u64>(), 0);
+    assert_eq!((skipped(&board, "c0"), skipped(&board, "c1")), (none(), none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_go_by_in_the_queue_are_counted_as_such() {
+    let (started, stop) = (Started::default(), Stop::default());
+    let long = |name: &str, _| if name == "c0" { 130 } else { 0 };
+    let (board, fleet) = fleet(vec![check("c0"), check("c1")], 1, &stop, runs(&started, long, |_| done()));
+    sleep(Duration::from_secs(170)).await;
+    stop.soft.cancel();
+    fleet.ended().await;
+    // Its first slot was second 0; those of 60 and 120 went by while it waited.
+    assert_eq!(*started.lock().unwrap(), [("c0".to_owned(), 0), ("c1".to_owned(), 130)]);
+    assert_eq!(skipped(&board, "c0"), BTreeMap::from([(Skip::Overrun, 2)]));
+    assert_eq!(skipped(&board, "c1"), BTreeMap::from([(Skip::Queue, 2)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_of_one_group_never_overlap_and_hold_up_nobody_else() {
+    let (started, stop) = (Started::default(), Stop::default());
+    let grouped = |name: &str| Check { concurrency_group: Some("backend".to_owned()), ..check(name) };
+    let checks = vec![grouped("a"), grouped("b"), grouped("c"), check("d")];
+    // Two places: one that waits for its group takes none.
+    let (_, fleet) = fleet(checks, 2, &stop, runs(&started, |_, _| 15, |_| done()));
+    sleep(Duration::from_secs(59)).await;
+    stop.soft.cancel();
+    fleet.ended().await;
+    let started = started.lock().unwrap().clone();
+    let grouped: Vec<u64> = started.iter().filter(|(name, _)| name != "d").map(|(_, s)| *s).collect();
+    assert_eq!(grouped, [0, 15, 30]);
+    assert!(started.contains(&("d".to_owned(), 0)), "{started:?}");
+}
+
+/// What Terraform says of a lock.
+fn locked() -> Outcome {
+    let error =
+        "\nError: Error acquiring the state lock\n\nError message: resource temporarily unavailable\n";
+    let stderr = Captured { bytes: error.into(), tail: Vec::new(), total: error.len() as u64 };
+    let usage = Usage { user: Duration::from_secs(1), ..Usage::default() };
+    Outcome { end: End::Exited(1), stderr, usage, ..done() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_meets_a_lock_is_made_again_and_gives_one_verdict() {
+    for (retries, starts, verdict) in [
+        (0, vec![0, 600], Verdict::Failed),
+        (2, vec![0, 10, 30, 600], Verdict::Failed),
+        (9, vec![0, 10, 30, 70, 600], Verdict::Clean),
+    ] {
+        let (started, stop) = (Started::default(), Stop::default());
+        let terraform = driftrun_parsers::by_name("terraform").unwrap();
+        let check = Check {
+            retries,
+            interval: Duration::from_mins(10),
+            reader: ReaderChoice::Known(Reader::Builtin(terraform)),
+            command: ["terraform", "plan", "-detailed-exitcode"].map(str::to_owned).to_vec(),
+            ..check("c0")
+        };
+        // The lock is gone at the fourth attempt.
+        let ends = |number| {
+            let clean = "No changes. Your infrastructure matches the configuration.\n";
+            let stdout = Captured { bytes: clean.into(), tail: Vec::new(), total: clean.len() as u64 };
+            if number < 3 { locked() } else { Outcome { stdout, ..done() } }
+        };
+        let (board, fleet) = fleet(vec![check], 1, &stop, runs(&started, |_, _| 0, ends));
+        sleep(Duration::from_secs(599)).await;
+        let state = board.snapshot().get("c0").unwrap().state.clone();
+        assert_eq!(state.counters.runs, BTreeMap::from([(verdict, 1)]), "{retries}");
+        // What the attempts before it used counts.
+        let attempts = starts.len() as u64 - 1;
+        assert_eq!(state.counters.cpu_user.as_secs(), attempts.min(3), "{retries}");
+        assert_eq!(state.counters.skipped, none());
+        sleep(Duration::from_secs(2)).await;
+        stop.soft.cancel();
+        fleet.ended().await;
+        let seconds: Vec<u64> = started.lock().unwrap().iter().map(|(_, second)| *second).collect();
+        assert_eq!(seconds[..starts.len()], starts, "{retries}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crontab_runs_at_its_times_and_tells_its_longest_gap() {
+    let (started, stop) = (Started::default(), Stop::default());
+    // Base is a Wednesday, 2026-11-18 10:26:40 UTC.
+    let cron = Cron::new("30 6 * * 1-5 Europe/Berlin", "c0", base()).unwrap();
+    let check = Check { cron: Some(cron), ..check("c0") };
+    let (board, fleet) = fleet(vec![check], 1, &stop, runs(&started, |_, _| 600, |_| done()));
+    sleep(Duration::from_hours(24 * 7)).await;
+    let state = board.snapshot().get("c0").unwrap().state.clone();
+    stop.soft.cancel();
+    fleet.ended().await;
+    let times: Vec<String> = started
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, second)| (base() + Duration::from_secs(*second)).to_string())
+        .collect();
+    let days = ["19", "20", "23", "24", "25"].map(|day| format!("2026-11-{day}T05:30:00Z"));
+    assert_eq!(times, days);
+    assert_eq!(state.interval, Duration::from_hours(72));
+    assert_eq!(state.next_run.unwrap().to_string(), "2026-11-26T05:30:00Z");
+    assert_eq!(state.counters.skipped, none());
+}
+
+/// A fleet of three whose runs take 30 seconds of every minute.
+async fn reloaded(with: impl FnOnce(&mut Vec<Check>)) -> (Vec<(String, u64)>, Changes, Arc<Board>) {
+    let (started, stop) = (Started::default(), Stop::default());
+    let mut checks = vec![check("a"), check("b"), check("c")];
+    let (board, mut fleet) = fleet(checks.clone(), 9, &stop, runs(&started, |_, _| 30, |_| done()));
+    sleep(Duration::from_secs(70)).await;
+    with(&mut checks);
+    let changes = fleet.apply(checks);
+    sleep(Duration::from_secs(65)).await;
+    stop.soft.cancel();
+    fleet.ended().await;
+    let mut started = started.lock().unwrap().clone();
+    started.sort();
+    (started, changes, board)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_adds_changes_and_removes_checks_and_touches_no_other() {
+    let of = |name: &str, seconds: &[u64]| -> Vec<(String, u64)> {
+        seconds.iter().map(|second| (name.to_owned(), *second)).collect()
+    };
+    let whole = |parts: [Vec<(String, u64)>; 4]| parts.concat();
+    let (started, changes, board) = reloaded(|checks| {
+        checks.remove(0);
+        checks[0].labels.insert("team".to_owned(), "x".to_owned());
+        checks.push(check("d"));
+    })
+    .await;
+    assert_eq!(changes, Changes { added: 1, changed: 1, removed: 1 });
+    let all = [of("a", &[0, 60]), of("b", &[0, 60, 120]), of("c", &[0, 60, 120]), of("d", &[70, 130])];
+    assert_eq!(started, whole(all));
+    // The run of `b` that was under way counts, that of `a` is no record, and nothing of `a` is left.
+    let snapshot = board.snapshot();
+    let runs = |name: &str| snapshot.get(name).map(|view| view.state.counters.runs.values().sum::<u64>());
+    assert_eq!((runs("a"), runs("b"), runs("c"), runs("d")), (None, Some(2), Some(2), Some(1)));
+    assert!(snapshot.get("b").unwrap().check.labels.contains_key("team"));
+    assert_eq!(snapshot.loaded, base() + Duration::from_secs(70));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_command_cancels_the_run_under_way_and_another_schedule_does_not() {
+    let (started, changes, board) = reloaded(|checks| {
+        checks[0].command = vec!["other".to_owned()];
+        checks[1].interval = Duration::from_secs(20);
+    })
+    .await;
+    assert_eq!(changes, Changes { added: 0, changed: 2, removed: 0 });
+    let of = |wanted: &str| -> Vec<u64> {
+        started.iter().filter(|(name, _)| name == wanted).map(|(_, second)| *second).collect()
+    };
+    // `a`: the run of second 60 is cancelled, and a new grid begins. `b`: its run ends at 90, and a new grid of 20 seconds begins then.
+    assert_eq!((of("a"), of("b")), (vec![0, 60, 70, 130], vec![0, 60, 90, 130]));
+    let state = |name: &str| board.snapshot().get(name).unwrap().state.clone();
+    assert_eq!(state("a").counters.runs, BTreeMap::from([(Verdict::Clean, 2)]));
+    assert_eq!(state("b").interval, Duration::from_secs(20));
+    // What was known before is still known.
+    assert_eq!(state("a").loaded, base());
 }

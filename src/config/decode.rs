@@ -6,16 +6,22 @@ use super::yaml::{Entry, Node, Value};
 use super::{Config, Place, Problem, for_each, parsers};
 use crate::check::{self, Check, Reader, ReaderChoice, default};
 use crate::ignore::{IgnoreRule, Pattern};
+use crate::schedule::Cron;
 use driftrun_parsers::{Action, ExitCodes, Source};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const ROOT_KEYS: &[&str] = &["checks", "defaults", "lists", "max_concurrent", "parsers", "tmp_dir"];
 const CHECK_KEYS: &[&str] = &[
+    "clear_env",
     "command",
+    "concurrency_group",
     "count_refresh",
+    "cron",
     "env",
+    "env_file",
     "exit_codes",
     "files",
     "ignore",
@@ -27,14 +33,19 @@ const CHECK_KEYS: &[&str] = &[
     "max_resources",
     "parser",
     "report",
+    "retries",
     "setup",
     "shell",
+    "splay",
     "timeout",
     "workdir",
 ];
 const RULE_KEYS: &[&str] = &["action", "attribute", "kind", "name", "reason", "scope", "source", "until"];
 /// Lists that grow from `defaults` through the check to `set`; any other list replaces.
-const APPENDING: &[&str] = &["ignore"];
+const APPENDING: &[&str] = &["env_file", "ignore"];
+
+/// With the longest pause between them that is more than a day.
+const MOST_RETRIES: u32 = 300;
 
 /// `unix(7)`: 108 bytes for the path of a socket. Plugins put theirs into TMPDIR, with names of up to 28 bytes.
 const MAX_TMP: usize = 80;
@@ -45,7 +56,7 @@ pub(super) fn config(
     environment: Environment<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
-    let mut decoder = Decoder { problems, folder, environment, parsers: BTreeMap::new() };
+    let mut decoder = Decoder { problems, folder, environment, parsers: BTreeMap::new(), looks: false };
     decoder.keys(root, ROOT_KEYS, "the configuration")?;
     let max_concurrent =
         root.get("max_concurrent").map_or_else(cores, |node| decoder.count(node).unwrap_or(1));
@@ -119,8 +130,9 @@ pub(super) fn config(
         }
     }
     checks.sort_by(|a, b| a.name.cmp(&b.name));
+    let looks = decoder.looks;
     let parsers = decoder.parsers.into_iter().filter_map(|(name, reader)| Some((name, reader?))).collect();
-    Some(Config { checks, parsers, max_concurrent, warnings })
+    Some(Config { checks, parsers, max_concurrent, warnings, looks })
 }
 
 /// What is wrong with a base for private folders, if anything.
@@ -141,11 +153,16 @@ fn merge(base: Option<Node>, over: &Node) -> Node {
     let Some(base) = base else { return over.clone() };
     let (Value::Map(below), Value::Map(above)) = (&base.value, &over.value) else { return over.clone() };
     let mut entries = below.clone();
-    // A command of an upper layer replaces whichever form the lower one has.
+    // A command and a schedule of an upper layer replace whichever form the lower one has.
     let writes = |key: &str| above.iter().any(|entry| entry.key == key);
-    entries.retain(|entry| {
-        !((entry.key == "command" && writes("shell")) || (entry.key == "shell" && writes("command")))
-    });
+    let other = |key: &str| match key {
+        "command" => "shell",
+        "shell" => "command",
+        "interval" => "cron",
+        "cron" => "interval",
+        _ => "",
+    };
+    entries.retain(|entry| writes(&entry.key) || !writes(other(&entry.key)));
     for entry in above {
         let Some(existing) = entries.iter_mut().find(|existing| existing.key == entry.key) else {
             entries.push(entry.clone());
@@ -176,6 +193,8 @@ pub(super) struct Decoder<'d> {
     environment: Environment<'d>,
     /// Those that the configuration defines; `None` where that is a problem already.
     parsers: BTreeMap<String, Option<Reader>>,
+    /// A glob was expanded.
+    looks: bool,
 }
 
 impl Decoder<'_> {
@@ -225,6 +244,7 @@ impl Decoder<'_> {
             None => vec![Item { variables: Variables::new(), set: None, origin: String::new() }],
         };
         if let Some(glob) = each.get("glob") {
+            self.looks = true;
             let Some(pattern) = self.text(glob) else { return Vec::new() };
             let mut matched = Vec::new();
             for item in items {
@@ -327,11 +347,17 @@ impl Decoder<'_> {
                 Ok(())
             }
         });
+        let env_file = self.env_files(merged.get("env_file"), variables);
+        let clear_env = merged.get("clear_env").and_then(|node| self.boolean(node)).unwrap_or(false);
         let setup = self.setup(merged.get("setup"), variables);
         let workdir = merged
             .get("workdir")
             .map_or_else(|| Some(self.folder.to_owned()), |node| self.folder(node, variables));
         let interval = self.duration(merged.get("interval"), default::INTERVAL);
+        let cron = self.cron(merged, name.as_deref().unwrap_or_default());
+        let splay = merged.get("splay").and_then(|node| self.splay(node));
+        let concurrency_group = merged.get("concurrency_group").and_then(|node| self.group(node, variables));
+        let retries = merged.get("retries").map_or(Some(0), |node| self.retries(node));
         let timeout = self.duration(merged.get("timeout"), default::TIMEOUT);
         let kill_grace = self.duration(merged.get("kill_grace"), default::KILL_GRACE);
         let max_output = merged.get("max_output").map_or(Some(default::MAX_OUTPUT), |node| {
@@ -370,9 +396,15 @@ impl Decoder<'_> {
             },
             workdir: Some(workdir?),
             env,
+            env_file,
+            clear_env,
             reader,
             exit_codes,
             interval,
+            cron,
+            splay,
+            concurrency_group,
+            retries: retries?,
             timeout,
             kill_grace,
             max_output: usize::try_from(max_output?).unwrap_or(usize::MAX),
@@ -443,6 +475,58 @@ impl Decoder<'_> {
                 Vec::new()
             }
         }
+    }
+
+    fn cron(&mut self, merged: &Node, name: &str) -> Option<Cron> {
+        let node = merged.get("cron")?;
+        if let Some(interval) = merged.get("interval") {
+            self.problem(interval.place, "both `cron` and `interval`; keep one");
+        }
+        let text = self.text(node)?;
+        Cron::new(&text, name, Timestamp::now()).map_err(|message| self.problem(node.place, message)).ok()
+    }
+
+    /// How far starts may be put off: zero is a value of its own.
+    fn splay(&mut self, node: &Node) -> Option<Duration> {
+        let text = self.text(node)?;
+        units::duration(&text).map_err(|message| self.problem(node.place, message)).ok()
+    }
+
+    fn group(&mut self, node: &Node, variables: &Variables) -> Option<String> {
+        let text = fill(&self.text(node)?, variables);
+        if text.is_empty() {
+            self.problem(
+                node.place,
+                "an empty name for a concurrency group; leave the key out, or name what is shared",
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    fn retries(&mut self, node: &Node) -> Option<u32> {
+        let text = self.text(node)?;
+        match text.parse::<u32>() {
+            Ok(retries) if retries <= MOST_RETRIES => Some(retries),
+            _ => {
+                self.problem(node.place, format!("{text:?} is no number from 0 to {MOST_RETRIES}"));
+                None
+            }
+        }
+    }
+
+    /// Paths, relative to the configuration file. That a file is there is each run's affair: secrets come and are replaced while driftrun runs.
+    fn env_files(&mut self, node: Option<&Node>, variables: &Variables) -> Vec<PathBuf> {
+        let Some(node) = node else { return Vec::new() };
+        let Value::List(files) = &node.value else {
+            self.problem(
+                node.place,
+                format!("must be a list of files such as [/etc/driftrun/cloud.env], not {}", node.kind()),
+            );
+            return Vec::new();
+        };
+        let folder = self.folder;
+        files.iter().filter_map(|file| Some(folder.join(self.expanded(file, variables)?))).collect()
     }
 
     fn globs(&mut self, node: &Node, variables: &Variables) -> Vec<String> {

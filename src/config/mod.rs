@@ -28,12 +28,15 @@ pub struct Config {
     pub max_concurrent: usize,
     /// What is valid and yet probably not meant.
     pub warnings: Vec<String>,
+    /// Which checks there are depends on what is on disk: some `for_each` has a glob.
+    pub looks: bool,
 }
 
 impl Config {
     /// One check that doesn't come from a file.
     pub fn of_one(check: Check) -> Self {
-        Self { warnings: check.warnings(), checks: vec![check], parsers: BTreeMap::new(), max_concurrent: 1 }
+        let warnings = check.warnings();
+        Self { checks: vec![check], parsers: BTreeMap::new(), max_concurrent: 1, warnings, looks: false }
     }
 }
 
@@ -92,21 +95,47 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
+/// The text of a configuration file, which can be validated again when what is on disk around it has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// It can't be read, or is no text.
+    pub fn read(path: &Path) -> Result<Self, Invalid> {
+        let bytes = std::fs::read(path).map_err(|error| whole(path, format!("can't read it: {error}")))?;
+        let text = String::from_utf8(bytes).map_err(|error| whole(path, format!("not UTF-8: {error}")))?;
+        Ok(Self { path: path.to_owned(), text })
+    }
+
+    /// Validates it, with the globs' matches of this moment.
+    ///
+    /// # Errors
+    /// Every problem that it has.
+    pub fn config(&self) -> Result<Config, Invalid> {
+        let folder = std::path::absolute(&self.path).ok().and_then(|path| path.parent().map(Path::to_owned));
+        let folder = folder.ok_or_else(|| whole(&self.path, "has no folder".to_owned()))?;
+        parse(&self.text, &folder, &|name| std::env::var(name).ok())
+            .map_err(|problems| Invalid { file: self.path.clone(), problems })
+    }
+}
+
+/// A problem of a file as a whole.
+fn whole(path: &Path, message: String) -> Invalid {
+    Invalid { file: path.to_owned(), problems: vec![Problem { place: None, message }] }
+}
+
 /// Reads and validates the file at `path`.
 ///
 /// # Errors
 /// Every problem that it has.
 pub fn load(path: &Path) -> Result<Config, Invalid> {
-    let whole =
-        |message: String| Invalid { file: path.to_owned(), problems: vec![Problem { place: None, message }] };
-    let bytes = std::fs::read(path).map_err(|error| whole(format!("can't read it: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|error| whole(format!("not UTF-8: {error}")))?;
-    let folder = std::path::absolute(path)
-        .ok()
-        .and_then(|path| path.parent().map(Path::to_owned))
-        .ok_or_else(|| whole("has no folder".to_owned()))?;
-    parse(&text, &folder, &|name| std::env::var(name).ok())
-        .map_err(|problems| Invalid { file: path.to_owned(), problems })
+    Source::read(path)?.config()
 }
 
 /// Validates `text`. `folder` (absolute) is what relative paths are relative to.

@@ -4,6 +4,7 @@
 //! that is removed afterwards.
 
 mod capture;
+mod environment;
 mod files;
 mod leftovers;
 mod process;
@@ -306,7 +307,7 @@ impl Run<'_> {
     fn spawn(&mut self, argv: &[String], reads: Option<&Output>) -> Result<Spawned, String> {
         for _ in 0..100 {
             let folder = (!self.tmp.made).then(|| self.tmp.path.clone());
-            let mut command = self.command(argv);
+            let mut command = self.command(argv)?;
             let stdin = match reads {
                 None => Stdio::null(),
                 Some(output) => {
@@ -334,25 +335,32 @@ impl Run<'_> {
         text.replace(TMP_HOLE, &self.tmp.path.to_string_lossy())
     }
 
-    fn command(&self, argv: &[String]) -> Command {
+    fn command(&self, argv: &[String]) -> Result<Command, String> {
         let mut words = argv.iter().map(|word| self.fill(word));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         if let Some(workdir) = &self.workdir {
             command.current_dir(workdir);
         }
-        for name in NOT_INHERITED {
-            command.env_remove(name);
+        let clear = self.check.clear_env;
+        if clear {
+            command.env_clear();
+            command.envs(environment::ALWAYS.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        } else {
+            for name in NOT_INHERITED {
+                command.env_remove(name);
+            }
         }
         for (name, value) in ENVIRONMENT {
-            if std::env::var_os(name).is_none() {
+            if clear || std::env::var_os(name).is_none() {
                 command.env(name, value);
             }
         }
         command.env("TMPDIR", &self.tmp.path);
+        command.envs(environment::read(&self.check.env_file)?);
         command.envs(self.check.env.iter().map(|(name, value)| (name, self.fill(value))));
         command.env(COOKIE, self.cookie);
-        command
+        Ok(command)
     }
 
     fn outcome(

@@ -37,6 +37,14 @@ pub struct Stop {
     pub hard: CancellationToken,
 }
 
+impl Stop {
+    /// One that ends with this one, and can end alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { soft: self.soft.child_token(), hard: self.hard.child_token() }
+    }
+}
+
 /// Limits of one process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits<'a> {

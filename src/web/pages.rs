@@ -114,7 +114,7 @@ fn facts(view: &View, now: Timestamp) -> Markup {
             @if let Some(success) = state.last_success { div { dt { "Last success" } dd { (ago(success, now)) } } }
             @if let Some(since) = state.running { div { dt { "Running" } dd { "for " (span(since, now)) } } }
             div { dt { "Next run" } dd { (next_run(view, now)) } }
-            div { dt { "Schedule" } dd { "every " (show_duration(check.interval)) ", at most " (show_duration(check.timeout)) } }
+            div { dt { "Schedule" } dd { (schedule(check)) ", at most " (show_duration(check.timeout)) } }
             div { dt { "Reader" } dd { @match &state.parser { Some(parser) => code { (parser.name()) }, None => "exit code" } @if let Some(drift) = &state.drift { " · " (drift.tool.name) @if let Some(version) = &drift.tool.version { " " (version) } } } }
             @if !check.labels.is_empty() { div { dt { "Labels" } dd { (labels(check)) } } }
             @if let Some(workdir) = &check.workdir { div { dt { "Folder" } dd { code { (workdir.display()) } } } }
@@ -207,6 +207,13 @@ pub(super) fn not_found(site: &Site<'_>) -> Markup {
         Reload::Never,
         &html! { h1 { "Not found" } p { "There is no such page or check. " a href="/" { "All checks" } } },
     )
+}
+
+fn schedule(check: &Check) -> String {
+    match &check.cron {
+        Some(cron) => format!("at {}", cron.as_str()),
+        None => format!("every {}", show_duration(check.interval)),
+    }
 }
 
 /// Whether a page that is left open is loaded again, so that it doesn't tell old news. One that is read isn't: that would be a nuisance.
