@@ -117,11 +117,14 @@ fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
     let mut labels = BTreeMap::new();
     for (name, value) in &flags.label {
         check::check_label_name(name).map_err(Error)?;
-        labels.insert(name.clone(), value.clone());
+        if labels.insert(name.clone(), value.clone()).is_some() {
+            return Err(Error(format!("--label {name} is given twice; keep one")));
+        }
     }
     let workdir = match &flags.workdir {
         Some(path) if !path.is_dir() => {
-            return Err(Error(format!("--workdir {}: no such folder", path.display())));
+            let what = if path.exists() { "it is no folder" } else { "no such folder" };
+            return Err(Error(format!("--workdir {}: {what}", path.display())));
         }
         Some(path) => Some(std::path::absolute(path)?),
         None => None,
@@ -167,11 +170,7 @@ fn default_name(program: &str) -> String {
 
 /// `defined`: what a configuration knows beside driftrun's own.
 fn parser_named<'d>(name: &str, defined: impl IntoIterator<Item = &'d String>) -> Result<&'static Parser> {
-    driftrun_parsers::by_name(name).ok_or_else(|| {
-        let mut known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
-        known.extend(defined.into_iter().map(String::as_str));
-        Error(format!("unknown parser {name:?}; known: {}", known.join(", ")))
-    })
+    driftrun_parsers::by_name(name).ok_or_else(|| Error(check::unknown_parser(name, defined)))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -351,6 +350,12 @@ fn parse(arguments: &Parse) -> Result<ExitCode> {
     };
     let folder = arguments.file.as_deref().filter(|path| path.is_dir());
     let files = folder.map(read_folder).transpose()?.unwrap_or_default();
+    if let (Some(folder), true) = (folder, files.is_empty()) {
+        return Err(Error(format!(
+            "{} holds no files; name the folder that the reports are in",
+            folder.display()
+        )));
+    }
     let stdout = match (&arguments.file, folder) {
         (_, Some(_)) => Vec::new(),
         (Some(file), None) => read_file(file)?,
@@ -469,7 +474,9 @@ fn parsers(name: Option<&str>) -> Result<ExitCode> {
                     parser.name, parser.about, "", parser.recommended
                 );
             }
+            let _ = writeln!(out, "{:width$}  nothing is read: the exit code decides, 0 is clean and any other failed", "none");
         }
+        Some("none") => out.push_str("none: nothing is read. Exit code 0 is clean, any other failed; `exit_codes` in a configuration says otherwise.\n"),
         Some(name) => {
             let parser = parser_named(name, [])?;
             let actions: Vec<&str> = parser.actions.iter().map(|action| action.as_str()).collect();

@@ -127,6 +127,12 @@ impl Check {
     pub fn warnings(&self) -> Vec<String> {
         let name = &self.name;
         let mut warnings = Vec::new();
+        let commands = self.setup.iter().chain([&self.command]).chain(&self.report);
+        warnings.extend(
+            commands
+                .filter_map(|argv| driftrun_parsers::changing(argv))
+                .map(|what| format!("check {name:?}: {what} changes things, at every run")),
+        );
         let printed: Vec<&str> =
             self.report.as_ref().unwrap_or(&self.command).iter().map(String::as_str).collect();
         match &self.reader {
@@ -272,6 +278,25 @@ impl ReaderChoice {
             several => Self::OneOf(several.to_vec()),
         }
     }
+}
+
+/// What to say of a parser that nobody knows; `defined` are those of the configuration.
+pub fn unknown_parser<'d>(name: &str, defined: impl IntoIterator<Item = &'d String>) -> String {
+    let mut known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
+    known.extend(defined.into_iter().map(String::as_str));
+    known.extend(["auto", "none"]);
+    let hint = nearest(name, &known).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+    format!("unknown parser {name:?}; {hint}known: {}", known.join(", "))
+}
+
+/// The known word that was probably meant.
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
 }
 
 /// What to say of a tool that shows drift and that no parser reads: its exit code may be 0 either way.

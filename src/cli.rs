@@ -125,7 +125,7 @@ pub struct Parse {
     #[arg(long = "config.file", value_name = "CONFIG", requires = "parser")]
     pub config: Option<PathBuf>,
     /// The command's exit code, where it is known.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..=255))]
     pub exit_code: Option<i32>,
     /// The recorded standard error.
     #[arg(long, value_name = "FILE")]

@@ -410,7 +410,10 @@ pub static RUN: [Family; 32] = [
         about: About::Report,
         samples: |_, state, out| {
             let Some(drift) = &state.drift else { return };
-            out.count(&[], dropped(drift, |dropped| dropped.drift.values().sum()));
+            let dropped = dropped(drift, |dropped| dropped.drift.values().sum());
+            if dropped > 0 {
+                out.count(&[], dropped);
+            }
         },
     },
     Family {

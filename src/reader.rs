@@ -91,6 +91,17 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         if check.reader != ReaderChoice::Any {
             return judged;
         }
+        if let Some(cut) = [&outcome.stdout, &outcome.stderr].into_iter().find(|stream| stream.is_cut())
+            && judged.verdict != Verdict::Failed
+        {
+            // Nobody looked at it, and nobody could.
+            let error = ParseError::cut(format!(
+                "more was printed than the {} bytes at both ends that are kept, and no parser recognised it",
+                cut.bytes.len() + cut.tail.len()
+            ))
+            .hint("raise max_output, or set `parser: none` to judge it by its exit code alone");
+            return failed(Verdict::Unreadable, Class::OutputLimit, error.to_string());
+        }
         if judged.verdict == Verdict::Clean
             && let Some(error) = against_code(check, &input)
         {
@@ -100,7 +111,7 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         return Judgement { diagnostics: vec![Diagnostic::warning(remark)], ..judged };
     };
     let mut reading = match &reader {
-        Reader::Builtin(parser) => read(parser, codes, &input),
+        Reader::Builtin(parser) => or_another(parser, &input, read(parser, codes, &input)),
         Reader::Pattern(pattern) => read_by_pattern(pattern, codes, &input),
         Reader::Program(program) => {
             let report = || reported(program, outcome.parsed.as_ref());
@@ -321,7 +332,7 @@ fn ending(end: &End, stderr: &[u8]) -> String {
         End::Cancelled => "was cancelled".to_owned(),
         End::NotStarted(why) => format!("did not start: {why}"),
     };
-    match first_words(stderr) {
+    match driftrun_parsers::text::telling_words(stderr) {
         words if words.is_empty() => how,
         words => format!("{how}: {words}"),
     }
@@ -339,11 +350,6 @@ fn signal_name(signal: i32) -> &'static str {
         15 => " (TERM)",
         _ => "",
     }
-}
-
-/// The first line that holds a word, at most 200 characters.
-fn first_words(stderr: &[u8]) -> String {
-    driftrun_parsers::text::first_words(stderr)
 }
 
 /// A recorded output, read as `driftrun parse` does: by `parser`, or by the first that recognises it.
@@ -368,5 +374,21 @@ pub fn read_recorded(
             }
         },
     };
-    Ok((parser, evidence, read(parser, None, input)))
+    Ok((parser, evidence, or_another(parser, input, read(parser, None, input))))
+}
+
+/// A refusal with the name of the parser whose format it seems to be, where that is another one.
+fn or_another(parser: &Parser, input: &Input<'_>, reading: Reading) -> Reading {
+    match reading {
+        Reading::Unreadable(error) if (parser.recognise)(input).is_none() => {
+            let other = recognise(driftrun_parsers::ALL, input);
+            Reading::Unreadable(match other {
+                Some((other, evidence)) => {
+                    error.hint(format!("{evidence}: this looks like what the parser {} reads", other.name))
+                }
+                None => error,
+            })
+        }
+        reading => reading,
+    }
 }

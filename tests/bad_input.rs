@@ -54,7 +54,7 @@ max_concurent: 3
         "1:23: \"5\" is no duration; write it like 30s, 10m or 1h30m".to_owned(),
         "1:26: unknown key \"timeot\" in defaults; did you mean \"timeout\"?".to_owned(),
         "3:44: unknown key \"intervall\" in set; did you mean \"interval\"?".to_owned(),
-        "6:14: a command must be a list such as [terraform, plan], not a value; a shell's line goes under `shell:`".to_owned(),
+        "6:14: a command must be a list of program and arguments, such as [terraform, plan, -input=false], not a value; a check's shell line goes under `shell:`".to_owned(),
         format!("9:13: unknown parser \"terraform-jsn\"; did you mean \"terraform-json\"? known: {known}, auto, none"),
         format!("10:14: folder {shown}/nowhere: No such file or directory (os error 2); relative paths are relative to the configuration file"),
         "11:15: label name \"job\" is used by driftrun or Prometheus itself; choose another".to_owned(),
@@ -64,7 +64,7 @@ max_concurent: 3
         format!("18:14: {shown}/file is no folder"),
         "20:5: key \"max_output\" stands twice; first at line 19".to_owned(),
         "22:23: no list \"envz\"; `lists:` defines envs".to_owned(),
-        "28:23: matches nothing, so the check would never run; correct it, or write `allow_empty: true` beside it".to_owned(),
+        format!("28:23: nothing matches \"k8s/{{x}}/\" in {shown}, so the check would never run; correct it, or write `allow_empty: true` beside it"),
         "32:5: a check without `name`".to_owned(),
         "32:14: a command without a program".to_owned(),
         "33:1: unknown key \"max_concurent\" in the configuration; did you mean \"max_concurrent\"?".to_owned(),
@@ -82,6 +82,7 @@ max_concurent: 3
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn mistakes_that_need_a_whole_check_to_be_seen() {
     let folder = Folder::new("whole");
     folder.write("k8s/web/x", "");
@@ -140,6 +141,52 @@ fn mistakes_that_need_a_whole_check_to_be_seen() {
             "checks:\n- name: a\n  command: [x]\n  for_each: { glob: \"k8s/**/x\" }",
             "4:21: \"**\" in \"**\" is not supported",
         ),
+        ("checks:\n- name: a\n\tcommand: [x]", "3:1: a tab in the indentation; YAML is indented with spaces"),
+        ("checks:\n- name: a\n  shell: echo a: b", "keys of one mapping begin in one column"),
+        (
+            "checks:\n- name: a\n  command: [x]\n  setup: [terraform, init]",
+            "4:10: `setup` is a list of commands, each of them a list; write [[terraform, init]]",
+        ),
+        (
+            "checks:\n- name: a\n  comand: [x]",
+            "3:3: unknown key \"comand\" in a check; did you mean \"command\"?\n",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  max_concurrent: 2",
+            "4:3: unknown key \"max_concurrent\" in a check; it belongs to the top of the file",
+        ),
+        (
+            "interval: 5m\nchecks:\n- name: a\n  command: [x]",
+            "1:1: unknown key \"interval\" in the configuration; it belongs into a check, or under `defaults`",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x, {env}]",
+            "3:16: a text belongs here, not a mapping; put quotes around it: \"{env}\"",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  for_each: [dev]",
+            "4:13: for_each must be a mapping such as {list: envs} or",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  exit_codes: [0]",
+            "4:15: exit_codes must be a mapping such as {clean: [0]",
+        ),
+        (
+            "checks:\n- name: a\n  command: [x]\n  ignore: [{ action: destroy }]",
+            "4:22: \"destroy\" is not one of replace",
+        ),
+        ("checks:\n- name: a\n  command: [x]\n  cron: \"0 6 * *\"", "4:9: \"0 6 * *\" is no crontab"),
+        (
+            "checks:\n- name: a\n  command: [x]\n  cron: \"0 6 * * *\"\n  interval: 5m",
+            "5:13: both `cron` and `interval`; keep one",
+        ),
+        ("checks:\n- name: a\n  command: [x]\n  retries: -1", "4:12: \"-1\" is no number from 0 to 300"),
+        ("checks:\n- name: a\n  command: [x]\n  env_file: x", "4:13: must be a list of files"),
+        (
+            "checks:\n- name: a\n  command: [x]\n  concurrency_group: \"\"",
+            "4:22: an empty name for a concurrency group",
+        ),
+        ("checks:\n- name: a\n  command: [x]\n  splay: soon", "4:10: \"soon\" is no duration"),
     ] {
         let (got, code) = check(text);
         assert!(got.contains(says) && code == Some(1), "{text:?} gives {got:?}, not {says:?}");
@@ -185,6 +232,10 @@ fn a_usage_error_is_1_and_help_is_0() {
         &["once", "--format=json"],
         &["watch", "--web.telemetry-path=/-/ready", "--", "true"],
         &["parse", "--parser=none", "/dev/null"],
+        &["parse", "--exit-code=300", "/dev/null"],
+        &["watch", "--label", "a=b", "--label", "a=c", "--", "true"],
+        &["watch", "--workdir", "/etc/passwd", "--", "true"],
+        &["serve", "--config.file", "x", "--shard.index", "1"],
     ] {
         let (stdout, stderr, code) = ended(arguments);
         assert_eq!((stdout.as_str(), code), ("", Some(1)), "{arguments:?}: {stderr}");

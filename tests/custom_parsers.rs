@@ -104,7 +104,7 @@ fn parsers_can_be_tried_on_a_recorded_output() {
     assert_eq!(recorded("program", "3", "web\n"), of("drifted: 1 to update\n  update  x  k  web: a.b\n", 2));
     assert_eq!(
         recorded("program", "0", "web\n"),
-        of("unreadable: the output says that nothing changes and lists 1 changes\n", 1)
+        of("unreadable: the output says that nothing changes and lists 1 change\n", 1)
     );
     let file = folder.write("recorded", "web\n");
     let (out, _, _) = ended(&[
@@ -164,8 +164,8 @@ checks:
         "3:3: parser name \"a b\": use 1 to 128 letters, digits, '_', '.', '-', and begin with a letter or digit",
         "4:10: a parser without `regex` (an expression with a group \"name\") or `command` (a program that prints a report)",
         "5:42: both `regex` and `command`; keep one",
-        "6:21: \"(?P<name>.*)\" matches nothing at all, so it would match everywhere; let it demand a character",
-        "6:44: \"y*\" matches nothing at all, so it would match everywhere; let it demand a character",
+        "6:21: \"(?P<name>.*)\" could match an empty text, and so everywhere; let it demand a character",
+        "6:44: \"y*\" could match an empty text, and so everywhere; let it demand a character",
         "7:22: \"x\" has no group \"name\"; write (?P<name>…) around what names the resource",
         "8:20: group \"host\" in \"(?P<name>x)(?P<host>y)\" means nothing; known: action, kind, name, scope",
         "9:20: \"(?P<name>x\" is no regular expression: unclosed group",
@@ -174,7 +174,7 @@ checks:
         "11:38: `end` without `begin`; a block needs its beginning",
         "12:61: \"remove\" is not one of replace, delete, create, update, move, import, forget, change",
         "13:33: unknown key \"cleen\" in a parser with `regex`; did you mean \"clean\"?",
-        "14:23: a command must be a list such as [terraform, plan], not a value; a shell's line goes under `shell:`",
+        "14:23: a command must be a list of program and arguments, such as [terraform, plan, -input=false], not a value; a check's shell line goes under `shell:`",
         "14:37: \"0s\" is no time at all; write a duration such as 10m",
     ];
     assert_eq!(lines[..want.len()], want, "{err}");

@@ -74,6 +74,21 @@ fn files_that_nobody_recognised_are_not_judged_by_the_exit_code() {
 }
 
 #[test]
+fn an_output_that_was_cut_and_that_nobody_recognised_is_not_judged_by_the_exit_code() {
+    let limit = (Verdict::Unreadable, Some(Class::OutputLimit));
+    for stderr in [false, true] {
+        let mut outcome = outcome("a lot\n", "a lot\n");
+        let stream = if stderr { &mut outcome.stderr } else { &mut outcome.stdout };
+        stream.total = 1 << 30;
+        assert_eq!(judged(&script("auto"), &outcome), limit);
+        // Nothing was to be read, or the command failed in any case.
+        assert_eq!(judged(&script("none"), &outcome), (Verdict::Clean, None));
+        outcome.end = driftrun::outcome::End::Exited(1);
+        assert_eq!(judged(&script("auto"), &outcome), (Verdict::Failed, Some(Class::Exit)));
+    }
+}
+
+#[test]
 fn an_empty_output_of_a_command_that_left_processes_is_nothing_to_any_reader() {
     let pattern = Pattern {
         name: "p".to_owned(),

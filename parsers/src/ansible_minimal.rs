@@ -29,7 +29,7 @@ use crate::ansible::attributes;
 use crate::ansible::lines::after_colour;
 use crate::ansible_json::Truth;
 use crate::ansible_playbook as playbook;
-use crate::report::{Action, Diagnostic, Parsed, Resource, Said, Source, Span, Unread, UnreadReason};
+use crate::report::{Action, Parsed, Resource, Said, Source, Span, Unread, UnreadReason};
 use crate::text::{self, Line, Lines};
 use crate::{Input, ParseError, Parser};
 use memchr::memmem;
@@ -167,9 +167,6 @@ fn read(input: &Input<'_>) -> Result<Parsed, ParseError> {
         return Err(ParseError::no_scopes("no result of any host").hint(hint));
     }
     let mut parsed = Parsed { diagnostics: warnings.of_less().collect(), ..playbook::parsed(input) };
-    if ad_hoc.as_ref().is_some_and(|(check, _)| !check) {
-        parsed.diagnostics.push(Diagnostic::warning("ran without --check: these changes were made"));
-    }
     let hosts = hosts(&found.blocks, ad_hoc.is_some())?;
     if hosts.values().all(|state| *state == State::Skipped) {
         return Err(ParseError::no_scopes("every host was skipped: nothing was looked at")
@@ -206,6 +203,9 @@ fn read(input: &Input<'_>) -> Result<Parsed, ParseError> {
             attributes: block.attributes,
             ..Resource::new(Source::Plan, block.host, kind, name, Action::Change)
         });
+    }
+    if ad_hoc.as_ref().is_some_and(|(check, _)| !check) {
+        parsed.diagnostics.push(playbook::without_check(&parsed.resources));
     }
     parsed.said = if parsed.resources.is_empty() { Said::NoChanges } else { Said::Changes };
     parsed.scopes.unread.extend(warnings.lost_sources());

@@ -10,7 +10,7 @@ mod stderr;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use command::ad_hoc;
+pub(crate) use command::{ad_hoc, changes};
 pub(crate) use stderr::Warnings;
 
 use crate::error::ParseError;
@@ -230,9 +230,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
 
     let mut parsed = Parsed { diagnostics: warnings.of_less().collect(), ..parsed(input) };
     parsed.diagnostics.extend(diagnostics);
-    if line.is_some_and(|line| !line.check) {
-        parsed.diagnostics.push(Diagnostic::warning("ran without --check: these changes were made"));
-    }
+    let made = line.is_some_and(|line| !line.check);
     // In the order of the recap's hosts.
     let names: Vec<&String> = recap.keys().collect();
     let places: Vec<_> = hosts.iter().map(|host| names.binary_search(&host).ok()).collect();
@@ -247,6 +245,9 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     }
     for ((host, stats), findings) in recap.iter().zip(by_host) {
         account(host, stats, findings, &tasks, &mut parsed)?;
+    }
+    if made {
+        parsed.diagnostics.push(without_check(&parsed.resources));
     }
     // A task that was skipped has looked at nothing. Before 2.8 the recap doesn't count it, so its zeros are all there is.
     if parsed.resources.is_empty()
@@ -287,6 +288,15 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         parsed.failure = failed_before(input);
     }
     Ok(parsed)
+}
+
+/// Said of a run that changes what differs.
+pub(crate) fn without_check(resources: &[Resource]) -> Diagnostic {
+    Diagnostic::warning(if resources.is_empty() {
+        "ran without --check: what differs is changed, not only shown"
+    } else {
+        "ran without --check: these changes were made"
+    })
 }
 
 /// The last recap. An earlier one that it doesn't contain belongs to another run.

@@ -13,8 +13,12 @@ use crate::report::{
     Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Scopes, Severity, Source, Span, Tool, Unread,
     UnreadReason, Verdict,
 };
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,13 +33,13 @@ struct Document {
     #[serde(default)]
     reason: Option<String>,
     #[serde(default)]
-    resources: Vec<Found>,
+    resources: Vec<Object<Found>>,
     #[serde(default)]
-    scopes: FoundScopes,
+    scopes: Object<FoundScopes>,
     #[serde(default)]
     totals: Option<BTreeMap<Source, BTreeMap<Action, u64>>>,
     #[serde(default)]
-    diagnostics: Vec<Remark>,
+    diagnostics: Vec<Object<Remark>>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +75,7 @@ struct FoundScopes {
     #[serde(default)]
     read: Vec<String>,
     #[serde(default)]
-    unread: Vec<FoundUnread>,
+    unread: Vec<Object<FoundUnread>>,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +94,28 @@ struct Remark {
     line: Option<u32>,
 }
 
+/// A value that must be written as an object: serde takes a list of the fields' values as well.
+#[derive(Default)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
 const fn plan() -> Source {
     Source::Plan
 }
@@ -104,7 +130,11 @@ const fn one() -> u32 {
 /// What is not the report's form, with what was expected; what contradicts itself; and, with the program's own reason, a report
 /// whose verdict is `unreadable`.
 pub(crate) fn read_document(tool: &str, json: &[u8]) -> Result<Parsed, ParseError> {
-    let document: Document = serde_json::from_slice(json).map_err(|error| {
+    if json.trim_ascii().is_empty() {
+        return Err(ParseError::cut("the parser printed nothing")
+            .hint("it must print a report: docs/report.schema.json has its form"));
+    }
+    let Object(document): Object<Document> = serde_json::from_slice(json).map_err(|error| {
         let class = if error.is_eof() { ParseError::cut } else { ParseError::format };
         // serde quotes keys and types, and a value only where one of a few words was expected.
         class(format!("the parser's report: {error}")).hint("docs/report.schema.json has its form")
@@ -121,22 +151,18 @@ pub(crate) fn read_document(tool: &str, json: &[u8]) -> Result<Parsed, ParseErro
     let drifts = |found: &Found| {
         found.source == Source::Plan && found.action != Action::Read && found.kind != OUTPUT_KIND
     };
-    parsed.refresh_only = document.resources.iter().any(counted)
-        || (document.verdict == Verdict::Drifted && !document.resources.iter().any(drifts));
-    parsed.resources = document.resources.into_iter().map(resource).collect::<Result<_, _>>()?;
-    parsed.scopes = Scopes {
-        read: document.scopes.read,
-        unread: document
-            .scopes
-            .unread
-            .into_iter()
-            .map(|FoundUnread { scope, reason }| Unread { scope, reason })
-            .collect(),
-    };
+    parsed.refresh_only = document.resources.iter().any(|Object(found)| counted(found))
+        || (document.verdict == Verdict::Drifted
+            && !document.resources.iter().any(|Object(found)| drifts(found)));
+    parsed.resources =
+        document.resources.into_iter().map(|Object(found)| resource(found)).collect::<Result<_, _>>()?;
+    let Object(FoundScopes { read, unread }) = document.scopes;
+    let unread = unread.into_iter().map(|Object(FoundUnread { scope, reason })| Unread { scope, reason });
+    parsed.scopes = Scopes { read, unread: unread.collect() };
     parsed.diagnostics = document
         .diagnostics
         .into_iter()
-        .map(|Remark { severity, summary, line }| Diagnostic { severity, summary, line })
+        .map(|Object(Remark { severity, summary, line })| Diagnostic { severity, summary, line })
         .collect();
     if let Some(totals) = document.totals.filter(|totals| *totals != count(&parsed.resources)) {
         let said: u64 = totals.values().flat_map(BTreeMap::values).sum();
@@ -280,7 +306,11 @@ mod tests {
     #[test]
     fn what_is_no_report_is_refused_with_what_was_expected() {
         for (json, part) in [
-            ("", "EOF"),
+            ("", "the parser printed nothing"),
+            ("{", "EOF"),
+            (r#"["x","y",null,"clean",null,[],{"read":[],"unread":[]},null,[]]"#, "expected an object"),
+            (r#"{"verdict":"drifted","resources":[["plan","s","k","a","change"]]}"#, "expected an object"),
+            (r#"{"verdict":"clean","scopes":[["a"],[]]}"#, "expected an object"),
             ("{}", "missing field `verdict`"),
             (r#"{"verdict":"fine"}"#, "expected one of `clean`"),
             (r#"{"verdict":"drifted","resources":[{"name":"a"}]}"#, "missing field `action`"),

@@ -27,6 +27,7 @@ mod ansible_jsonl;
 mod ansible_minimal;
 mod ansible_playbook;
 mod argocd;
+mod changing;
 mod document;
 pub mod error;
 mod flux;
@@ -55,6 +56,7 @@ mod terraform_json;
 mod terraform_show;
 mod terragrunt;
 
+pub use changing::changing;
 pub use error::{Class, Failure, ParseError};
 pub use input::{File, Input, Stream};
 pub use others::unread_report;
@@ -341,7 +343,15 @@ pub fn read(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> Re
 pub fn read_by_pattern(pattern: &Pattern, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
     in_utf8(input, |input| {
         let claim = ExitCodes::claim_of_any(codes.or(pattern.exit_codes.as_ref()), input.exit);
-        judge(claim, input, |input| pattern.parse(claim, input))
+        let mut reading = judge(claim, input, |input| pattern.parse(claim, input));
+        if let (Reading::Failed { failure, .. }, None, Some(code)) =
+            (&mut reading, codes.or(pattern.exit_codes.as_ref()), input.exit)
+        {
+            let hint =
+                format!("; if {code} says that something differs, write exit_codes: {{drifted: [{code}]}}");
+            failure.summary.push_str(&hint);
+        }
+        reading
     })
 }
 
@@ -396,7 +406,7 @@ fn found(mut error: ParseError, input: &Input<'_>) -> ParseError {
 fn failed(parsed: Option<Parsed>, input: &Input<'_>) -> Reading {
     let failure = parsed.as_ref().and_then(|parsed| parsed.failure.clone()).unwrap_or_else(|| {
         let code = input.exit.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-        let summary = text::first_words(input.stderr.bytes());
+        let summary = text::telling_words(input.stderr.bytes());
         let summary = if summary.is_empty() {
             format!("exit code {code}")
         } else {
@@ -406,6 +416,10 @@ fn failed(parsed: Option<Parsed>, input: &Input<'_>) -> Reading {
     });
     let partial = parsed.and_then(|parsed| DriftReport::new(parsed).ok()).map(Box::new);
     Reading::Failed { failure, partial }
+}
+
+fn changes(count: usize) -> String {
+    if count == 1 { "1 change".to_owned() } else { format!("{count} changes") }
 }
 
 fn agree(claim: Claim, exit: Option<i32>, parsed: Parsed) -> Result<Reading, ParseError> {
@@ -433,7 +447,8 @@ fn agree(claim: Claim, exit: Option<i32>, parsed: Parsed) -> Result<Reading, Par
         }
         (_, Said::NoChanges) if drifted > 0 => {
             return Err(ParseError::contradiction(format!(
-                "the output says that nothing changes and lists {drifted} changes"
+                "the output says that nothing changes and lists {}",
+                changes(drifted)
             )));
         }
         (Claim::Drifted, Said::NoChanges) if !in_words => {
@@ -460,7 +475,8 @@ fn agree(claim: Claim, exit: Option<i32>, parsed: Parsed) -> Result<Reading, Par
         }
         (Claim::Clean, Said::Changes) if drifted > 0 => {
             report.remark(Diagnostic::warning(format!(
-                "{code} says that nothing differs, the output lists {drifted} changes"
+                "{code} says that nothing differs, the output lists {}",
+                changes(drifted)
             )));
         }
         (Claim::Clean | Claim::Drifted | Claim::Silent | Claim::Failed, Said::NoChanges | Said::Changes) => {}

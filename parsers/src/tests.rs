@@ -45,10 +45,7 @@ fn changes_beside_a_clean_code_leave_a_remark_where_they_count() {
         let Ok(Reading::Read(report)) = agree(Claim::Clean, Some(0), parsed) else { panic!("not read") };
         report.diagnostics().iter().map(|remark| remark.summary.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(
-        remarks(Action::Update),
-        ["exit code 0 says that nothing differs, the output lists 1 changes"]
-    );
+    assert_eq!(remarks(Action::Update), ["exit code 0 says that nothing differs, the output lists 1 change"]);
     assert_eq!(remarks(Action::Read), [""; 0]);
 }
 

@@ -168,6 +168,32 @@ pub fn first_words(text: &[u8]) -> String {
     line.unwrap_or_default().trim().chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
+/// The line of a program's standard error that is most likely to say what went wrong, at most 200 characters: the first that begins with the word error or fatal,
+/// with what a box around it carries over to the next lines; else the last one, as a traceback and a script's own words end with it.
+pub fn telling_words(stderr: &[u8]) -> String {
+    const BEGINNINGS: [&str; 4] = ["error", "fatal", "[error", "panic"];
+    let bare = |line: Line<'_>| {
+        let text = string(&line.plain());
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        let boxed = text.trim_start().starts_with(['│', '╷', '╵', '|']);
+        (boxed, text.trim_matches(|c: char| c.is_whitespace() || "│╷╵|".contains(c)).to_owned())
+    };
+    let mut last = String::new();
+    let mut lines = lines(stderr).map(bare);
+    while let Some((boxed, words)) = lines.next() {
+        let lower = words.get(..8).unwrap_or(&words).to_ascii_lowercase();
+        if BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning)) {
+            let more = lines.take_while(|(still, more)| boxed && *still && !more.is_empty());
+            let whole = more.fold(words, |whole, (_, more)| format!("{whole} {more}"));
+            return whole.chars().take(200).collect();
+        }
+        if words.chars().any(char::is_alphanumeric) {
+            last = words;
+        }
+    }
+    last.chars().take(200).collect()
+}
+
 /// `bytes` as text; invalid UTF-8 becomes U+FFFD.
 pub fn string(bytes: &[u8]) -> String {
     // Nearly always it is valid, which is found out faster than where it isn't.
@@ -211,6 +237,24 @@ mod tests {
         assert_eq!(text(b"\xff\xfea\0\n").unwrap(), "a\u{fffd}");
         assert_eq!(text(b"\xfe\xff\xd8\0\0a").unwrap(), "\u{fffd}a");
         assert_eq!((text(b"a\0"), text(b"\xff")), (None, None));
+    }
+
+    #[test]
+    fn the_words_that_tell_are_an_errors_or_the_last() {
+        let of = |stderr: &str| telling_words(stderr.as_bytes());
+        assert_eq!(
+            of("Traceback (most recent call last):\n  File \"x\", line 1\nKeyError: 'a'\n\n"),
+            "KeyError: 'a'"
+        );
+        assert_eq!(of("starting\nreal cause: disk full\n"), "real cause: disk full");
+        let boxed = "\u{1b}[31m╷\u{1b}[0m\n│ \u{1b}[1mError: Terraform met problems during initialisation, including\n│ more of them\n│ \n│ and a hint\n╵\n";
+        assert_eq!(of(boxed), "Error: Terraform met problems during initialisation, including more of them");
+        assert_eq!(
+            of("There are some problems\n\nError handling -chdir option: x\nusage\n"),
+            "Error handling -chdir option: x"
+        );
+        assert_eq!(of("error: a\nb\n"), "error: a");
+        assert_eq!((of(""), of("---\n")), (String::new(), String::new()));
     }
 
     #[test]

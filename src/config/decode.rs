@@ -4,7 +4,7 @@ use super::template::{Environment, TMP, Variables, expand, fill};
 use super::units;
 use super::yaml::{Entry, Node, Value};
 use super::{Config, Place, Problem, for_each, parsers};
-use crate::check::{self, Check, Reader, ReaderChoice, default};
+use crate::check::{self, Check, Reader, ReaderChoice, default, nearest};
 use crate::ignore::{IgnoreRule, Pattern};
 use crate::schedule::Cron;
 use driftrun_parsers::{Action, ExitCodes, Source};
@@ -205,18 +205,24 @@ impl Decoder<'_> {
     /// Reports keys that aren't known; `None` when the node is no mapping at all.
     pub(super) fn keys(&mut self, node: &Node, known: &[&str], of: &str) -> Option<()> {
         let Value::Map(entries) = &node.value else {
-            self.problem(
-                node.place,
-                format!("{of} must be a mapping of keys to values, not {}", node.kind()),
-            );
+            self.problem(node.place, format!("{of} must be a mapping{}, not {}", example(of), node.kind()));
             return None;
         };
         for Entry { key, place, .. } in entries {
             if !known.contains(&key.as_str()) {
-                let hint = nearest(key, known).map_or_else(
-                    || format!("known here: {}", known.join(", ")),
-                    |near| format!("did you mean {near:?}?"),
-                );
+                let elsewhere = |other: &[&str]| other.contains(&key.as_str());
+                let hint = if known != ROOT_KEYS && elsewhere(ROOT_KEYS) {
+                    "it belongs to the top of the file, beside `checks`".to_owned()
+                } else if known == ROOT_KEYS && elsewhere(CHECK_KEYS) {
+                    "it belongs into a check, or under `defaults` for all of them".to_owned()
+                } else if key == "<<" {
+                    "merge keys are not read; what checks share goes under `defaults`".to_owned()
+                } else {
+                    nearest(key, known).map_or_else(
+                        || format!("known here: {}", known.join(", ")),
+                        |near| format!("did you mean {near:?}?"),
+                    )
+                };
                 self.problem(*place, format!("unknown key {key:?} in {of}; {hint}"));
             }
         }
@@ -266,7 +272,18 @@ impl Decoder<'_> {
         let allow_empty = each.get("allow_empty").is_some_and(|node| self.boolean(node).unwrap_or(false));
         if items.is_empty() && !allow_empty && self.problems.len() == before {
             let place = each.get("glob").or_else(|| each.get("list")).map_or(each.place, |node| node.place);
-            self.problem(place, "matches nothing, so the check would never run; correct it, or write `allow_empty: true` beside it");
+            let what = match each.get("glob").map(|glob| &glob.value) {
+                Some(Value::Scalar { text, .. }) => {
+                    format!("nothing matches {text:?} in {}", self.folder.display())
+                }
+                _ => "matches nothing".to_owned(),
+            };
+            self.problem(
+                place,
+                format!(
+                    "{what}, so the check would never run; correct it, or write `allow_empty: true` beside it"
+                ),
+            );
         }
         items
     }
@@ -449,6 +466,8 @@ impl Decoder<'_> {
                 self.problem(shell.place, "both `command` and `shell`; keep one");
                 None
             }
+            // It is there, but misspelt.
+            (None, None) if misspelt(merged, &["command", "shell"], CHECK_KEYS) => None,
             (None, None) => {
                 self.problem(own.place, "a check without `command`; write `command: [program, argument]`, or `shell:` for a shell's line");
                 None
@@ -464,6 +483,13 @@ impl Decoder<'_> {
     fn setup(&mut self, node: Option<&Node>, variables: &Variables) -> Vec<Vec<String>> {
         let Some(node) = node else { return Vec::new() };
         match &node.value {
+            Value::List(words) if words.iter().any(|word| matches!(word.value, Value::Scalar { .. })) => {
+                self.problem(
+                    node.place,
+                    "`setup` is a list of commands, each of them a list; write [[terraform, init]]",
+                );
+                Vec::new()
+            }
             Value::List(commands) => {
                 commands.iter().filter_map(|command| self.argv(command, variables)).collect()
             }
@@ -554,7 +580,7 @@ impl Decoder<'_> {
 
     pub(super) fn argv(&mut self, node: &Node, variables: &Variables) -> Option<Vec<String>> {
         let Value::List(words) = &node.value else {
-            self.problem(node.place, format!("a command must be a list such as [terraform, plan], not {}; a shell's line goes under `shell:`", node.kind()));
+            self.problem(node.place, format!("a command must be a list of program and arguments, such as [terraform, plan, -input=false], not {}; a check's shell line goes under `shell:`", node.kind()));
             return None;
         };
         let argv: Option<Vec<String>> =
@@ -593,12 +619,7 @@ impl Decoder<'_> {
                 if let Some(reader) = self.parsers.get(name) {
                     return reader.clone().map(ReaderChoice::Known);
                 }
-                let mut known: Vec<&str> = driftrun_parsers::ALL.iter().map(|parser| parser.name).collect();
-                known.extend(self.parsers.keys().map(String::as_str));
-                known.extend(["auto", "none"]);
-                let hint =
-                    nearest(name, &known).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
-                let message = format!("unknown parser {name:?}; {hint}known: {}", known.join(", "));
+                let message = check::unknown_parser(name, self.parsers.keys());
                 self.problem(place, message);
                 None
             }
@@ -678,11 +699,7 @@ impl Decoder<'_> {
         if rule.attribute.is_some() && rule.action.is_some_and(|action| action != Action::Update) {
             self.problem(node.place, "a rule with `attribute` matches updates only; leave `action` out");
         }
-        let all_known = entries.iter().all(|entry| RULE_KEYS.contains(&entry.key.as_str()));
-        if all_known
-            && rule
-                == (IgnoreRule { reason: rule.reason.clone(), until: rule.until, ..IgnoreRule::default() })
-        {
+        if entries.iter().all(|entry| matches!(entry.key.as_str(), "reason" | "until")) {
             self.problem(node.place, "an ignore rule that names no resource would ignore everything; give it kind, scope, name, action, source or attribute");
             return None;
         }
@@ -755,7 +772,16 @@ impl Decoder<'_> {
         match &node.value {
             Value::Scalar { text, .. } if !node.is_null() => Some(text.clone()),
             Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
-                self.problem(node.place, format!("a text belongs here, not {}", node.kind()));
+                // `{env}` without quotes is a mapping in YAML.
+                let hint = match &node.value {
+                    Value::Map(entries)
+                        if entries.len() == 1 && entries.iter().all(|e| e.value.is_null()) =>
+                    {
+                        format!("; put quotes around it: \"{{{}}}\"", entries[0].key)
+                    }
+                    Value::Scalar { .. } | Value::List(_) | Value::Map(_) => String::new(),
+                };
+                self.problem(node.place, format!("a text belongs here, not {}{hint}", node.kind()));
                 None
             }
         }
@@ -800,19 +826,26 @@ impl Decoder<'_> {
     }
 }
 
+/// What a mapping looks like, where people write something else.
+fn example(of: &str) -> &'static str {
+    match of {
+        "for_each" => " such as {list: envs} or {glob: \"apps/{app}/\"}",
+        "exit_codes" => " such as {clean: [0], drifted: [2]}",
+        "an ignore rule" => " such as {kind: aws_instance, attribute: tags.env}",
+        _ => " of keys to values",
+    }
+}
+
+/// Whether a key that isn't known was meant to be one of `wanted`.
+pub(super) fn misspelt(node: &Node, wanted: &[&str], known: &[&str]) -> bool {
+    let Value::Map(entries) = &node.value else { return false };
+    let unknown = entries.iter().map(|entry| entry.key.as_str()).filter(|key| !known.contains(key));
+    unknown.filter_map(|key| nearest(key, known)).any(|meant| wanted.contains(&meant))
+}
+
 pub(super) fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
     known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         format!("{text:?} is not one of {}", names.join(", "))
     })
-}
-
-/// The known word that was probably meant.
-fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
-        .filter(|(similarity, _)| *similarity > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }

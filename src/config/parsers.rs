@@ -1,6 +1,6 @@
 //! Parsers that the configuration defines: regular expressions, or a program.
 
-use super::decode::{Decoder, one_of};
+use super::decode::{Decoder, misspelt, one_of};
 use super::template::Variables;
 use super::yaml::{Entry, Node, Value};
 use crate::check::{Program, Reader, default, is_name};
@@ -47,6 +47,9 @@ impl Decoder<'_> {
             (None, None) => {
                 let known = [PATTERN_KEYS, PROGRAM_KEYS].concat();
                 self.keys(node, &known, "a parser")?;
+                if misspelt(node, &["regex", "command"], &known) {
+                    return None;
+                }
                 self.problem(node.place, "a parser without `regex` (an expression with a group \"name\") or `command` (a program that prints a report)");
                 None
             }

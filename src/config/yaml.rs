@@ -67,7 +67,7 @@ pub(super) fn load(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
             Some(Err(error)) => {
                 let mark = error.marker();
                 let place = Place { line: mark.line(), column: mark.col() + 1 };
-                loader.problems.push(Problem::new(place, format!("not valid YAML: {}", error.info())));
+                loader.problems.push(invalid(text, place, error.info()));
                 return None;
             }
             Some(Ok((Event::DocumentStart(_), span))) if document.is_some() => {
@@ -83,6 +83,11 @@ pub(super) fn load(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
             Some(Ok((event, span))) => match loader.node(event, span, &mut parser) {
                 Ok(node) => document = Some(node),
                 Err(problem) => {
+                    let unread = problem.message.strip_prefix(INVALID).map(str::to_owned);
+                    let problem = match (unread, problem.place) {
+                        (Some(info), Some(place)) => invalid(text, place, &info),
+                        _ => problem,
+                    };
                     loader.problems.push(problem);
                     return None;
                 }
@@ -90,6 +95,31 @@ pub(super) fn load(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
         }
     }
     document
+}
+
+const INVALID: &str = "not valid YAML: ";
+
+/// What the scanner says, with what people mostly did.
+fn invalid(text: &str, place: Place, info: &str) -> Problem {
+    // It complains where it notices, which may be a line before the tab.
+    let indent = |line: &str| line[..line.len() - line.trim_start().len()].find('\t');
+    let tabbed = text.lines().enumerate().find_map(|(n, line)| Some((n + 1, indent(line)? + 1)));
+    if let Some((line, column)) = tabbed.filter(|(line, _)| line.abs_diff(place.line) <= 1) {
+        return Problem::new(
+            Place { line, column },
+            "a tab in the indentation; YAML is indented with spaces",
+        );
+    }
+    let hint = if info.contains("mapping values are not allowed") {
+        "; a text with \": \" in it wants quotes, and keys of one mapping begin in one column"
+    } else if info.contains("quoted scalar") {
+        "; does the text's closing quote stand where it should?"
+    } else if info.contains("did not find expected") || info.contains("block") {
+        "; keys of one mapping, and items of one list, begin in one column"
+    } else {
+        ""
+    };
+    Problem::new(place, format!("{INVALID}{info}{hint}"))
 }
 
 fn place_of(span: Span) -> Place {
@@ -179,7 +209,7 @@ fn next<'t, I: saphyr_parser::Input>(parser: &mut Parser<'t, I>) -> Result<(Even
         Some(Err(error)) => {
             let mark = error.marker();
             let place = Place { line: mark.line(), column: mark.col() + 1 };
-            Err(Problem::new(place, format!("not valid YAML: {}", error.info())))
+            Err(Problem::new(place, format!("{INVALID}{}", error.info())))
         }
         None => Err(Problem::new(Place { line: 1, column: 1 }, "not valid YAML: unexpected end")),
     }

@@ -77,6 +77,11 @@ pub async fn bind(address: &str) -> Result<Listener, String> {
                 "can't listen on {address}: the port is in use; stop whoever has it, or choose another with --web.listen-address"
             )
         }
+        Some(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            format!(
+                "can't listen on {address}: no interface of this machine has that address; :PORT listens on all"
+            )
+        }
         Some(error) => {
             format!("can't listen on {address}: {error}; an address looks like 127.0.0.1:9152 or :9152")
         }

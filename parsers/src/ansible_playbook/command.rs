@@ -54,6 +54,11 @@ pub(super) fn command_line(argv: &[&str]) -> Option<CommandLine> {
     Some(options(arguments_of(argv, &["ansible-playbook"])?, &[], ""))
 }
 
+/// Whether it is `ansible-playbook` at work: neither in check mode nor asked for a list.
+pub(crate) fn changes(argv: &[&str]) -> bool {
+    command_line(argv).is_some_and(|line| !line.check && !line.lists && line.playbooks > 0)
+}
+
 /// What the command line of `ansible`, which runs one module, says: whether it only checks, and the module.
 pub(crate) fn ad_hoc(argv: &[&str]) -> Option<(bool, String)> {
     const MORE: [&str; 7] =
