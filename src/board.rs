@@ -411,7 +411,7 @@ impl Board {
     /// A board with one check of which nothing is known but a reading.
     pub fn recorded(name: &str, parser: Option<Reader>, reading: Reading, now: Timestamp) -> Self {
         let check = Check { max_resources: usize::MAX, ..Check::recorded(name) };
-        let judgement = reader::judge_reading(&check, reading, parser, None, false, now);
+        let judgement = reader::judge_reading(&check, reading, parser, None, false, now, |_| None);
         let board = Self::new(vec![check], now);
         board.apply(name, Outcome::recorded(now), judgement, now);
         board

@@ -114,7 +114,10 @@ impl<'r> Matcher<'r> {
     /// every changed attribute of an update.
     pub fn ignores(&mut self, resource: &Resource) -> bool {
         let mut ignored = false;
-        let mut uncovered = resource.attributes.clone().filter(|_| resource.action == Action::Update);
+        // A move beside them is a change that no path names.
+        let is_update = resource.action == Action::Update;
+        let mut uncovered =
+            resource.attributes.clone().filter(|_| is_update && resource.previous_name.is_none());
         let mut covered = Vec::new();
         let mut noisy = false;
         if let Some(attributes) = &mut uncovered {

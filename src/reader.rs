@@ -5,7 +5,7 @@ use crate::ignore::{Matcher, NOISE, NOISY_TOOLS};
 use crate::outcome::{Captured, End, Finished, Outcome, Stage};
 use driftrun_parsers::{
     Claim, Class, Diagnostic, DriftReport, File, Input, ParseError, Parser, Reading, Source, Stream, Verdict,
-    read, read_by_pattern, read_by_program, recognise, unread_report,
+    others_against_clean, read, read_by_pattern, read_by_program, recognise, unread_report,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -123,8 +123,13 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
     {
         reading = Reading::Unreadable(error);
     }
+    let ruled_clean = |reading: &Reading| {
+        let others = |parser| others_against_clean(parser, codes, &input).err();
+        against_clean(check, &reader, &input, reading, outcome).or_else(|| others(reader.builtin()?))
+    };
     let keep = !matches!(check.reader, ReaderChoice::OneOf(_)) || evidence.is_some() || pinned.is_some();
-    judge_reading(check, reading, keep.then_some(reader), evidence, input.stdout.is_cut(), now)
+    let kept = keep.then(|| reader.clone());
+    judge_reading(check, reading, kept, evidence, input.stdout.is_cut(), now, ruled_clean)
 }
 
 /// What speaks against the exit code's "clean" where nobody recognised the output and nobody said that the code is enough.
@@ -262,7 +267,8 @@ fn by_code(check: &Check, code: i32, outcome: &Outcome) -> Judgement {
     }
 }
 
-/// Applies the check's rules to what was read. `cut`: our own limit cut the output.
+/// Applies the check's rules to what was read. `cut`: our own limit cut the output. `against`: what speaks against a reading that only the rules
+/// have made clean; nobody has asked that of one that drifts.
 pub fn judge_reading(
     check: &Check,
     mut reading: Reading,
@@ -270,16 +276,20 @@ pub fn judge_reading(
     evidence: Option<&'static str>,
     cut: bool,
     now: Timestamp,
+    against: impl FnOnce(&Reading) -> Option<ParseError>,
 ) -> Judgement {
     let mut unused_rules = 0;
+    let drifted = reading.verdict() == Verdict::Drifted;
     if let Reading::Read(report) = &mut reading {
-        if check.count_refresh {
-            report.count_refresh();
-        }
         let kubernetes = NOISY_TOOLS.contains(&&*report.tool().name);
         let noise: &[_] = if check.ignore_defaults && kubernetes { &NOISE } else { &[] };
         let mut matcher = Matcher::new(&check.ignore, noise, now.to_zoned(TimeZone::UTC).date());
         report.ignore(|resource| matcher.ignores(resource));
+        if check.count_refresh {
+            // After the rules: a planned change that is ignored explains nothing.
+            report.count_refresh();
+            report.ignore(|resource| matcher.ignores(resource));
+        }
         let applied = matcher.applied();
         let drifted = report.drifted().count();
         if drifted > check.max_resources {
@@ -296,6 +306,12 @@ pub fn judge_reading(
         };
         remark(&applied.expired, "is past its last day");
         remark(&applied.blind, "needs attribute paths, which this output doesn't show: it matched nothing");
+    }
+    if drifted && reading.verdict() == Verdict::Clean {
+        let doubt = reading.report().and_then(DriftReport::doubt).cloned();
+        if let Some(error) = doubt.or_else(|| against(&reading)) {
+            reading = Reading::Unreadable(error);
+        }
     }
     let class = match reading.class() {
         // Our own limit did the cutting.

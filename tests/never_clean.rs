@@ -105,6 +105,50 @@ fn an_empty_output_of_a_command_that_left_processes_is_nothing_to_any_reader() {
     assert_eq!(judged(&check, &outcome), (Verdict::Unreadable, Some(Class::UnreadableCut)));
 }
 
+/// Nothing that speaks against "clean" is asked of what drifts; when rules take all of that out it is asked then.
+#[test]
+fn what_only_rules_make_clean_bears_the_same_questions() {
+    let drifted = "Terraform will perform the following actions:\n\n  # t.a will be created\n  + resource \"t\" \"a\" {\n    }\n\nPlan: 1 to add, 0 to change, 0 to destroy.\n";
+    let kubectl = "diff -u -N /tmp/LIVE-1/v1.ConfigMap.shop.web /tmp/MERGED-2/v1.ConfigMap.shop.web\n--- /tmp/LIVE-1/v1.ConfigMap.shop.web\t2026-11-24 02:41:19.466553059 +0000\n+++ /tmp/MERGED-2/v1.ConfigMap.shop.web\t2026-11-24 02:41:19.466553059 +0000\n@@ -1,6 +1,6 @@\n apiVersion: v1\n kind: ConfigMap\n metadata:\n-  generation: 1\n+  generation: 2\n   name: web\n   namespace: shop\n";
+    let plan = |more: &str| {
+        format!(
+            r#"{{"format_version":"1.2","terraform_version":"1.11.4","planned_values":{{}},"resource_changes":[{{"address":"t.a","type":"t","change":{{"actions":["create"]}}}}]{more}}}"#
+        )
+    };
+    let adhoc = "a | CHANGED => {\n    \"changed\": true\n}\n";
+    let killed = "./check.sh: line 3: 4711 Killed                  terraform -chdir=b plan\n";
+    let other = format!("{drifted}\n{kubectl}");
+    let (deferred, whole) = (plan(r#","deferred_changes":[{}]"#), plan(r#","deferred_changes":[]"#));
+    let clean = (Verdict::Clean, None);
+    let (format, contradiction) = (Class::UnreadableFormat, Class::UnreadableContradiction);
+    let unreadable = |class| (Verdict::Unreadable, Some(class));
+    for (parser, stdout, stderr, rule, want) in [
+        ("terraform", drifted, "", true, clean),
+        ("terraform", &other, "", true, unreadable(contradiction)),
+        ("terraform", drifted, killed, true, unreadable(contradiction)),
+        // Without any rule of the user's.
+        ("kubectl", kubectl, "", false, clean),
+        (
+            "kubectl",
+            kubectl,
+            "./check.sh: line 3: 4711 Killed   kubectl diff -f b\n",
+            false,
+            unreadable(contradiction),
+        ),
+        ("terraform-show", &whole, "", true, clean),
+        ("terraform-show", &deferred, "", true, unreadable(format)),
+        ("ansible-minimal", adhoc, "", true, unreadable(format)),
+    ] {
+        let mut check = script(parser);
+        assert_eq!(judged(&check, &outcome(stdout, stderr)).0, if rule { Verdict::Drifted } else { want.0 });
+        if rule {
+            let name = Some(driftrun::ignore::Pattern::new("*").unwrap());
+            check.ignore = vec![driftrun::ignore::IgnoreRule { name, ..Default::default() }];
+        }
+        assert_eq!(judged(&check, &outcome(stdout, stderr)), want, "{parser} {stderr}\n{stdout}");
+    }
+}
+
 #[test]
 fn a_report_of_another_plan_doesn_t_explain_the_exit_code() {
     let command = ["terraform", "plan", "-detailed-exitcode", "-out=p"].map(str::to_owned).to_vec();
@@ -122,6 +166,33 @@ fn a_report_of_another_plan_doesn_t_explain_the_exit_code() {
     let outputs =
         "Changes to Outputs:\n  + o = 1\n\nYou can apply this plan to save these new output values to the\n";
     assert_eq!(judged(&check, &run(2, outputs)), (Verdict::Clean, None));
+}
+
+#[test]
+fn a_planned_change_that_is_ignored_explains_no_change_from_outside() {
+    let changed = |attributes: [&str; 2]| {
+        let [one, other] = attributes;
+        format!(
+            r#"{{"address":"t.a","type":"t","change":{{"actions":["update"],"before":{{"content":"a","tags":"a"}},"after":{{"content":"{one}","tags":"{other}"}}}}}}"#
+        )
+    };
+    let plan = |outside: [&str; 2]| {
+        format!(
+            r#"{{"format_version":"1.2","terraform_version":"1.11.4","planned_values":{{}},"resource_changes":[{}],"resource_drift":[{}]}}"#,
+            changed(["a", "b"]),
+            changed(outside)
+        )
+    };
+    let attribute = Some(driftrun::ignore::Pattern::new("tags").unwrap());
+    let ignore = vec![driftrun::ignore::IgnoreRule { attribute, ..Default::default() }];
+    for (count_refresh, outside, want) in [
+        (true, ["b", "b"], Verdict::Drifted),
+        (true, ["a", "b"], Verdict::Clean),
+        (false, ["b", "b"], Verdict::Clean),
+    ] {
+        let check = Check { count_refresh, ignore: ignore.clone(), ..script("terraform-show") };
+        assert_eq!(judged(&check, &outcome(&plan(outside), "")).0, want, "{count_refresh} {outside:?}");
+    }
 }
 
 #[test]

@@ -38,6 +38,7 @@ use crate::report::Parsed;
 use crate::text::{self, Line, Lines};
 use crate::{Input, ParseError, Parser};
 use lines::after_colour;
+pub(crate) use lines::{bracketed, inventory_name};
 use reader::Reader;
 
 /// The parser.

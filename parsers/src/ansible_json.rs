@@ -20,6 +20,7 @@ use crate::ansible_playbook::{self as playbook, Finding, Recap, Run, Stats};
 use crate::report::{Parsed, Span};
 use crate::{Input, ParseError, Parser, text};
 use memchr::memmem;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -95,14 +96,14 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
         )
         .hint("make each run of ansible-playbook a check of its own"));
     }
-    let mut run = Run::default();
+    let mut run = Run { shows_failures: true, ..Run::default() };
     for play in std::mem::take(&mut last.plays) {
         run.in_last_play.clear();
         run.failed_last.clear();
         for task in play.tasks {
             run.failed_last.clear();
             for (host, outcome) in task.hosts {
-                outcome.note(&host, &task.task.name, None, &mut run);
+                outcome.note(&host, &task.task.name, None, false, &mut run);
             }
         }
     }
@@ -204,6 +205,7 @@ pub(crate) struct Outcome<'a> {
     skipped: Truth,
     #[serde(default)]
     unreachable: Truth,
+    exception: Option<IgnoredAny>,
     #[serde(default, borrow)]
     action: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
@@ -214,7 +216,19 @@ pub(crate) struct Outcome<'a> {
 
 impl Outcome<'_> {
     /// Adds what this result says to `run`, in the order of the output.
-    pub(crate) fn note(self, host: &str, task: &str, span: Option<Span>, run: &mut Run) {
+    ///
+    /// `unreachable`: told beside the result. `no_log` leaves little of one, and that isn't in it.
+    pub(crate) fn note(
+        mut self,
+        host: &str,
+        task: &str,
+        span: Option<Span>,
+        unreachable: bool,
+        run: &mut Run,
+    ) {
+        // From ansible-core 2.19 on this much is left of it, which no result has that is none of both.
+        self.unreachable.0 |= self.exception.is_some() && !self.failed.0;
+        self.unreachable.0 |= unreachable;
         run.in_last_play.insert(host.to_owned());
         if self.unreachable.0 {
             run.unreachable.insert(host.to_owned());

@@ -68,7 +68,7 @@ struct Event<'a> {
 }
 
 fn read(stdout: &[u8]) -> Result<Run, ParseError> {
-    let mut run = Run::default();
+    let mut run = Run { shows_failures: true, ..Run::default() };
     let (mut any, mut ended) = (false, false);
     for line in text::lines(stdout).filter(|line| line.bytes.first() == Some(&b'{')) {
         if line.bytes == b"{" {
@@ -105,8 +105,10 @@ fn read(stdout: &[u8]) -> Result<Run, ParseError> {
             | "v2_runner_on_skipped"
             | "v2_runner_on_unreachable" => {
                 let (Some(task), Some(hosts)) = (&event.task, event.hosts) else { return Err(incomplete()) };
+                let unreachable = event.name == "v2_runner_on_unreachable";
                 for (host, outcome) in hosts {
-                    outcome.note(&host, &task.name, Some(Span(line.number, line.number)), &mut run);
+                    let span = Some(Span(line.number, line.number));
+                    outcome.note(&host, &task.name, span, unreachable, &mut run);
                 }
             }
             "v2_playbook_on_stats" => {

@@ -101,6 +101,10 @@ fn header(line: &[u8]) -> Option<(&[u8], State, Rest<'_>)> {
         return None;
     }
     let (rest, state) = STATES.iter().find_map(|(word, state)| Some((rest.strip_prefix(*word)?, *state)))?;
+    // Callback oneline: the message of a host that was not reached stands behind it.
+    if state == State::Unreachable && rest.starts_with(b"!: ") {
+        return Some((host, state, Rest::Nothing));
+    }
     let rest = rest.strip_prefix(b"!").unwrap_or(rest).trim_ascii_end();
     if rest.is_empty() {
         return Some((host, state, Rest::Nothing));
@@ -167,7 +171,7 @@ fn read(input: &Input<'_>) -> Result<Parsed, ParseError> {
         return Err(ParseError::no_scopes("no result of any host").hint(hint));
     }
     let mut parsed = Parsed { diagnostics: warnings.of_less().collect(), ..playbook::parsed(input) };
-    let hosts = hosts(&found.blocks, ad_hoc.is_some())?;
+    let hosts = hosts(&found.blocks, ad_hoc.as_ref().map(|(_, module)| module.as_str()))?;
     if hosts.values().all(|state| *state == State::Skipped) {
         return Err(ParseError::no_scopes("every host was skipped: nothing was looked at")
             .hint("in check mode, command, shell and raw run nothing: use a module that can check"));
@@ -209,9 +213,7 @@ fn read(input: &Input<'_>) -> Result<Parsed, ParseError> {
     }
     parsed.said = if parsed.resources.is_empty() { Said::NoChanges } else { Said::Changes };
     parsed.scopes.unread.extend(warnings.lost_sources());
-    if parsed.said == Said::NoChanges && parsed.scopes.unread.is_empty() {
-        may_be_clean(input, ad_hoc.is_some(), found.odd)?;
-    }
+    parsed.doubt = may_be_clean(input, ad_hoc.is_some(), found.odd).err();
     Ok(parsed)
 }
 
@@ -231,12 +233,14 @@ fn may_be_clean(input: &Input<'_>, ad_hoc: bool, odd: Option<u32>) -> Result<(),
     }
 }
 
-/// The gravest state of each host. `ansible` prints one result for each.
-fn hosts(blocks: &[Block], ad_hoc: bool) -> Result<BTreeMap<&str, State>, ParseError> {
+/// The gravest state of each host. `ansible` prints one result for each, unless its module brings tasks of its own.
+fn hosts<'b>(blocks: &'b [Block], module: Option<&str>) -> Result<BTreeMap<&'b str, State>, ParseError> {
+    const SEVERAL: [&str; 4] = ["import_role", "import_tasks", "include_role", "include_tasks"];
+    let one = module.is_some_and(|module| !SEVERAL.contains(&module.rsplit('.').next().unwrap_or(module)));
     let mut hosts: BTreeMap<&str, State> = BTreeMap::new();
     for block in blocks {
         let before = hosts.get(block.host.as_str()).copied();
-        if before.is_some() && ad_hoc {
+        if before.is_some() && one {
             return Err(ParseError::contradiction("a host has two results").at(block.span.1));
         }
         let grave = |state: State| match state {

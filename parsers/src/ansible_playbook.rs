@@ -109,6 +109,8 @@ pub(crate) struct Run {
     pub(crate) failures: BTreeMap<String, u32>,
     /// Hosts that could not be reached at least once.
     pub(crate) unreachable: BTreeSet<String>,
+    /// The format shows every failure, also one that is ignored.
+    pub(crate) shows_failures: bool,
     /// Hosts on which the last task of all failed.
     pub(crate) failed_last: BTreeSet<String>,
     /// Hosts with any result in the last play.
@@ -191,11 +193,12 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         answered,
         succeeded,
         failures,
-        unreachable,
+        mut unreachable,
         failed_last,
         in_last_play,
         no_more_hosts,
         diagnostics,
+        shows_failures,
         numbers: _,
     } = run;
     let line = command_line(input.argv);
@@ -217,6 +220,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         let error = ParseError::contradiction(format!("host {host:?} has results and is not in the recap"));
         return Err(at.map_or(error.clone(), |at| error.at(at)));
     }
+    unreachable.extend(unreached(input, &recap, &failures, shows_failures));
     one_run(&recap, &succeeded, &failures)?;
     if matches!(input.exit, Some(2..=4)) && !recap.values().any(Stats::is_lost) {
         let code = input.exit.unwrap_or_default();
@@ -230,7 +234,6 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
 
     let mut parsed = Parsed { diagnostics: warnings.of_less().collect(), ..parsed(input) };
     parsed.diagnostics.extend(diagnostics);
-    let made = line.is_some_and(|line| !line.check);
     // In the order of the recap's hosts.
     let names: Vec<&String> = recap.keys().collect();
     let places: Vec<_> = hosts.iter().map(|host| names.binary_search(&host).ok()).collect();
@@ -246,7 +249,7 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
     for ((host, stats), findings) in recap.iter().zip(by_host) {
         account(host, stats, findings, &tasks, &mut parsed)?;
     }
-    if made {
+    if line.is_some_and(|line| !line.check) {
         parsed.diagnostics.push(without_check(&parsed.resources));
     }
     // A task that was skipped has looked at nothing. Before 2.8 the recap doesn't count it, so its zeros are all there is.
@@ -288,6 +291,22 @@ pub(crate) fn settle(input: &Input<'_>, run: Run) -> Result<Parsed, ParseError> 
         parsed.failure = failed_before(input);
     }
     Ok(parsed)
+}
+
+/// Hosts that were not reached though no result on standard output says so: it stands on standard error, or `no_log` hides it, or it is missing. Where it
+/// was ignored the recap counts it among what was ignored.
+fn unreached(
+    input: &Input<'_>,
+    recap: &Recap,
+    failures: &BTreeMap<String, u32>,
+    shows_failures: bool,
+) -> Vec<String> {
+    let shown = |host: &String| failures.get(host).copied().unwrap_or_default();
+    let ignored = |host: &String| recap.get(host).is_some_and(|stats| stats.ignored > Some(shown(host)));
+    let mut hosts: Vec<String> =
+        recap.keys().filter(|host| shows_failures && ignored(host)).cloned().collect();
+    hosts.extend(stderr::unreachable(input.stderr.bytes(), recap));
+    hosts
 }
 
 /// Said of a run that changes what differs.
@@ -388,6 +407,9 @@ fn scopes(recap: &Recap, unreachable: &BTreeSet<String>) -> Scopes {
             None => scopes.read.push(host.clone()),
         }
     }
+    let elsewhere = unreachable.iter().filter(|host| !recap.contains_key(*host));
+    let lost = |host: &String| Unread { scope: host.clone(), reason: UnreadReason::Unreachable };
+    scopes.unread.extend(elsewhere.map(lost));
     scopes
 }
 

@@ -125,6 +125,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         }
         return Ok(parsed);
     }
+    parsed.doubt = kube::doubt(input, &notes, runs(input.argv));
     match objects(out) {
         Ok((resources, remarks)) => {
             parsed.said = Said::Changes;

@@ -192,6 +192,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         silence(input, notes, &mut parsed)?;
         return Ok(parsed);
     }
+    parsed.doubt = kube::doubt(input, &notes, runs(input.argv));
     let mut walk = Walk::default();
     match walk.read(out) {
         Err(_) if notes.error.is_some() => parsed.failure = notes.error,

@@ -91,6 +91,10 @@ fn arguments<'a>(argv: &'a [&'a str]) -> Option<&'a [&'a str]> {
         if VALUE_FLAGS.contains(arg) {
             rest.next();
         } else if !arg.starts_with('-') {
+            // A plugin that runs helm itself.
+            if *arg == "secrets" {
+                continue;
+            }
             let other = rest.as_slice().first().is_some_and(|next| matches!(*next, "version" | "help"));
             return (*arg == "diff" && !other).then_some(rest.as_slice());
         }
@@ -198,6 +202,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         }
         return Ok(parsed);
     }
+    parsed.doubt = kube::doubt(input, &notes, runs(input.argv));
     let hidden = go_flag_given(input.argv, "suppress-output-line-regex");
     let whole = (input.argv.is_empty() || runs(input.argv)) && !hidden;
     let mut walk = Walk { whole, ..Walk::default() };

@@ -100,9 +100,65 @@ const VALUES: &[&str] = &[
     "--user",
 ];
 
-/// Programs with words of their own before the command: `aws-vault exec prod -- terraform plan`, `uv run ansible-playbook`.
-const RUNNERS: &[&str] =
-    &["aws-vault", "chamber", "direnv", "doppler", "mise", "op", "pipx", "poetry", "uv", "uvx"];
+/// Programs with words of their own before the command: the subcommand that runs one, how many words of its own follow it, and its options that
+/// take a value. Of those with `usize::MAX` only what stands behind `--` is the command.
+const RUNNERS: &[(&str, &[&str], usize, &[&str])] = &[
+    (
+        "aws-vault",
+        &["exec"],
+        1,
+        &["--backend", "--duration", "--mfa-token", "--prompt", "--region", "-d", "-t"],
+    ),
+    ("chamber", &["exec"], usize::MAX, &[]),
+    ("direnv", &["exec"], 1, &[]),
+    ("doppler", &["run"], usize::MAX, &[]),
+    ("mise", &["exec", "x"], usize::MAX, &[]),
+    ("op", &["run"], usize::MAX, &[]),
+    ("pipx", &["run"], 0, &["--fetch-python", "--index-url", "--pip-args", "--python", "--spec", "-i"]),
+    ("poetry", &["run"], 0, &["--directory", "--project", "-C", "-P"]),
+    ("uv", &["run"], 0, UV),
+    ("uvx", &[], 0, UV),
+];
+
+const UV: &[&str] = &[
+    "--directory",
+    "--env-file",
+    "--extra",
+    "--extra-index-url",
+    "--from",
+    "--group",
+    "--index",
+    "--index-url",
+    "--package",
+    "--project",
+    "--python",
+    "--with",
+    "--with-editable",
+    "--with-requirements",
+    "-p",
+    "-w",
+];
+
+/// The command that a runner runs.
+fn run_by<'a>(runner: &str, mut rest: &'a [&'a str]) -> Option<&'a [&'a str]> {
+    let (_, subcommands, own, valued) = RUNNERS.iter().find(|(name, ..)| *name == runner)?;
+    if let Some(at) = rest.iter().position(|arg| *arg == "--") {
+        return rest.get(at.checked_add(1)?..);
+    }
+    let mut wanted = usize::from(!subcommands.is_empty()).checked_add(*own)?;
+    loop {
+        let (arg, behind) = rest.split_first()?;
+        rest = match arg.starts_with('-') {
+            true if valued.contains(arg) => behind.get(1..)?,
+            true => behind,
+            false if wanted == 0 => return Some(rest),
+            false => {
+                wanted = wanted.saturating_sub(1);
+                behind
+            }
+        };
+    }
+}
 
 /// The arguments of the first of `programs` that `argv` runs, directly or behind a wrapper such as `timeout 60` or `env A=b`.
 ///
@@ -114,12 +170,8 @@ pub fn arguments_of<'a>(argv: &'a [&'a str], programs: &[&str]) -> Option<&'a [&
     if programs.contains(&first) {
         return Some(rest);
     }
-    if RUNNERS.contains(&first) {
-        if let Some(at) = rest.iter().position(|arg| *arg == "--") {
-            return arguments_of(rest.get(at.checked_add(1)?..)?, programs);
-        }
-        let at = rest.iter().position(|arg| !arg.contains('=') && programs.contains(&base(arg)))?;
-        return rest.get(at.checked_add(1)?..);
+    if RUNNERS.iter().any(|(runner, ..)| *runner == first) {
+        return arguments_of(run_by(first, rest)?, programs);
     }
     let (_, valued) = WRAPPERS.iter().find(|(name, _)| *name == first)?;
     let mut time = first == "timeout";
@@ -177,6 +229,10 @@ mod tests {
             &["timeout", "-s", "KILL", "--kill-after", "9", "60", "terraform", "plan"],
             &["aws-vault", "exec", "prod", "--", "terraform", "plan"],
             &["uv", "run", "terraform", "plan"],
+            &["uv", "run", "--with", "ansible", "terraform", "plan"],
+            &["uvx", "--from=x", "terraform", "plan"],
+            &["aws-vault", "exec", "--duration", "1h", "terraform", "terraform", "plan"],
+            &["direnv", "exec", "infra/terraform", "tofu", "plan"],
         ] {
             assert_eq!(find(argv), plan, "{argv:?}");
         }
@@ -186,6 +242,10 @@ mod tests {
             &["sudo", "check.sh", "terraform", "plan"],
             &["timeout", "60", "sh", "-c", "terraform plan"],
             &["doppler", "run", "--", "./check.sh", "terraform"],
+            &["doppler", "run", "terraform", "plan"],
+            &["aws-vault", "exec", "terraform", "./plan.sh"],
+            &["direnv", "exec", "terraform", "./plan.sh"],
+            &["uv", "run", "--with", "terraform", "./plan.sh", "terraform", "plan"],
             &["timeout", "terraform"],
         ] {
             assert_eq!(find(argv), None, "{argv:?}");

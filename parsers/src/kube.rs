@@ -124,6 +124,18 @@ pub(crate) fn believe_silence(input: &Input<'_>, notes: &Notes, runs: bool) -> R
     Ok(())
 }
 
+/// What speaks against "nothing differs" where objects are named, should none of them count: one of several programs may not have come to its end.
+pub(crate) fn doubt(input: &Input<'_>, notes: &Notes, runs: bool) -> Option<ParseError> {
+    let own = "let the command's own exit code through";
+    if let Some(words) = &notes.shell {
+        return Some(ParseError::contradiction(format!("standard error says: {words}")).hint(own));
+    }
+    (input.exit == Some(0) && !runs && is_piped(input.argv)).then(|| {
+        ParseError::format("the exit code is that of the program behind a pipe")
+            .hint("write `set -o pipefail` before it (bash), or leave the pipe out")
+    })
+}
+
 /// Whether a shell's line has a pipe, so that its exit code may be another program's.
 fn is_piped(argv: &[&str]) -> bool {
     !argv.iter().any(|arg| arg.contains("pipefail"))

@@ -123,6 +123,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
             }
         }
     } else {
+        parsed.doubt = kube::doubt(input, &notes, runs(input.argv));
         match objects(out) {
             Ok((resources, remarks)) => {
                 parsed.said = Said::Changes;

@@ -116,6 +116,7 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
         parsed.said = Said::NoChanges;
         return Ok(parsed);
     }
+    parsed.doubt = kube::doubt(input, &notes, runs(input.argv));
     if out.last() != Some(&b'\n') {
         return Err(ParseError::cut("the last line has no end").at(text::count_lines(out)));
     }

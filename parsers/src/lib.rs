@@ -339,6 +339,19 @@ pub fn read(parser: &Parser, codes: Option<&ExitCodes>, input: &Input<'_>) -> Re
     })
 }
 
+/// What another tool has printed against "clean". Asked by whoever makes a reading clean afterwards, by ignoring all that drifts: [`read`]
+/// has asked only where nothing did.
+///
+/// # Errors
+/// That something was.
+pub fn others_against_clean(
+    parser: &Parser,
+    codes: Option<&ExitCodes>,
+    input: &Input<'_>,
+) -> Result<(), ParseError> {
+    in_utf8(input, |input| others::against_clean(parser, codes, input))
+}
+
 /// Reads one finished run by a parser that somebody configured. The same witnesses must agree.
 pub fn read_by_pattern(pattern: &Pattern, codes: Option<&ExitCodes>, input: &Input<'_>) -> Reading {
     in_utf8(input, |input| {
@@ -436,6 +449,9 @@ fn agree(claim: Claim, exit: Option<i32>, parsed: Parsed) -> Result<Reading, Par
         };
         let failure = Failure::new(report.partial_class(), summary);
         return Ok(Reading::Failed { failure, partial: Some(Box::new(report)) });
+    }
+    if let (Verdict::Clean, Some(doubt)) = (report.verdict(), report.doubt()) {
+        return Err(doubt.clone());
     }
     let drifted = report.drifted().count();
     let code = exit.map_or_else(|| "an unknown exit code".to_owned(), |code| format!("exit code {code}"));

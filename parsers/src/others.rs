@@ -17,8 +17,11 @@ use crate::report::Verdict;
 use crate::{ALL, ExitCodes, Parser, shell, terraform_command, text};
 use memchr::{memmem, memrchr};
 
-/// How much of an output's end is offered to the parsers once more: most of them look for evidence near the beginning.
-const TAIL: usize = 64 * 1024;
+/// How much of an output is offered to the parsers at once: most of them look for evidence near the beginning.
+const WINDOW: usize = 64 * 1024;
+
+/// How much of one part is offered again with the next: evidence is a few lines long.
+const OVERLAP: usize = 8 * 1024;
 
 /// Words of a report.
 struct Marker {
@@ -51,6 +54,7 @@ const MARKERS: &[Marker] = &[
         |line| ["Terraform ", "OpenTofu "].iter().any(|tool| line.contains(tool)),
         "a list of terraform's planned actions",
     ),
+    decorated("# ", planned, "a resource of a terraform plan"),
     decorated("No changes. Your infrastructure", |_| true, "terraform's no changes"),
     decorated("No changes. Infrastructure is up-to-date", |_| true, "terraform's no changes"),
     decorated("Objects have changed outside of ", |_| true, "a list of changes from outside"),
@@ -85,15 +89,45 @@ const MARKERS: &[Marker] = &[
     unread("Previewing update", |line| line.starts_with("Previewing update"), "a preview of pulumi"),
     decorated("## ", |line| line.contains(" (") && line.ends_with(".)"), "a difference that kubediff shows"),
     decorated("## ", |line| line.contains(".v1") && line.ends_with(')'), "a difference that kubediff shows"),
-    unread("\u{b1} value change", |_| true, "a change that dyff shows"),
+    unread("\u{b1} ", |line| dyff(line, "\u{b1} "), "a change that dyff shows"),
+    unread("  + ", |line| dyff(line, "+ "), "a change that dyff shows"),
+    unread("  - ", |line| dyff(line, "- "), "a change that dyff shows"),
+    decorated("_|-", |line| line.matches("_|-").count() >= 3, "states of salt"),
     unread("(changed=", |line| line.starts_with("Succeeded: "), "a summary of salt"),
 ];
+
+/// `  # ADDRESS will be created`
+fn planned(line: &str) -> bool {
+    const ENDS: [&str; 5] = [
+        " must be replaced",
+        " will be created",
+        " will be destroyed",
+        " will be replaced",
+        " will be updated in-place",
+    ];
+    let address = line.trim_start().strip_prefix("# ");
+    address.is_some_and(|address| address.contains('.') && ENDS.iter().any(|end| address.ends_with(end)))
+}
 
 /// `NAMESPACE, NAME, Kind (GROUP) has changed:`
 fn helm(line: &str) -> bool {
     let ends = [" has changed:", " has been added:", " has been removed:"];
     let object = ends.iter().find_map(|end| line.strip_suffix(end));
     object.is_some_and(|object| object.matches(", ").count() >= 2 && object.ends_with(')'))
+}
+
+/// `  + two map entries added:`
+fn dyff(line: &str, sign: &str) -> bool {
+    let Some(words) =
+        line.trim_start().strip_prefix(sign).and_then(|words| words.strip_suffix(':').or(Some(words)))
+    else {
+        return false;
+    };
+    let what = [" map entry ", " map entries ", " list entry ", " list entries ", " document"];
+    (what.iter().any(|what| words.contains(what))
+        && ["added", "removed"].iter().any(|end| words.ends_with(end)))
+        || words == "value change"
+        || words.starts_with("type change from ")
 }
 
 /// `► Kind/NAMESPACE/NAME drifted`
@@ -130,10 +164,13 @@ pub(crate) fn against_clean(
     }
     let hint = "one check reads one tool: make each command of a script a check of its own";
     let bytes = input.stdout.bytes();
-    let tail = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or_default();
-    let tail = Input { stdout: crate::Stream::whole(tail), ..*input };
     for other in ALL.iter().filter(|other| **other != parser) {
-        let Some(evidence) = (other.recognise)(input).or_else(|| (other.recognise)(&tail)) else { continue };
+        let within = || {
+            windows(bytes).find_map(|part| {
+                (other.recognise)(&Input { stdout: crate::Stream::whole(part), files: &[], ..*input })
+            })
+        };
+        let Some(evidence) = (other.recognise)(input).or_else(within) else { continue };
         if crate::read_alone(other, codes, input).verdict() != Verdict::Clean {
             return Err(ParseError::contradiction(format!(
                 "nothing changes for {}, but there is {evidence}, and {} doesn't read it as clean",
@@ -165,7 +202,11 @@ pub(crate) fn against_clean(
             .hint(hint));
         }
     }
-    match MARKERS.iter().find(|marker| !marker.decorated && marker.stands_in(bytes)) {
+    // Two parsers read what dyff shows of objects.
+    let own =
+        |marker: &Marker| matches!(parser.name, "flux" | "kubectl") && marker.what.ends_with("dyff shows");
+    let speaks = |marker: &&Marker| !marker.decorated && !own(marker) && marker.stands_in(bytes);
+    match MARKERS.iter().find(speaks) {
         Some(marker) => Err(ParseError::contradiction(format!(
             "nothing changes for {}, but there is {}, which no parser reads",
             parser.name, marker.what
@@ -173,6 +214,21 @@ pub(crate) fn against_clean(
         .hint(hint)),
         None => Ok(()),
     }
+}
+
+/// The parts of an output, each from the beginning of a line where there is one.
+fn windows(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let from = rest.take()?;
+        let part = from.get(..WINDOW).unwrap_or(from);
+        if part.len() < from.len() {
+            let most = WINDOW.saturating_sub(OVERLAP);
+            let line = part.get(..most).and_then(|part| memrchr(b'\n', part)).map(|at| at.saturating_add(1));
+            rest = from.get(line.filter(|at| *at > 0).unwrap_or(most)..);
+        }
+        Some(part)
+    })
 }
 
 const LOST: &str = "a shell's words of a program that did not run to its end";
@@ -237,6 +293,16 @@ mod tests {
                 }
             }
         }
+        // Amid an output whose beginning and end say nothing of it, on a line of its own and longer than any window.
+        let long = |tool: &str| {
+            format!(
+                "{{\"format_version\":\"1.2\",\"terraform_version\":\"1\",\"planned_values\":{{}},\"resource_changes\":[{{\"address\":\"t.a\",\"type\":\"t\",\"change\":{{\"actions\":[\"{tool}\"]}}}}],\"variables\":{{\"x\":\"{}\"}}}}\n",
+                "y".repeat(300_000)
+            )
+        };
+        let before = format!("{ANSIBLE}{}", "Using x\n".repeat(20_000));
+        let amid = format!("{before}{}{}", long("create"), "Using x\n".repeat(20_000));
+        assert_eq!(reading("ansible", &script, &amid).class(), Some(Class::UnreadableContradiction));
         // Far behind the place where evidence is looked for.
         let stream = r#"{"@level":"info","@module":"terraform.ui","type":"version","ui":"1.2"}"#;
         let far = format!("{ANSIBLE}{}{stream}\n", "Using x\n".repeat(20_000));
@@ -326,6 +392,11 @@ mod tests {
             "## shop/web (ConfigMap.v1.)\n",
             "Succeeded: 3 (changed=1)\n",
             "log: \u{25ba} Deployment/apps/web drifted\n",
+            "  # module.a.terraform_data.b[0] will be updated in-place\n",
+            "spec.replicas  (apps/v1/Deployment/web)\n  \u{b1} value change\n    - 1\n    + 2\n",
+            "data  (v1/ConfigMap/a)\n  + one map entry added:\n    k: v\n",
+            "metadata\n  - two list entries removed:\n",
+            "local:\n  file_|-motd_|-/srv/x/motd_|-managed:\n    result: null\n",
         ] {
             assert!(unread_report(text.as_bytes()).is_some(), "{text}");
         }
@@ -339,6 +410,9 @@ mod tests {
             "\u{25ba} building a Kustomization\n",
             "it has drifted\n",
             "=====\n",
+            "# nothing will be created\n",
+            "  + 2 files added\n  - item\n",
+            "a_|-b\n",
         ] {
             assert_eq!(unread_report(text.as_bytes()), None, "{text}");
         }

@@ -303,6 +303,8 @@ pub struct Parsed {
     pub tool: Tool,
     /// A refresh-only plan: what changed outside is all there is, so it is drift.
     pub refresh_only: bool,
+    /// What speaks against "clean", should nothing of what was found count: there may be nothing, or rules may take all of it out.
+    pub doubt: Option<ParseError>,
 }
 
 impl Parsed {
@@ -317,6 +319,7 @@ impl Parsed {
             diagnostics: Vec::new(),
             tool: Tool { name: tool.into(), version: None },
             refresh_only: false,
+            doubt: None,
         }
     }
 }
@@ -369,6 +372,7 @@ pub struct DriftReport {
     scopes: Scopes,
     diagnostics: Vec<Diagnostic>,
     tool: Tool,
+    doubt: Option<ParseError>,
 }
 
 impl DriftReport {
@@ -378,7 +382,7 @@ impl DriftReport {
     /// [`Class::UnreadableFormat`] for a finding without a name: a series without one would help nobody, and two of them
     /// would be the same.
     pub fn new(parsed: Parsed) -> Result<Self, ParseError> {
-        let Parsed { resources, mut scopes, diagnostics, tool, refresh_only, .. } = parsed;
+        let Parsed { resources, mut scopes, diagnostics, tool, refresh_only, doubt, .. } = parsed;
         if let Some(nameless) = resources.iter().find(|r| r.name.is_empty()) {
             let mut error =
                 ParseError::format(format!("a resource of kind {:?} without a name", nameless.kind));
@@ -399,7 +403,7 @@ impl DriftReport {
         scopes.read.dedup();
         scopes.unread.sort_unstable();
         scopes.unread.dedup();
-        let mut report = Self { resources: merged, scopes, diagnostics, tool };
+        let mut report = Self { resources: merged, scopes, diagnostics, tool, doubt };
         let (planned, refreshed) = report.by_source();
         if !refreshed.is_empty() {
             let mut is_refreshed = among(refreshed.iter().map(Resource::key));
@@ -455,6 +459,11 @@ impl DriftReport {
         }
     }
 
+    /// What speaks against [`Verdict::Clean`], which a report can also become by [`Self::ignore`].
+    pub const fn doubt(&self) -> Option<&ParseError> {
+        self.doubt.as_ref()
+    }
+
     /// Resources by source and action, merged ones counted once.
     pub fn totals(&self) -> BTreeMap<Source, BTreeMap<Action, u64>> {
         Self::totals_of(&self.resources)
@@ -479,10 +488,10 @@ impl DriftReport {
         }
     }
 
-    /// Lets refresh entries without a planned change count as drift.
+    /// Lets refresh entries without a planned change count as drift. A planned change that is ignored explains nothing: what changed outside may be more.
     pub fn count_refresh(&mut self) {
         let (planned, refreshed) = self.by_source();
-        let mut is_planned = among(planned.iter().filter(|r| r.drift).map(Resource::key));
+        let mut is_planned = among(planned.iter().filter(|r| r.drift && !r.ignored).map(Resource::key));
         for resource in refreshed {
             resource.drift = resource.can_drift() && !is_planned(resource.key());
             resource.outside = resource.drift;

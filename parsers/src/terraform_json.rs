@@ -201,10 +201,12 @@ fn parse(input: &Input<'_>) -> Result<Parsed, ParseError> {
     let unexplained = claim == Claim::Drifted && drift && !planned && (asked.is_none() || !outputs);
     parsed.refresh_only = asked == Some(true) || (!planned && moved) || unexplained;
     let changes = planned || outputs || (parsed.refresh_only && drift);
+    // Beside what changed outside alone, nobody knows whether that or the actions are why something differs.
     let counts = |r: &Resource| r.source == Source::Plan && r.kind != OUTPUT_KIND && r.action != Action::Read;
     if stream.actions && !parsed.resources.iter().any(counts) {
         return Err(command::only_actions());
     }
+    parsed.doubt = stream.actions.then(command::only_actions);
     parsed.said = if changes { Said::Changes } else { Said::NoChanges };
     parsed.diagnostics.extend(command::limits(input.argv));
     Ok(stream.parsed)

@@ -543,7 +543,8 @@ fn resource(change: &ResourceChange<'_>) -> Result<Option<Resource>, ParseError>
     let module = change.module_address.as_deref().unwrap_or_default();
     let mut found = Resource::new(Source::Plan, module, change.kind.as_ref(), name, action);
     found.previous_name = change.previous_address.as_deref().map(str::to_owned);
-    if matches!(action, Action::Update | Action::Replace) {
+    // An import beside them is a change that no path names.
+    if matches!(action, Action::Update | Action::Replace) && change.change.importing.is_none() {
         found.attributes = attributes(&change.change);
     }
     Ok(Some(found))
@@ -569,14 +570,13 @@ fn judge(parsed: &mut Parsed, plan: &Plan<'_>, claim: Claim, asked: Option<bool>
     parsed.refresh_only = asked == Some(true) || (drift && (unexplained || looks));
     let changes = planned || outputs || (parsed.refresh_only && drift);
     // What isn't said can be drift: beside drift that is no news, beside none it would be called clean.
-    let counts = |r: &Resource| r.source == Source::Plan && r.kind != OUTPUT_KIND && r.action != Action::Read;
-    let drifts = parsed.resources.iter().any(counts) || (parsed.refresh_only && drift);
-    if plan.deferred() > 0 && !drifts {
-        return Err(ParseError::format("nothing but deferred changes: what they would do isn't known yet")
-            .hint("apply what they wait for, then plan again"));
-    }
-    if plan.action_invocations.as_ref().is_some_and(|actions| !actions.is_empty()) && !drifts {
-        return Err(command::only_actions());
+    if plan.deferred() > 0 {
+        parsed.doubt = Some(
+            ParseError::format("nothing but deferred changes: what they would do isn't known yet")
+                .hint("apply what they wait for, then plan again"),
+        );
+    } else if plan.action_invocations.as_ref().is_some_and(|actions| !actions.is_empty()) {
+        parsed.doubt = Some(command::only_actions());
     }
     if plan.applyable == Some(true) && !changes {
         return Err(ParseError::contradiction("the plan is marked as applyable and lists no change"));

@@ -220,11 +220,16 @@ pub(crate) fn merge(input: &Input<'_>, units: Vec<Unit>, run: Run) -> Result<Par
     let failing = command::claim(input) == Claim::Failed;
     if !failing && !command::errors_count(input) {
         // Terragrunt's own code counts for more than what its log looks like: it may have tried again. Then there is a whole plan; of a unit
-        // without one it may have ignored the error.
+        // without one it may have ignored the error. One of another name may be another unit (`vpc` and `prod/vpc`), if that is the name of none.
+        let named = |name: &String| units.iter().any(|unit| unit.name == *name);
         let whole = |name: &String| {
-            units.iter().any(|unit| {
-                same(&unit.name, name) && unit.read.as_ref().is_ok_and(|parsed| parsed.failure.is_none())
-            })
+            let mut is_it = units.iter().filter(|unit| {
+                unit.name == *name
+                    || (same(&unit.name, name)
+                        && !named(name)
+                        && unit.name.starts_with('/') != name.starts_with('/'))
+            });
+            is_it.any(|unit| unit.read.as_ref().is_ok_and(|parsed| parsed.failure.is_none()))
         };
         failed.retain(|name, _| !whole(name));
     }
@@ -323,12 +328,22 @@ fn unread(all: &mut Parsed, unit: String, cause: Failure, first: &mut Option<Fai
 
 /// Adds what one unit says.
 fn add(all: &mut Parsed, unit: Option<&str>, parsed: Parsed) {
-    let Parsed { said, stated_in_words, resources, scopes: _, failure: _, diagnostics, tool, refresh_only } =
-        parsed;
+    let Parsed {
+        said,
+        stated_in_words,
+        resources,
+        scopes: _,
+        failure: _,
+        diagnostics,
+        tool,
+        refresh_only,
+        doubt,
+    } = parsed;
     if tool.version.is_some() || tool.name != "terraform" {
         all.tool = tool;
     }
     all.refresh_only |= refresh_only;
+    all.doubt = all.doubt.take().or(doubt);
     all.said = match (all.said, said) {
         (Said::Changes, _) | (_, Said::Changes) => Said::Changes,
         (Said::NoChanges, _) | (_, Said::NoChanges) => Said::NoChanges,

@@ -108,7 +108,7 @@ pub fn decode_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(text.into_bytes())
 }
 
-/// `bytes` without ANSI escape sequences: CSI (`ESC [ … letter`) and OSC (`ESC ] … BEL or ESC \`). A lone ESC stays.
+/// `bytes` without ANSI escape sequences: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL or ESC \`), character sets (`ESC ( B`) and saved cursors (`ESC 7`). A lone ESC stays.
 pub fn strip_ansi(bytes: &[u8]) -> Cow<'_, [u8]> {
     if memchr(0x1b, bytes).is_none() {
         return Cow::Borrowed(bytes);
@@ -156,6 +156,13 @@ fn sequence(bytes: &[u8]) -> Option<&[u8]> {
                 [0x07, tail @ ..] | [0x1b, b'\\', tail @ ..] => Some(tail),
                 _ => None,
             }
+        }
+        // `tput sgr0` ends with the choice of a character set, `tput sc` and `rc` are ESC 7 and ESC 8 (ECMA-35 13.2.1, 6.3.3).
+        [0x1b, 0x30..=0x3f, tail @ ..] => Some(tail),
+        [0x1b, 0x20..=0x2f, rest @ ..] => {
+            let end = rest.iter().position(|b| !(0x20..=0x2f).contains(b))?;
+            let (last, tail) = rest.get(end..)?.split_first()?;
+            (0x30..=0x7e).contains(last).then_some(tail)
         }
         _ => None,
     }
@@ -262,6 +269,8 @@ mod tests {
         assert_eq!(&*strip_ansi(b"\x1b[1m  # a\x1b[0m will"), b"  # a will");
         assert_eq!(&*strip_ansi(b"\x1b[38;5;9mx\x1b]8;;http://e\x1b\\y\x1b[K"), b"xy");
         assert_eq!(&*strip_ansi(b"a\x1bZ\x1b["), b"a\x1bZ\x1b[");
+        // `tput setaf 1`, `tput sgr0`, `tput sc`.
+        assert_eq!(&*strip_ansi(b"\x1b[31mdb is stale\x1b(B\x1b[m\x1b7x"), b"db is stalex");
         assert!(matches!(strip_ansi(b"plain"), Cow::Borrowed(_)));
         assert_eq!(skip_ansi(b"\x1b[32m\x1b[1m+a\x1b[m"), b"+a\x1b[m");
         assert_eq!(skip_ansi(b"\x1b[0"), b"\x1b[0");

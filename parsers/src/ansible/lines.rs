@@ -85,7 +85,7 @@ pub(super) fn banner(line: &[u8]) -> Option<Banner<'_>> {
 }
 
 /// `HOST] tail`: the host ends at the first bracket that a result line's words follow.
-pub(super) fn bracketed(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn bracketed(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     const TAILS: [&[u8]; 4] = [b" =>", b": FAILED!", b": UNREACHABLE!", b" (item="];
     memchr_iter(b']', rest).find_map(|at| {
         let (host, tail) = rest.split_at_checked(at)?;
@@ -154,7 +154,7 @@ pub(super) fn recap_line(line: &[u8], number: u32) -> Option<(String, Stats)> {
 }
 
 /// The inventory's name of a host: what stands before the delegate, unless the name itself holds an arrow.
-pub(super) fn inventory_name(written: &[u8], recap: &Recap) -> String {
+pub(crate) fn inventory_name(written: &[u8], recap: &Recap) -> String {
     let written = text::string(written);
     if recap.contains_key(&written) {
         return written;

@@ -1,6 +1,8 @@
 //! What ansible itself says on standard error: why it failed, and what it left out.
 
+use super::Recap;
 use super::command::command_line;
+use crate::ansible::{bracketed, inventory_name};
 use crate::error::{Class, Failure};
 use crate::input::Input;
 use crate::report::{Diagnostic, Unread, UnreadReason};
@@ -109,6 +111,20 @@ fn joined(line: &str, width: usize, next: &str) -> bool {
     let last = line.rsplit([' ', '-']).next().unwrap_or_default();
     let first = next.split([' ', '-']).next().unwrap_or_default();
     width >= FOLD && last.chars().count().saturating_add(first.chars().count()) > FOLD
+}
+
+/// The hosts that could not be reached, where `display_failed_stderr` takes such results off standard output.
+pub(super) fn unreachable(stderr: &[u8], recap: &Recap) -> Vec<String> {
+    const BEGINNING: &[u8] = b"fatal: [";
+    if memmem::find(stderr, BEGINNING).is_none() {
+        return Vec::new();
+    }
+    let hosts = text::lines(stderr).filter_map(|line| {
+        let plain = line.plain();
+        let (host, tail) = bracketed(plain.strip_prefix(BEGINNING)?)?;
+        tail.starts_with(b": UNREACHABLE!").then(|| inventory_name(host, recap))
+    });
+    hosts.collect()
 }
 
 /// The first line in which ansible itself (not a task on a host) says what is wrong.

@@ -81,6 +81,8 @@ pub(super) struct Reader {
     flat: bool,
     /// The attributes of the resource that is open.
     body: Body,
+    /// It is imported as well: a change that no path names.
+    imported: bool,
     /// The last line of a value.
     value: u32,
 }
@@ -110,6 +112,7 @@ impl Reader {
             announced: false,
             flat: false,
             body: Body::default(),
+            imported: false,
             value: 0,
         }
     }
@@ -545,6 +548,7 @@ impl Reader {
                 resource.previous_name = leading(old).map(|(address, _)| address.full.to_owned());
             } else if note.starts_with("(imported") || note.starts_with("(will be imported") {
                 self.counted.import = self.counted.import.saturating_add(1);
+                self.imported = true;
             }
             return Ok(());
         }
@@ -568,6 +572,7 @@ impl Reader {
     fn push(&mut self, resource: Resource, open: Open) {
         self.parsed.resources.push(resource);
         self.seen_any = true;
+        self.imported = false;
         self.open = open;
     }
 
@@ -583,7 +588,7 @@ impl Reader {
         self.open = Open::None;
         let attributes = self.body.end();
         if let Some(resource) = self.parsed.resources.last_mut() {
-            resource.attributes = attributes;
+            resource.attributes = attributes.filter(|_| !self.imported);
             if let Some(Span(_, last)) = resource.span.as_mut() {
                 *last = number;
             }

@@ -201,6 +201,11 @@ impl<'a> Members<'a> {
         self.0.first().map(|(key, _)| &**key)
     }
 
+    /// Whether `key`, which is not before any that was asked for, is there.
+    fn has(&self, key: &str) -> bool {
+        self.next_key() == Some(key)
+    }
+
     /// The member `key`, behind all that were asked for before; null if there is none.
     fn take(&mut self, key: &str) -> &'a Json<'a> {
         while let Some(((found, value), rest)) = self.0.split_first()
@@ -261,12 +266,21 @@ impl<'a> Sides<&'a Json<'a>> {
         let (found, here) = (paths.found.len(), paths.here.len());
         match (self.before, self.after) {
             (Json::Object(_) | Json::Null, Json::Object(_)) | (Json::Object(_), Json::Null) => {
+                // A resource has all its attributes, null or not.
+                let both =
+                    here > 0 && !matches!((self.before, self.after), (Json::Null, _) | (_, Json::Null));
                 let mut sides = self.each(Json::members);
                 while let Some(key) = sides.next_key() {
+                    // A key that is missing on one side and null on the other, in a value of any type: Terraform shows it.
+                    let appears = both && sides.before.has(key) != sides.after.has(key);
                     let member = sides.take(key);
-                    if !member.stays() {
+                    if !member.stays() || appears {
                         push_member(&mut paths.here, key);
+                        let before = paths.found.len();
                         member.compare(paths);
+                        if appears && paths.found.len() == before {
+                            paths.add();
+                        }
                         paths.here.truncate(here);
                     }
                 }
@@ -274,9 +288,15 @@ impl<'a> Sides<&'a Json<'a>> {
             (Json::List(_) | Json::Null, Json::List(_)) | (Json::List(_), Json::Null) => {
                 let lists = self.each(Json::elements);
                 let length = lists.before.len().max(lists.after.len()).max(lists.unknown.len());
+                let shorter = lists.before.len().min(lists.after.len());
+                let both = !matches!((self.before, self.after), (Json::Null, _) | (_, Json::Null));
                 for index in 0..length {
                     let _ = write!(paths.here, "[{index}]");
+                    let before = paths.found.len();
                     lists.each(|list| list.get(index).unwrap_or(&Json::Null)).compare(paths);
+                    if both && index >= shorter && paths.found.len() == before {
+                        paths.add();
+                    }
                     paths.here.truncate(here);
                 }
             }

@@ -99,11 +99,16 @@ fn paths_of_the_leaves_that_differ() {
     assert_eq!(of(json!({"t": null, "u": null}), json!({"t": {"k": 1}, "u": []})), is(&["t.k", "u"]));
     assert_eq!(of(json!({"t": {"k": {"l": 1}}}), json!({"t": {"k": 1}})), is(&["t.k"]));
     assert_eq!(of(json!({"t": [{}]}), json!({"t": [{}, {}]})), is(&["t[1]"]));
-    // Null and missing are one.
+    // Null and missing are one of an attribute, and two in a value of any type, as Terraform shows them.
     assert_eq!(of(json!({"a": null, "b": 1}), json!({"b": 2})), is(&["b"]));
-    assert_eq!(of(json!({"a": {"x": null}}), json!({"a": {}})), None);
-    assert_eq!(of(json!({"a": {}}), json!({"a": {"x": null}})), None);
-    assert_eq!(of(json!({"l": [{"x": null}]}), json!({"l": [{}]})), None);
+    assert_eq!(of(json!({"a": {"x": null}}), json!({"a": {}})), is(&["a.x"]));
+    assert_eq!(of(json!({"a": {}}), json!({"a": {"x": null}})), is(&["a.x"]));
+    assert_eq!(of(json!({"l": [{"x": null}]}), json!({"l": [{}]})), is(&["l[0].x"]));
+    assert_eq!(
+        of(json!({"a": {"r": {"d": null}, "s": 1}}), json!({"a": {"r": {}, "s": 2}})),
+        is(&["a.r.d", "a.s"])
+    );
+    assert_eq!(of(json!({"l": [1, null]}), json!({"l": [2]})), is(&["l[0]", "l[1]"]));
     let keys = json!({"t": {"_a": 1, "b-c": 1, "1d": 1, "": 1}});
     assert_eq!(of(keys, json!({"t": {}})), is(&["t._a", "t.b-c", "t[\"\"]", "t[\"1d\"]"]));
 }
