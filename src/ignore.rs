@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn a_move_beside_an_update_is_covered_by_no_attribute() {
+        let rules = [rule(&[("attribute", "tags")])];
+        let moved = Resource { previous_name: Some("old".to_owned()), ..update("web", Some(&["tags"])) };
+        let mut matcher = Matcher::new(&rules, &[], Date::constant(2026, 1, 1));
+        assert!(matcher.ignores(&update("web", Some(&["tags"]))) && !matcher.ignores(&moved));
+        let rules = [rule(&[("name", "web")])];
+        let mut matcher = Matcher::new(&rules, &[], Date::constant(2026, 1, 1));
+        assert!(matcher.ignores(&moved));
+    }
+
+    #[test]
     fn an_update_is_ignored_when_rules_cover_all_its_attributes() {
         let rules = [
             rule(&[("kind", "aws_*"), ("attribute", "desired_capacity")]),

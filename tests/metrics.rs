@@ -8,11 +8,11 @@ mod support;
 use driftrun::board::Board;
 use driftrun::check::{Check, Program, Reader, ReaderChoice};
 use driftrun::metrics;
-use driftrun::outcome::{Captured, End, Finished, Outcome, Stage};
+use driftrun::outcome::{Captured, End, Finished, Killed, Outcome, Stage};
 use driftrun::reader::judge;
-use driftrun_parsers::{Parser, Verdict};
+use driftrun_parsers::{Class, Parser, Verdict};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -81,7 +81,9 @@ fn drifted_is_exactly_a_sum_above_zero_and_a_clean_check_costs_at_most_40_series
     for fixture in fixtures() {
         let check = Check { command: fixture.command.clone(), ..check(fixture.parser) };
         let board = Board::new(vec![check], at(0));
-        let verdict = run(&board, recorded(&fixture), 10);
+        // In a git tree it costs a series more.
+        let outcome = Outcome { revision: Some("x".to_owned()), ..recorded(&fixture) };
+        let verdict = run(&board, outcome, 10);
         *verdicts.entry(verdict).or_default() += 1;
         let text = metrics::render(&board.snapshot());
         let samples = samples(&text);
@@ -327,19 +329,54 @@ fn a_setup_that_fails_has_no_exit_code() {
     assert_eq!(samples.get("driftrun_check_failure_info{check=\"c\",class=\"setup\"}"), Some(&1.0));
 }
 
+/// Every label beside `check` that a family's samples have, over all fixtures and the endings that none of them shows.
+fn labels() -> BTreeMap<String, BTreeSet<String>> {
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut see = |text: &str| {
+        for series in samples(text).into_keys() {
+            let Some((name, rest)) = series.split_once('{') else { continue };
+            // Values hold no `="`: those of the fixtures are escaped.
+            let found = rest.split("=\"").filter_map(|part| part.rsplit([',', '"', '{']).next());
+            let found =
+                found.filter(|word| !word.is_empty() && !word.contains(['}', ' ']) && *word != "check");
+            let known = labels.entry(name.trim_end_matches("_sum").trim_end_matches("_count").to_owned());
+            known.or_default().extend(found.map(str::to_owned));
+        }
+    };
+    for fixture in fixtures()
+        .iter()
+        .filter(|fixture| fixture.name().starts_with("terraform") || fixture.name().starts_with("ansible/"))
+    {
+        let check = Check { command: fixture.command.clone(), ..check(fixture.parser) };
+        let board = Board::new(vec![check], at(0));
+        let killed = Killed { deadline: 1, leftover: 1 };
+        run(&board, Outcome { killed, revision: Some("x".to_owned()), ..recorded(fixture) }, 10);
+        see(&metrics::render(&board.snapshot()));
+    }
+    labels
+}
+
 /// `docs/metrics.md` lists exactly the families of the tables; `UPDATE_DOCS=1` rewrites it.
 #[test]
 fn the_reference_is_the_table() {
-    let mut want = "# Metrics\n\nWritten from the tables in `src/metrics.rs`. Every sample of a check has the label `check` and the check's own labels.\nWhat has not happened yet is absent, never 0. Counters start at 0 when the configuration is loaded and live as long as the process;\nthose with a label that depends on what happens begin when it happens, except for `verdict=\"clean\"`, `verdict=\"failed\"`, `reason=\"overrun\"`, exit code 0 and the codes\nthat say \"differences\".\n\n| metric | type | meaning |\n|---|---|---|\n".to_owned();
+    let labels = labels();
+    let mut want = "# Metrics\n\nWritten from the tables in `src/metrics.rs`. Every sample of a check has the label `check` and the check's own labels, beside those listed.\nWhat has not happened yet is absent, never 0. Counters start at 0 when the configuration is loaded and live as long as the process;\nthose with a label that depends on what happens begin when it happens, except for `verdict=\"clean\"`, `verdict=\"failed\"`, `reason=\"overrun\"`, exit code 0 and the codes\nthat say \"differences\".\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in metrics::LIVE.iter().chain(&metrics::RUN) {
+        let labels: Vec<String> =
+            labels.get(family.name).into_iter().flatten().map(|label| format!("`{label}`")).collect();
         want += &format!(
-            "| `{}` | {} | {} |\n",
+            "| `{}` | {} | {} | {} |\n",
             family.name,
             format!("{:?}", family.kind).to_lowercase(),
+            labels.join(" "),
             family.help
         );
     }
-    want += "| `driftrun_build_info` | gauge | What driftrun was built from; always 1. |\n| `driftrun_config_last_reload_successful` | gauge | Whether the last attempt to load the configuration was a success. |\n| `driftrun_config_last_reload_success_timestamp_seconds` | gauge | When the configuration was loaded last. |\n| `driftrun_shard_ordinal`, `driftrun_total_shards` | gauge | Which of the instances that share the checks this is, and how many there are; only with `--shard.total`. |\n| `process_*` | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run of a check that a parser reads (`parser: none` has no drift families): the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n";
+    want += "| `driftrun_build_info` | gauge | `version` `revision` `rustc` | What driftrun was built from; always 1. |\n| `driftrun_config_last_reload_successful` | gauge | | Whether the last attempt to load the configuration was a success. |\n| `driftrun_config_last_reload_success_timestamp_seconds` | gauge | | When the configuration was loaded last. |\n| `driftrun_shard_ordinal`, `driftrun_total_shards` | gauge | | Which of the instances that share the checks this is, and how many there are; only with `--shard.total`. |\n| `process_*` | | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run of a check that a parser reads (`parser: none` has no drift families): the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n\n## Classes of failure\n\nA run that is neither `clean` nor `drifted` has exactly one `class`:\n\n| class | meaning |\n|---|---|\n";
+    for class in Class::ALL {
+        want += &format!("| `{}` | {} |\n", class.as_str(), class.about());
+    }
+    want += "\n`reason` of `driftrun_check_skipped_runs_total`: `overrun` (the run before was still under way), `queue` (it waited for `max_concurrent` or its `concurrency_group`), `asleep` (driftrun or the machine was stopped or asleep, or its clock was set).\n\n## Alerts to begin with\n\n```yaml\n- alert: DriftrunResourceDrifted      # says what, where and how\n  expr: driftrun_resource_drift == 1\n  for: 15m\n- alert: DriftrunCheckStale           # also for a check that never worked\n  expr: time() - (driftrun_check_last_success_timestamp_seconds or driftrun_check_loaded_timestamp_seconds) > 2 * driftrun_check_interval_seconds + driftrun_check_timeout_seconds\n```\n";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &want).unwrap();

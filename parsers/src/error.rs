@@ -70,6 +70,32 @@ impl Class {
         Self::Other,
     ];
 
+    /// What it means, for the documentation.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Timeout => "it ran past its deadline and was ended",
+            Self::OutputLimit => "it wrote more than `max_output`",
+            Self::Spawn => {
+                "it could not be started: not found, not executable, no working folder, no `env_file`"
+            }
+            Self::Signal => "somebody else ended it by a signal",
+            Self::Exit => "its exit code means failure, and nothing more exact is known",
+            Self::Setup => "a `setup` command failed",
+            Self::UnreadableFormat => "the output is in no form that the parser knows",
+            Self::UnreadableCut => "the output ends before its end",
+            Self::UnreadableContradiction => "exit code, output, summary don't agree",
+            Self::NoScopes => "nothing was looked at: no hosts matched, every task was skipped",
+            Self::StateLock => "the state is locked by somebody else",
+            Self::NeedsInit => "the working folder wants `init`",
+            Self::Auth => "credentials are missing, wrong or expired",
+            Self::Forbidden => "the credentials are good and may not do this",
+            Self::Provider => "a provider or plugin failed",
+            Self::Unreachable => "a server or host could not be reached",
+            Self::ScopeFailed => "some hosts or units failed, others were read",
+            Self::Other => "anything else",
+        }
+    }
+
     /// The label value.
     pub const fn as_str(self) -> &'static str {
         match self {

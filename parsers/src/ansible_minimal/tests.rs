@@ -33,16 +33,30 @@ fn first_lines_name_a_host_and_a_state() {
     assert_eq!(read("h | CHANGED | rc=0 | (stdout) a"), some(State::Changed, Rest::OutputHere));
     assert_eq!(read("h | SKIPPED"), some(State::Skipped, Rest::Nothing));
     assert_eq!(read("h | UNREACHABLE! => {"), some(State::Unreachable, Rest::Json(b"{")));
+    assert_eq!(read("h | UNREACHABLE!: Task failed: x"), some(State::Unreachable, Rest::Nothing));
     for line in [
         "h | success >> {",
         "h | SUCCESSFUL",
         "a b | SUCCESS => {",
         "h | CHANGED | rc= >>",
         "h | CHANGED | rc=0 words",
+        "h | FAILED!: words",
         " | SKIPPED",
     ] {
         assert_eq!(read(line), None, "{line}");
     }
+}
+
+#[test]
+fn a_module_that_brings_tasks_gives_a_host_several_results() {
+    let two = OK.to_owned() + &CHANGED.replace("web2", "web1");
+    let of = |module| reading(&["ansible", "web", "-m", module, "--check"], Some(0), &two);
+    for module in ["include_role", "ansible.builtin.import_role"] {
+        let report = of(module);
+        let found = report.report().unwrap().resources().first().map(|r| r.scope.clone());
+        assert_eq!((report.verdict(), found.as_deref()), (Verdict::Drifted, Some("web1")), "{module}");
+    }
+    assert_eq!(of("copy").class(), Some(Class::UnreadableContradiction));
 }
 
 #[test]

@@ -290,6 +290,7 @@ fn command_lines_of_helm_diff_are_known() {
         &["helm", "diff", "upgrade", "a", "b"][..],
         &["timeout", "60", "/usr/bin/helm", "--kube-context", "diff", "diff", "rollback", "a"],
         &["helmfile", "-f", "x", "diff"],
+        &["helm", "secrets", "diff", "upgrade", "a", "b"],
     ] {
         assert!(runs(argv), "{argv:?}");
     }

@@ -130,6 +130,12 @@ fn a_unit_that_failed_is_unread_and_never_forgotten() {
     }
     let again = text.clone() + &out("c", NOTHING);
     assert_eq!(run(ALL, Some(2), &again, &error).verdict(), Verdict::Drifted);
+    // One that ends the same is another unit: its plan excuses nobody.
+    let other = clean + &out("prod/c", NOTHING);
+    assert_eq!(
+        view(&run(ALL, Some(0), &other, &error)),
+        is(Verdict::Partial, &["a", "b", "prod/c"], &["c"], &[])
+    );
 }
 
 #[test]
