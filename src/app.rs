@@ -227,7 +227,7 @@ fn host_name() -> String {
 
 /// Every check once, as many at a time as the configuration allows.
 fn once(arguments: &Once) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, warnings, looks: _ } = match &arguments.config {
+    let Config { checks, parsers: _, max_concurrent, warnings, .. } = match &arguments.config {
         Some(file) => config::load(file)?,
         None if arguments.command.is_empty() => {
             return Err(Error(

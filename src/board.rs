@@ -4,11 +4,15 @@ use crate::check::{Check, Reader, ReaderChoice};
 use crate::metrics::{self, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
 use crate::reader::{self, Judgement};
+use crate::redact::{Part, Secret, redacted_part};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::snapshot::{Snapshot, View};
+use crate::state::Store;
 use driftrun_parsers::{Action, Class, Diagnostic, Parser, Reading, Resource, Scopes, Source, Tool, Verdict};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -85,7 +89,7 @@ impl Skip {
 }
 
 /// The last run that came to an end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LastRun {
     /// When it began.
     pub started: Timestamp,
@@ -119,9 +123,11 @@ pub struct LastRun {
     pub leaked: bool,
     /// Remarks of the tool, the parser and the ignore rules.
     pub diagnostics: Vec<Diagnostic>,
-    /// Standard output for the page, at most its first and last parts.
+    /// Standard output for the page, at most its first and last parts, redacted.
+    #[serde(skip)]
     pub stdout: Captured,
     /// Standard error for the page.
+    #[serde(skip)]
     pub stderr: Captured,
     /// The scopes of its report, where it has one.
     pub scopes: Option<Scopes>,
@@ -231,7 +237,8 @@ impl CheckState {
     /// it saw in scopes it couldn't read to their end, and leaves the last good resources of these and of scopes it doesn't name; any other run changes no
     /// drift.
     /// Of more than `max_resources` that count, the first by identity are kept and the rest is counted.
-    pub fn apply(&mut self, outcome: Outcome, judgement: Judgement, max_resources: usize, ended: Timestamp) {
+    pub fn apply(&mut self, check: &Check, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
+        let max_resources = check.max_resources;
         let Judgement { verdict, class, reason, parser, evidence: _, report, diagnostics, unused_rules } =
             judgement;
         let code = match (&outcome.end, outcome.stage) {
@@ -291,8 +298,8 @@ impl CheckState {
             max_resident: outcome.usage.max_resident,
             leaked: outcome.leaked,
             diagnostics,
-            stdout: keep(outcome.stdout),
-            stderr: keep(outcome.stderr),
+            stdout: keep(outcome.stdout, &check.redact),
+            stderr: keep(outcome.stderr, &check.redact),
             scopes,
         }));
         self.running = None;
@@ -349,8 +356,8 @@ fn merge(
     (kept, dropped)
 }
 
-/// What a page can show: the whole, or both ends.
-fn keep(mut captured: Captured) -> Captured {
+/// What a page can show: the whole, or both ends, without secrets.
+fn keep(mut captured: Captured, secrets: &[Secret]) -> Captured {
     if captured.bytes.len() > KEPT {
         let half = KEPT / 2;
         if captured.tail.is_empty() {
@@ -358,7 +365,15 @@ fn keep(mut captured: Captured) -> Captured {
         }
         captured.bytes.truncate(half);
     }
-    captured.bytes.shrink_to_fit();
+    let parted = !captured.tail.is_empty();
+    let clean = |bytes: &mut Vec<u8>, side| {
+        if let Cow::Owned(clean) = redacted_part(bytes, secrets, side) {
+            *bytes = clean;
+        }
+        bytes.shrink_to_fit();
+    };
+    clean(&mut captured.bytes, if parted { Part::Head } else { Part::Whole });
+    clean(&mut captured.tail, Part::Tail);
     captured
 }
 
@@ -368,6 +383,8 @@ pub struct Board {
     /// By name, a lock each: rendering one check's lines must not hold up the others.
     entries: RwLock<BTreeMap<String, Arc<Mutex<Entry>>>>,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Where what is known survives a restart.
+    store: Option<Arc<Store>>,
 }
 
 #[derive(Debug)]
@@ -397,13 +414,13 @@ impl Entry {
 impl Board {
     /// A board on which nothing has happened yet.
     pub fn new(checks: Vec<Check>, loaded: Timestamp) -> Self {
-        Self::sharded(checks, loaded, Shard::ALL)
+        Self::kept(checks, loaded, Shard::ALL, None)
     }
 
-    /// A board for the checks of one of several instances.
-    pub fn sharded(checks: Vec<Check>, loaded: Timestamp, shard: Shard) -> Self {
-        let snapshot = Snapshot { loaded, reloaded: true, shard, views: Vec::new() };
-        let board = Self { entries: RwLock::default(), snapshot: RwLock::new(Arc::new(snapshot)) };
+    /// A board for the checks of one of several instances, with what `store` knows of them.
+    pub fn kept(checks: Vec<Check>, loaded: Timestamp, shard: Shard, store: Option<Arc<Store>>) -> Self {
+        let snapshot = Snapshot { loaded, reloaded: true, shard, store: store.clone(), views: Vec::new() };
+        let board = Self { entries: RwLock::default(), snapshot: RwLock::new(Arc::new(snapshot)), store };
         board.replace(checks, loaded);
         board
     }
@@ -437,6 +454,10 @@ impl Board {
     /// Takes in a configuration that was loaded `now`. State is keyed by name: a check that was there keeps what is known of it, one that
     /// is gone is forgotten.
     pub fn replace(&self, checks: Vec<Check>, now: Timestamp) {
+        if let Some(store) = &self.store {
+            let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+            store.first_loaded(&names, now);
+        }
         let fresh: BTreeMap<String, Arc<Mutex<Entry>>> = {
             let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
             let fresh = checks.into_iter().map(|check| {
@@ -450,7 +471,10 @@ impl Board {
                     }
                 });
                 let entry = kept.unwrap_or_else(|| {
-                    let state = CheckState::new(&check, now);
+                    let mut state = CheckState::new(&check, now);
+                    if let Some(store) = &self.store {
+                        store.restore(&check, &mut state);
+                    }
                     Arc::new(Mutex::new(Entry::new(check, state)))
                 });
                 (name, entry)
@@ -463,7 +487,7 @@ impl Board {
         let view =
             |entry: &Mutex<Entry>| Arc::clone(&entry.lock().unwrap_or_else(PoisonError::into_inner).view);
         let views = fresh.values().map(|entry| view(entry)).collect();
-        self.publish(|old| Snapshot { loaded: now, reloaded: true, views, ..*old });
+        self.publish(|old| Snapshot { loaded: now, reloaded: true, views, ..old.clone() });
         for entry in fresh.values() {
             self.put(&entry.lock().unwrap_or_else(PoisonError::into_inner));
         }
@@ -471,12 +495,12 @@ impl Board {
 
     /// A configuration could not be taken in: the one before goes on.
     pub fn reload_failed(&self) {
-        self.publish(|old| Snapshot { reloaded: false, views: old.views.clone(), ..*old });
+        self.publish(|old| Snapshot { reloaded: false, ..old.clone() });
     }
 
     /// The configuration is what it was: whatever went wrong before is mended.
     pub fn reload_succeeded(&self, now: Timestamp) {
-        self.publish(|old| Snapshot { loaded: now, reloaded: true, views: old.views.clone(), ..*old });
+        self.publish(|old| Snapshot { loaded: now, reloaded: true, ..old.clone() });
     }
 
     /// The check's next run is due at `slot`, and the one after it within `interval`.
@@ -508,10 +532,13 @@ impl Board {
         });
     }
 
-    /// A run of the check has ended. Renders its lines: not for a runtime worker.
+    /// A run of the check has ended. Writes it down and renders its lines: not for a runtime worker.
     pub fn apply(&self, name: &str, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
         self.change(name, |check, state| {
-            state.apply(outcome, judgement, check.max_resources, ended);
+            state.apply(check, outcome, judgement, ended);
+            if let Some(store) = &self.store {
+                store.save(check, state);
+            }
             Change::Run
         });
     }
@@ -539,7 +566,7 @@ impl Board {
             if let Ok(at) = views.binary_search_by(|view| view.check.name.cmp(&entry.check.name)) {
                 views[at] = Arc::clone(&entry.view);
             }
-            Snapshot { views, ..*old }
+            Snapshot { views, ..old.clone() }
         });
     }
 

@@ -1,6 +1,7 @@
 //! One check, validated: nothing optional is left that a run would have to decide.
 
 use crate::ignore::IgnoreRule;
+use crate::redact::Secret;
 use crate::schedule::Cron;
 use driftrun_parsers::{Action, Claim, ExitCodes, Input, Parser, Pattern, Stream};
 use std::borrow::Cow;
@@ -80,6 +81,8 @@ pub struct Check {
     pub ignore_defaults: bool,
     /// How many resources of a report are kept; the rest is counted.
     pub max_resources: usize,
+    /// What is taken out of its output wherever it is shown or kept, beside secrets of known forms.
+    pub redact: Vec<Secret>,
 }
 
 impl Check {
@@ -111,6 +114,7 @@ impl Check {
             ignore: Vec::new(),
             ignore_defaults: true,
             max_resources: default::MAX_RESOURCES,
+            redact: Vec::new(),
         }
     }
 

@@ -638,6 +638,23 @@ pub fn render(snapshot: &Snapshot) -> String {
     );
     let _ =
         writeln!(out, "driftrun_config_last_reload_success_timestamp_seconds {}", seconds(snapshot.loaded));
+    if let Some(store) = &snapshot.store {
+        for (name, help, count) in [
+            (
+                "driftrun_state_write_failures_total",
+                "How often state could not be written.",
+                store.failures(),
+            ),
+            (
+                "driftrun_state_discarded_files_total",
+                "Files with state that were damaged or of a newer format, and moved aside.",
+                store.discarded(),
+            ),
+        ] {
+            header(&mut out, name, help, Kind::Counter);
+            let _ = writeln!(out, "{name} {count}");
+        }
+    }
     if snapshot.shard.total > 1 {
         header(
             &mut out,

@@ -1,10 +1,11 @@
 //! How a run ended: plain data, nothing judged yet.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How one process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// With this code.
     Exited(i32),
@@ -19,7 +20,7 @@ pub enum End {
 }
 
 /// Which command of a run ended it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// The setup command at this position.
     Setup(usize),
@@ -30,7 +31,7 @@ pub enum Stage {
 }
 
 /// What one stream wrote, as far as it was kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Captured {
     /// Everything, or the first bytes of a stream that went over the limit.
     pub bytes: Vec<u8>,

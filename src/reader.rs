@@ -3,6 +3,7 @@
 use crate::check::{Check, Program, Reader, ReaderChoice};
 use crate::ignore::{Matcher, NOISE, NOISY_TOOLS};
 use crate::outcome::{Captured, End, Finished, Outcome, Stage};
+use crate::redact::redacted_text;
 use driftrun_parsers::{
     Claim, Class, Diagnostic, DriftReport, File, Input, ParseError, Parser, Reading, Source, Stream, Verdict,
     others_against_clean, read, read_by_pattern, read_by_program, recognise, unread_report,
@@ -36,6 +37,16 @@ pub struct Judgement {
 ///
 /// Don't call it for a cancelled run: such a run leaves no record.
 pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, now: Timestamp) -> Judgement {
+    let mut judgement = judged(check, pinned, outcome, now);
+    // They quote what was printed, and go to logs and pages.
+    judgement.reason = judgement.reason.map(|reason| redacted_text(reason, &check.redact));
+    for diagnostic in &mut judgement.diagnostics {
+        diagnostic.summary = redacted_text(std::mem::take(&mut diagnostic.summary), &check.redact);
+    }
+    judgement
+}
+
+fn judged(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, now: Timestamp) -> Judgement {
     let failed = |verdict, class, reason: String| Judgement {
         verdict,
         class: Some(class),

@@ -4,11 +4,12 @@ use crate::board::CheckState;
 use crate::check::Check;
 use crate::metrics::Rendered;
 use crate::shard::Shard;
+use crate::state::Store;
 use jiff::Timestamp;
 use std::sync::Arc;
 
 /// All checks at one moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// When the configuration was loaded.
     pub loaded: Timestamp,
@@ -16,6 +17,8 @@ pub struct Snapshot {
     pub reloaded: bool,
     /// Which instance this is.
     pub shard: Shard,
+    /// Where what is known survives a restart.
+    pub store: Option<Arc<Store>>,
     /// In the order of their names.
     pub views: Vec<Arc<View>>,
 }

@@ -91,14 +91,14 @@ impl Action {
 pub const OUTPUT_KIND: &str = "output";
 
 /// First and last line of a resource's part of the raw standard output, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span(pub u32, pub u32);
 
 /// What a planned change and one from outside have in common when they are of the same resource: scope, kind, name.
 type Key<'a> = (&'a str, &'a str, &'a str);
 
 /// One thing that the tool says would change or has changed. Identity: source, scope, kind, name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
     /// Plan or refresh.
     pub source: Source,
@@ -194,7 +194,7 @@ impl Resource {
 }
 
 /// What was looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scopes {
     /// Scopes whose state is known from this run, sorted.
     pub read: Vec<String>,
@@ -203,7 +203,7 @@ pub struct Scopes {
 }
 
 /// A scope that could not be read to its end.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Unread {
     /// The scope.
     pub scope: String,
@@ -251,7 +251,7 @@ pub enum Severity {
 }
 
 /// A remark of the tool or of the parser, without any attribute's value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// How grave.
     pub severity: Severity,

@@ -10,6 +10,7 @@ use crate::outcome::Outcome;
 use crate::run::{Runner, Stop};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
+use crate::state::Store;
 use crate::supervise::{Clock, Limits};
 use crate::web::{self, Bound, Show};
 use std::path::PathBuf;
@@ -48,8 +49,11 @@ impl RunsThread {
 
 /// Listens, runs the checks on their schedules, and ends when a signal says so. Without `reload` there is one check, whose first run starts at once.
 pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, warnings, looks } = config;
+    let Config { checks, parsers: _, max_concurrent, warnings, looks, state_dir, history } = config;
     let shard = reload.as_ref().map_or(Shard::ALL, |reload| reload.shard);
+    // Before the temporary folders are tried: they may be in it.
+    let store =
+        state_dir.map(|folder| Store::open(&folder, history)).transpose().map_err(Error)?.map(Arc::new);
     try_folders(&checks)?;
     let checks = shard.of(checks);
     runtime()?.block_on(async {
@@ -60,13 +64,16 @@ pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) ->
             listeners.push(web::bind(address).await.map_err(Error)?);
         }
         let runner = Arc::new(Runner::start()?);
+        if let Some(store) = &store {
+            clear(Arc::clone(store), &runner).await;
+        }
         let runs = RunsThread::start()?;
         let now = Clock::SYSTEM.now();
         for listener in &listeners {
             tracing::info!(address = %listener.address, checks = checks.len(), "listening");
         }
         warn(&warnings);
-        let board = Arc::new(Board::sharded(checks, now, shard));
+        let board = Arc::new(Board::kept(checks, now, shard, store));
         let bound = Bound {
             listeners,
             metrics_path: flags.telemetry_path.clone(),
@@ -81,7 +88,7 @@ pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) ->
         let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
         let limits = Arc::new(Limits::new(max_concurrent));
         let first = |check: &Check| match reload {
-            Some(_) => Schedule::of(check, now),
+            Some(_) => after_restored(Schedule::of(check, now), check, &board),
             None => Schedule::at_once(now, check.interval),
         };
         let mut fleet = Fleet::start(
@@ -120,6 +127,35 @@ pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) ->
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Ends what a driftrun that was killed has left in this folder's name, before any run begins.
+async fn clear(store: Arc<Store>, runner: &Runner) {
+    if let Some(earlier) = store.earlier_instance() {
+        let ended = runner.end_earlier(earlier).await;
+        if ended > 0 {
+            tracing::warn!(processes = ended, "ended processes of runs that an earlier driftrun had left");
+        }
+    }
+    let instance = runner.instance();
+    let clear = move || {
+        store.clear_tmp();
+        store.set_instance(instance);
+    };
+    if let Err(error) = tokio::task::spawn_blocking(clear).await {
+        tracing::error!(%error, "temporary folders of an earlier driftrun were not looked for");
+    }
+}
+
+/// What is known from before and is younger than an interval needs no run at once.
+fn after_restored(schedule: Schedule, check: &Check, board: &Board) -> Schedule {
+    let snapshot = board.snapshot();
+    let last = snapshot.get(&check.name).and_then(|view| view.state.last.clone());
+    let due = last.and_then(|last| last.started.checked_add(check.interval).ok());
+    match due.filter(|_| check.cron.is_none()) {
+        Some(due) => schedule.not_before(due),
+        None => schedule,
+    }
 }
 
 async fn end_strays(runner: Arc<Runner>) {
@@ -176,7 +212,7 @@ impl Reload {
         match found {
             Ok(None) => {}
             Ok(Some((source, config))) => {
-                let Config { checks, parsers: _, max_concurrent, warnings, looks } = config;
+                let Config { checks, parsers: _, max_concurrent, warnings, looks, .. } = config;
                 limits.set_max_concurrent(max_concurrent);
                 let changes = fleet.apply(self.shard.of(checks));
                 let is_news = why == Why::Asked || source != self.accepted || changes != Changes::default();

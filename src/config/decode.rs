@@ -6,14 +6,17 @@ use super::yaml::{Entry, Node, Value};
 use super::{Config, Place, Problem, for_each, parsers};
 use crate::check::{self, Check, Reader, ReaderChoice, default, nearest};
 use crate::ignore::{IgnoreRule, Pattern};
+use crate::redact::Secret;
 use crate::schedule::Cron;
+use crate::state::{History, Store};
 use driftrun_parsers::{Action, ExitCodes, Source};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const ROOT_KEYS: &[&str] = &["checks", "defaults", "lists", "max_concurrent", "parsers", "tmp_dir"];
+const ROOT_KEYS: &[&str] =
+    &["checks", "defaults", "history", "lists", "max_concurrent", "parsers", "state_dir", "tmp_dir"];
 const CHECK_KEYS: &[&str] = &[
     "clear_env",
     "command",
@@ -32,6 +35,7 @@ const CHECK_KEYS: &[&str] = &[
     "max_output",
     "max_resources",
     "parser",
+    "redact",
     "report",
     "retries",
     "setup",
@@ -42,7 +46,7 @@ const CHECK_KEYS: &[&str] = &[
 ];
 const RULE_KEYS: &[&str] = &["action", "attribute", "kind", "name", "reason", "scope", "source", "until"];
 /// Lists that grow from `defaults` through the check to `set`; any other list replaces.
-const APPENDING: &[&str] = &["env_file", "ignore"];
+const APPENDING: &[&str] = &["env_file", "ignore", "redact"];
 
 /// With the longest pause between them that is more than a day.
 const MOST_RETRIES: u32 = 300;
@@ -60,9 +64,12 @@ pub(super) fn config(
     decoder.keys(root, ROOT_KEYS, "the configuration")?;
     let max_concurrent =
         root.get("max_concurrent").map_or_else(cores, |node| decoder.count(node).unwrap_or(1));
-    let tmp_base = match root.get("tmp_dir") {
-        Some(node) => decoder.folder(node, &Variables::new()).map(|path| (path, Some(node.place))),
-        None => Some((std::env::temp_dir(), None)),
+    let state_dir = root.get("state_dir").and_then(|node| Some((decoder.path(node)?, node.place)));
+    let history = root.get("history").map_or(Some(History::default()), |node| decoder.history(node));
+    let tmp_base = match (root.get("tmp_dir"), &state_dir) {
+        (Some(node), _) => decoder.folder(node, &Variables::new()).map(|path| (path, Some(node.place))),
+        (None, Some((folder, place))) => Some((Store::tmp(folder), Some(*place))),
+        (None, None) => Some((std::env::temp_dir(), None)),
     };
     let tmp_base = tmp_base.and_then(|(path, place)| match tmp_base_problem(&path) {
         None => Some(path),
@@ -132,7 +139,9 @@ pub(super) fn config(
     checks.sort_by(|a, b| a.name.cmp(&b.name));
     let looks = decoder.looks;
     let parsers = decoder.parsers.into_iter().filter_map(|(name, reader)| Some((name, reader?))).collect();
-    Some(Config { checks, parsers, max_concurrent, warnings, looks })
+    let state_dir = state_dir.map(|(folder, _)| folder);
+    let history = history.unwrap_or_default();
+    Some(Config { checks, parsers, max_concurrent, warnings, state_dir, history, looks })
 }
 
 /// What is wrong with a base for private folders, if anything.
@@ -395,6 +404,7 @@ impl Decoder<'_> {
             merged.get("ignore_defaults").and_then(|node| self.boolean(node)).unwrap_or(true);
         let max_resources =
             merged.get("max_resources").map_or(Some(default::MAX_RESOURCES), |node| self.count(node));
+        let redact = merged.get("redact").map(|node| self.secrets(node)).unwrap_or_default();
         let exit_codes = merged.get("exit_codes").map(|node| self.exit_codes(node));
         let printed = report.as_ref().unwrap_or(&command).clone();
         let reader = self.reader(merged.get("parser"), own, printed.as_deref().unwrap_or_default());
@@ -431,6 +441,7 @@ impl Decoder<'_> {
             ignore,
             ignore_defaults,
             max_resources: max_resources?,
+            redact,
         };
         warnings.extend(check.warnings());
         Some(check)
@@ -626,6 +637,25 @@ impl Decoder<'_> {
         }
     }
 
+    fn secrets(&mut self, node: &Node) -> Vec<Secret> {
+        let Value::List(patterns) = &node.value else {
+            self.problem(
+                node.place,
+                format!("must be a list of regular expressions such as ['pin=\\d+'], not {}", node.kind()),
+            );
+            return Vec::new();
+        };
+        let mut secrets = Vec::new();
+        for pattern in patterns {
+            match self.text(pattern).map(|text| Secret::new(&text)) {
+                Some(Ok(secret)) => secrets.push(secret),
+                Some(Err(message)) => self.problem(pattern.place, message),
+                None => {}
+            }
+        }
+        secrets
+    }
+
     pub(super) fn exit_codes(&mut self, node: &Node) -> ExitCodes {
         let mut codes = ExitCodes::default();
         if self.keys(node, &["clean", "drifted"], "exit_codes").is_none() {
@@ -731,6 +761,23 @@ impl Decoder<'_> {
             }
         }
         map
+    }
+
+    /// A path, absolute; what stands there is made when it is needed.
+    fn path(&mut self, node: &Node) -> Option<PathBuf> {
+        let folder = self.folder;
+        self.expanded(node, &Variables::new()).map(|text| folder.join(text))
+    }
+
+    fn history(&mut self, node: &Node) -> Option<History> {
+        self.keys(node, &["runs", "size"], "history")?;
+        let default = History::default();
+        let runs = node.get("runs").map_or(Some(default.runs), |node| self.count(node))?;
+        let size = node.get("size").map_or(Some(default.size), |node| {
+            let text = self.text(node)?;
+            units::size(&text).map_err(|message| self.problem(node.place, message)).ok()
+        })?;
+        Some(History { runs, size })
     }
 
     /// A folder that exists, absolute.

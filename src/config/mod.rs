@@ -13,6 +13,7 @@ pub(crate) use decode::tmp_base_problem;
 pub use template::TMP_HOLE;
 
 use crate::check::{Check, Reader};
+use crate::state::History;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,10 @@ pub struct Config {
     pub max_concurrent: usize,
     /// What is valid and yet probably not meant.
     pub warnings: Vec<String>,
+    /// Where what is known survives a restart.
+    pub state_dir: Option<PathBuf>,
+    /// How many earlier runs are kept there.
+    pub history: History,
     /// Which checks there are depends on what is on disk: some `for_each` has a glob.
     pub looks: bool,
 }
@@ -36,7 +41,15 @@ impl Config {
     /// One check that doesn't come from a file.
     pub fn of_one(check: Check) -> Self {
         let warnings = check.warnings();
-        Self { checks: vec![check], parsers: BTreeMap::new(), max_concurrent: 1, warnings, looks: false }
+        Self {
+            checks: vec![check],
+            parsers: BTreeMap::new(),
+            max_concurrent: 1,
+            warnings,
+            looks: false,
+            state_dir: None,
+            history: History::default(),
+        }
     }
 }
 

@@ -6,10 +6,14 @@
 
 use super::COOKIE;
 use super::spawn::Leaders;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group,
+    pidfd_open, pidfd_send_signal, waitid,
 };
 use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const ROUNDS: u32 = 64;
@@ -61,6 +65,63 @@ pub(super) fn end_strays(leaders: &Leaders) -> u32 {
         reap(&orphans, leaders);
     }
     ended
+}
+
+/// How long processes of an earlier driftrun may take to end after TERM.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Ends every process whose cookie begins so, by TERM and then by KILL, and removes the temporary folders that they name. They are no children of ours:
+/// they are known by their environment, and held by a pidfd while that is looked at.
+pub(super) fn end_instance(prefix: &str) -> u32 {
+    let found = of_instance(prefix);
+    for (process, _) in &found {
+        let _ = pidfd_send_signal(process, Signal::TERM);
+        let _ = pidfd_send_signal(process, Signal::CONT);
+    }
+    let patience = Instant::now() + GRACE;
+    for (process, _) in &found {
+        if !ended(process, patience.saturating_duration_since(Instant::now())) {
+            let _ = pidfd_send_signal(process, Signal::KILL);
+            ended(process, GRACE);
+        }
+    }
+    // Those that were started meanwhile.
+    for (process, _) in of_instance(prefix) {
+        let _ = pidfd_send_signal(&process, Signal::KILL);
+        ended(&process, GRACE);
+    }
+    for folder in found.iter().filter_map(|(_, folder)| folder.as_ref()) {
+        let _ = fs::remove_dir_all(folder);
+    }
+    u32::try_from(found.len()).unwrap_or(u32::MAX)
+}
+
+/// Processes with such a cookie, and the private folder of their run.
+fn of_instance(prefix: &str) -> Vec<(OwnedFd, Option<PathBuf>)> {
+    let wanted = format!("{COOKIE}={prefix}");
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| {
+        let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let entries = || environ.split(|byte| *byte == 0);
+        entries().find(|entry| entry.starts_with(wanted.as_bytes()))?;
+        let tmp = entries().find_map(|entry| entry.strip_prefix(b"TMPDIR="));
+        let tmp = tmp.and_then(|path| std::str::from_utf8(path).ok()).map(PathBuf::from);
+        // A user's own TMPDIR is no folder of ours.
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        Some((process, tmp.filter(is_ours)))
+    })
+    .collect()
+}
+
+/// Waits for a process to end.
+fn ended(process: &OwnedFd, patience: Duration) -> bool {
+    let timeout = Timespec::try_from(patience).ok();
+    poll(&mut [PollFd::new(process, PollFlags::IN)], timeout.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
 /// Returns how many of them lived.

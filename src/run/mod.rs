@@ -130,6 +130,17 @@ impl Runner {
         Outcome { revision, duration: clock.elapsed(), ..outcome }
     }
 
+    /// What the processes of this runner have in their environment.
+    pub const fn instance(&self) -> u32 {
+        self.instance
+    }
+
+    /// Ends what is left of the runs of another runner, which is no more, and removes their temporary folders. Returns how many processes that were.
+    pub async fn end_earlier(&self, instance: u32) -> u32 {
+        let end = move || leftovers::end_instance(&format!("{instance:08x}-"));
+        tokio::task::spawn_blocking(end).await.unwrap_or(0)
+    }
+
     /// Ends orphans that belong to no run, when no run is active. Returns how many that were.
     pub async fn end_strays(&self) -> u32 {
         if self.active.load(Ordering::Acquire) > 0 {

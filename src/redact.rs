@@ -1,0 +1,286 @@
+//! Takes secrets out of what a command wrote, before it stands on a page, on disk or in a log line. Parsers read what was written; nothing else does.
+//!
+//! Line by line: a pattern matches within a line, and lines are neither added nor removed, so that places in the output stay what they are. Keys
+//! in PEM form, which have many lines, go from their beginning to their end.
+
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+/// What stands where a secret was.
+const GONE: &[u8] = b"(redacted)";
+
+/// Secrets that are known by their form. A group called `secret` is what goes, else all that matches.
+const BUILT_IN: [&str; 10] = [
+    // Access keys of AWS, and the secret ones by their names.
+    r"\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}\b",
+    r#"(?i)\baws_?(?:secret_?access_?key|session_?token)["']?\s*[=:]\s*["']?(?P<secret>[A-Za-z0-9/+=]{16,})"#,
+    // Tokens of GitHub, GitLab, Slack, Google and HCP Terraform.
+    r"\bgh[pousr]_[A-Za-z0-9]{36,}\b|\bgithub_pat_[A-Za-z0-9_]{40,}\b",
+    r"\bgl(?:pat|dt|rt|ptt|cbt)-[A-Za-z0-9_-]{20,}",
+    r"\bxox[abeprs]-[A-Za-z0-9-]{10,}",
+    r"\bAIza[0-9A-Za-z_-]{35}\b",
+    r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,}",
+    // JSON web tokens, also those of Kubernetes' service accounts.
+    r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*",
+    r"(?i)\b(?:bearer|basic)\s+(?P<secret>[A-Za-z0-9._~+/-]{8,}=*)",
+    // The password of `scheme://user:password@host`.
+    r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:(?P<secret>[^/\s@]+)@",
+];
+
+const PEM_BEGIN: &[u8] = b"-----BEGIN ";
+const PEM_KEY: &[u8] = b"PRIVATE KEY-----";
+const PEM_END: &[u8] = b"-----END ";
+
+static SET: LazyLock<Option<(RegexSet, Vec<Regex>)>> = LazyLock::new(|| {
+    // Without tables of Unicode's classes they are small.
+    let one = |pattern: &&str| RegexBuilder::new(pattern).unicode(false).build();
+    let all: Result<Vec<Regex>, _> = BUILT_IN.iter().map(one).collect();
+    Some((RegexSetBuilder::new(BUILT_IN).unicode(false).build().ok()?, all.ok()?))
+});
+
+/// A pattern of a check's own.
+#[derive(Clone, Debug)]
+pub struct Secret(Regex);
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Secret {
+    /// Compiles `text`. A group called `secret` is what goes, else all that matches.
+    ///
+    /// # Errors
+    /// What is wrong, as a lowercase fragment.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let pattern = Regex::new(text).map_err(|error| {
+            let error = error.to_string();
+            let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("{text:?} is no regular expression: {last}")
+        })?;
+        if pattern.is_match(b"") {
+            return Err(format!(
+                "{text:?} could match an empty text, and so everywhere; let it demand a character"
+            ));
+        }
+        Ok(Self(pattern))
+    }
+}
+
+/// `bytes` without what `own` and the built-in patterns match.
+pub fn redacted<'t>(bytes: &'t [u8], own: &[Secret]) -> Cow<'t, [u8]> {
+    let mut out: Option<Vec<u8>> = None;
+    let mut within_key = false;
+    let mut at = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let clean = redacted_line(line, own, &mut within_key);
+        match (&mut out, clean) {
+            (Some(out), clean) => out.extend_from_slice(&clean),
+            (None, Cow::Owned(clean)) => out = Some([&bytes[..at], &clean].concat()),
+            (None, Cow::Borrowed(_)) => {}
+        }
+        at += line.len();
+    }
+    out.map_or(Cow::Borrowed(bytes), Cow::Owned)
+}
+
+/// Which part of an output is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Its beginning.
+    Head,
+    /// Its end.
+    Tail,
+}
+
+/// As [`redacted`], of an output in whose middle something is missing: a secret that the cut has parted is known on neither side. So the line at the
+/// cut goes, or as much of it as a secret may be long, and so does the end of a key that has lost its beginning.
+pub fn redacted_part<'t>(bytes: &'t [u8], own: &[Secret], part: Part) -> Cow<'t, [u8]> {
+    const LONGEST: usize = 4096;
+    let newline = |byte: &u8| *byte == b'\n';
+    match part {
+        Part::Whole => redacted(bytes, own),
+        Part::Head => {
+            if let Some(at) = bytes.iter().rposition(newline) {
+                return redacted(&bytes[..=at], own);
+            }
+            let clean = redacted(bytes, own);
+            Cow::Owned(clean[..clean.len().saturating_sub(LONGEST)].to_vec())
+        }
+        Part::Tail => {
+            let whole = match bytes.iter().position(newline) {
+                Some(at) if at + 1 < bytes.len() => redacted(&bytes[at + 1..], own),
+                _ => {
+                    let clean = redacted(bytes, own);
+                    Cow::Owned(clean[LONGEST.min(clean.len())..].to_vec())
+                }
+            };
+            let find = |needle| memchr::memmem::find(&whole, needle);
+            match find(PEM_END).filter(|end| find(PEM_BEGIN).is_none_or(|begin| *end < begin)) {
+                Some(end) => {
+                    let rest = memchr::memchr(b'\n', &whole[end..]).map_or(whole.len(), |at| end + at);
+                    let lines = whole[..end].iter().filter(|byte| newline(byte)).count();
+                    let gone = [GONE, b"\n"].concat().repeat(lines);
+                    Cow::Owned([&gone, GONE, &whole[rest..]].concat())
+                }
+                None => whole,
+            }
+        }
+    }
+}
+
+/// A text of one or a few lines, such as a reason.
+pub fn redacted_text(text: String, own: &[Secret]) -> String {
+    match redacted(text.as_bytes(), own) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(clean) => String::from_utf8_lossy(&clean).into_owned(),
+    }
+}
+
+fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within_key: &mut bool) -> Cow<'t, [u8]> {
+    if let Some(line) = without_key(line, within_key) {
+        return Cow::Owned(line);
+    }
+    let mut line = Cow::Borrowed(line);
+    let built_in = SET.as_ref().map(|(set, all)| set.matches(&line).into_iter().map(|n| &all[n]));
+    let patterns: Vec<&Regex> =
+        built_in.into_iter().flatten().chain(own.iter().map(|Secret(pattern)| pattern)).collect();
+    for pattern in patterns {
+        if let Some(clean) = without(&line, pattern) {
+            line = Cow::Owned(clean);
+        }
+    }
+    line
+}
+
+/// The line without the key in PEM form that it belongs to, if it belongs to one.
+fn without_key(line: &[u8], within_key: &mut bool) -> Option<Vec<u8>> {
+    let find =
+        |needle: &[u8], from: usize| memchr::memmem::find(line.get(from..)?, needle).map(|at| at + from);
+    let end: &[u8] = if line.ends_with(b"\n") { b"\n" } else { b"" };
+    let begin =
+        if *within_key { Some(0) } else { find(PEM_BEGIN, 0).filter(|at| find(PEM_KEY, *at).is_some()) };
+    let begin = begin?;
+    // `-----END … PRIVATE KEY-----`, on this line where the key is one value with `\n` in it.
+    let closed = find(PEM_END, begin).and_then(|at| find(PEM_KEY, at)).map(|at| at + PEM_KEY.len());
+    *within_key = closed.is_none();
+    let rest = closed.map_or(end, |at| &line[at..]);
+    Some([&line[..begin], GONE, rest].concat())
+}
+
+/// The line without what the pattern matches, if it does.
+fn without(line: &[u8], pattern: &Regex) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut from = 0;
+    for captures in pattern.captures_iter(line) {
+        let Some(whole) = captures.get(0) else { continue };
+        let secret = captures.name("secret").unwrap_or(whole);
+        // The end of the line is no part of a secret: lines stay as many as they were.
+        let mut gone = secret.range();
+        while gone.end > gone.start && line[gone.end - 1] == b'\n' {
+            gone.end -= 1;
+        }
+        if gone.is_empty() {
+            continue;
+        }
+        out.extend_from_slice(&line[from..gone.start]);
+        out.extend_from_slice(GONE);
+        from = gone.end;
+    }
+    (from > 0).then(|| {
+        out.extend_from_slice(&line[from..]);
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str, own: &[&str]) -> String {
+        let own: Vec<Secret> = own.iter().map(|pattern| Secret::new(pattern).unwrap()).collect();
+        String::from_utf8(redacted(text.as_bytes(), &own).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn secrets_of_known_forms_go_and_their_surroundings_stay() {
+        for (text, want) in [
+            ("key AKIAIOSFODNN7EXAMPLE end\n", "key (redacted) end\n"),
+            (
+                "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n",
+                "aws_secret_access_key = (redacted)\n",
+            ),
+            ("\"AWS_SESSION_TOKEN\": \"FwoGZXIvYXdzEBYaDExample\"", "\"AWS_SESSION_TOKEN\": \"(redacted)\""),
+            ("Authorization: Bearer abcdefgh.ijkl\n", "Authorization: Bearer (redacted)\n"),
+            (
+                "postgres://app:hunter2@db:5432/x and http://a:b@c",
+                "postgres://app:(redacted)@db:5432/x and http://a:(redacted)@c",
+            ),
+            ("t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_-d", "t=(redacted)"),
+            ("ghp_0123456789012345678901234567890123456789", "(redacted)"),
+            (
+                "  -----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY----- x\ny\n",
+                "  (redacted)\n(redacted)\n(redacted)\n(redacted) x\ny\n",
+            ),
+            (
+                "k = \"-----BEGIN PRIVATE KEY-----\\nMII\\n-----END PRIVATE KEY-----\\n\"\nz",
+                "k = \"(redacted)\\n\"\nz",
+            ),
+            // Kubernetes' own mask, a certificate, a URL without a password.
+            (
+                "-  token: '*** (before)'\n+  token: '*** (after)'\n",
+                "-  token: '*** (before)'\n+  token: '*** (after)'\n",
+            ),
+            ("-----BEGIN CERTIFICATE-----\nMII\n", "-----BEGIN CERTIFICATE-----\nMII\n"),
+            ("https://host:8443/a@b ssh://git@host", "https://host:8443/a@b ssh://git@host"),
+            ("", ""),
+        ] {
+            assert_eq!(of(text, &[]), want);
+            assert_eq!(want.lines().count(), text.lines().count());
+        }
+    }
+
+    #[test]
+    fn a_check_s_own_patterns_match_within_a_line() {
+        let own = ["(?s)pin=.*", "user (?P<secret>[a-z]+)"];
+        assert_eq!(
+            of("a pin=12\nuser bob, user eve\n", &own),
+            "a (redacted)\nuser (redacted), user (redacted)\n"
+        );
+        assert!(Secret::new("x*").unwrap_err().contains("could match an empty text"));
+        assert!(Secret::new("(").unwrap_err().contains("no regular expression: unclosed group"));
+        assert_eq!(Secret::new("a"), Secret::new("a"));
+    }
+
+    #[test]
+    fn a_secret_that_a_cut_parts_is_on_neither_side() {
+        let part = |text: &str, part| {
+            String::from_utf8(redacted_part(text.as_bytes(), &[], part).into_owned()).unwrap()
+        };
+        assert_eq!(part("a\nkey AKIAIOSFOD", Part::Head), "a\n");
+        assert_eq!(part("NN7EXAMPLE\nb\n", Part::Tail), "b\n");
+        assert_eq!(
+            part("x\nMII\nabc\n-----END PRIVATE KEY-----\ny\n", Part::Tail),
+            "(redacted)\n(redacted)\n(redacted)\ny\n"
+        );
+        assert_eq!(
+            part("x\ny\n-----BEGIN PRIVATE KEY-----\nM\n-----END PRIVATE KEY-----\n", Part::Tail),
+            "y\n(redacted)\n(redacted)\n(redacted)\n"
+        );
+        let long = "z".repeat(10_000);
+        assert_eq!((part(&long, Part::Head).len(), part(&long, Part::Tail).len()), (5_904, 5_904));
+        assert_eq!((part("short", Part::Head), part("short", Part::Tail)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn what_holds_no_secret_is_not_copied_and_need_not_be_text() {
+        let bytes = b"\xff\xfe plain\n\0";
+        assert!(matches!(redacted(bytes, &[]), Cow::Borrowed(_)));
+        assert_eq!(&*redacted(b"\xff AKIAIOSFODNN7EXAMPLE \0\n\xfe", &[]), b"\xff (redacted) \0\n\xfe");
+        assert!(SET.is_some());
+    }
+}
