@@ -5,6 +5,7 @@ use crate::board::{LastRun, Seen};
 use crate::check::Check;
 use crate::config::units::show_duration;
 use crate::outcome::{Captured, End};
+use crate::redact::redacted_text;
 use crate::snapshot::{Snapshot, View};
 use driftrun_parsers::{Severity, Source, Verdict, text};
 use jiff::{SignedDuration, Timestamp};
@@ -120,7 +121,7 @@ fn facts(view: &View, now: Timestamp) -> Markup {
             @if let Some(workdir) = &check.workdir { div { dt { "Folder" } dd { code { (workdir.display()) } } } }
             @if let Some(revision) = state.last.as_ref().and_then(|last| last.revision.as_ref()) { div { dt { "Commit" } dd { code { (revision) } } } }
             @for setup in &check.setup { div { dt { "Setup" } dd { code { (line(setup)) } } } }
-            div { dt { "Command" } dd { code { (line(&check.command)) } } }
+            div { dt { "Command" } dd { code { (redacted_text(line(&check.command), &check.redact)) } } }
             @if let Some(report) = &check.report { div { dt { "Report" } dd { code { (line(report)) } } } }
         }
     }
