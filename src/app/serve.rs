@@ -252,3 +252,123 @@ impl Reload {
         Ok(Some((source, config)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::pin::Pin;
+
+    type Run = fn(Arc<Check>, Stop) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+    /// A fleet whose runs end at once, with the configuration of a file.
+    struct Running {
+        folder: PathBuf,
+        file: PathBuf,
+        board: Arc<Board>,
+        limits: Arc<Limits>,
+        fleet: Fleet<Run>,
+        reload: Reload,
+    }
+
+    impl Running {
+        fn new(name: &str, text: &str, auto: bool) -> Self {
+            let folder = std::env::temp_dir().join(format!("driftrun-reload-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&folder);
+            for app in ["web", "db"] {
+                std::fs::create_dir_all(folder.join("apps").join(app)).unwrap();
+            }
+            let file = folder.join("driftrun.yaml");
+            std::fs::write(&file, text).unwrap();
+            let source = Source::read(&file).unwrap();
+            let config = source.config().unwrap();
+            let mut reload = Reload::new(file.clone(), source, auto, Shard::ALL);
+            reload.looks = config.looks;
+            let now = Clock::SYSTEM.now();
+            let board = Arc::new(Board::new(config.checks, now));
+            let limits = Arc::new(Limits::new(1));
+            let run: Run = |_, _| Box::pin(async { Outcome::recorded(Clock::SYSTEM.now()) });
+            let fleet = Fleet::start(
+                Arc::clone(&board),
+                Arc::clone(&limits),
+                Clock::SYSTEM,
+                Stop::default(),
+                tokio::runtime::Handle::current(),
+                run,
+                |check| Schedule::of(check, now),
+            );
+            Self { folder, file, board, limits, fleet, reload }
+        }
+
+        /// The checks after a look, and whether the metric says that it was a success.
+        async fn look(&mut self, why: Why) -> (Vec<String>, bool) {
+            self.reload.go(why, &self.board, &self.limits, &mut self.fleet).await;
+            let snapshot = self.board.snapshot();
+            (snapshot.views.iter().map(|view| view.check.name.clone()).collect(), snapshot.reloaded)
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    const GLOB: &str = "checks:\n- name: \"k-{app}\"\n  for_each: { glob: \"apps/{app}/\" }\n  command: [kubectl, diff, -f, \"{path}\"]\n";
+
+    fn is(names: &[&str], reloaded: bool) -> (Vec<String>, bool) {
+        (names.iter().map(ToString::to_string).collect(), reloaded)
+    }
+
+    #[tokio::test]
+    async fn globs_are_looked_at_again_and_an_empty_folder_changes_nothing() {
+        let mut running = Running::new("globs", GLOB, false);
+        let loaded = running.board.snapshot().loaded;
+        assert_eq!(running.look(Why::Time).await, is(&["k-db", "k-web"], true));
+        // Nothing new is no load.
+        assert_eq!(running.board.snapshot().loaded, loaded);
+        std::fs::create_dir(running.folder.join("apps/cache")).unwrap();
+        std::fs::remove_dir(running.folder.join("apps/db")).unwrap();
+        assert_eq!(running.look(Why::Time).await, is(&["k-cache", "k-web"], true));
+        // All gone at once: more likely a mount that isn't there.
+        std::fs::rename(running.folder.join("apps"), running.folder.join("away")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(running.look(Why::Time).await, is(&["k-cache", "k-web"], false));
+        }
+        std::fs::rename(running.folder.join("away"), running.folder.join("apps")).unwrap();
+        assert_eq!(running.look(Why::Time).await, is(&["k-cache", "k-web"], true));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_loaded_when_somebody_asks_or_by_its_content() {
+        let one = "checks:\n- { name: a, command: [\"true\"] }\n";
+        let two = "checks:\n- { name: a, command: [\"true\"] }\n- { name: b, command: [\"true\"] }\n";
+        let swap = |running: &Running, text: &str, version: &str| {
+            // As a mounted ConfigMap does it: a link to a link to a folder, which is renamed over.
+            let folder = running.folder.join(version);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("driftrun.yaml"), text).unwrap();
+            let link = running.folder.join("new-link");
+            std::os::unix::fs::symlink(Path::new(version).join("driftrun.yaml"), &link).unwrap();
+            std::fs::rename(&link, &running.file).unwrap();
+        };
+        let mut asked = Running::new("asked", one, false);
+        swap(&asked, two, "v1");
+        assert_eq!(asked.look(Why::Time).await, is(&["a"], true));
+        assert_eq!(asked.look(Why::Asked).await, is(&["a", "b"], true));
+        let mut auto = Running::new("auto", one, true);
+        assert_eq!(auto.look(Why::Time).await, is(&["a"], true));
+        swap(&auto, two, "v1");
+        assert_eq!(auto.look(Why::Time).await, is(&["a", "b"], true));
+        // Wrong, gone, and as it was: the old one goes on.
+        swap(&auto, "checks: [", "v2");
+        assert_eq!(auto.look(Why::Time).await, is(&["a", "b"], false));
+        std::fs::remove_file(&auto.file).unwrap();
+        assert_eq!(auto.look(Why::Time).await, is(&["a", "b"], false));
+        swap(&auto, two, "v3");
+        assert_eq!(auto.look(Why::Time).await, is(&["a", "b"], true));
+        swap(&auto, one, "v4");
+        assert_eq!(auto.look(Why::Time).await, is(&["a"], true));
+        assert!(auto.reload.complaint.is_none());
+    }
+}
