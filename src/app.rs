@@ -7,7 +7,7 @@ use crate::check::{self, Check, Program, Reader, ReaderChoice};
 use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve};
 use crate::config::{self, Config, Source};
 use crate::outcome::Outcome;
-use crate::run::{Runner, Stop};
+use crate::run::{Memory, Runner, Stop};
 use crate::shard::Shard;
 use crate::show::{self, Shown};
 use crate::supervise::{Clock, Limits, Place, run_now};
@@ -227,25 +227,27 @@ fn host_name() -> String {
 
 /// Every check once, as many at a time as the configuration allows.
 fn once(arguments: &Once) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, warnings, .. } = match &arguments.config {
-        Some(file) => config::load(file)?,
-        None if arguments.command.is_empty() => {
-            return Err(Error(
-                "nothing to run: name a file with --config.file, or a command after --".to_owned(),
-            ));
-        }
-        None => {
-            let check = from_flags(&arguments.check, &arguments.command)?;
-            Config::of_one(check)
-        }
-    };
+    let Config { checks, parsers: _, max_concurrent, max_capture_memory, warnings, .. } =
+        match &arguments.config {
+            Some(file) => config::load(file)?,
+            None if arguments.command.is_empty() => {
+                return Err(Error(
+                    "nothing to run: name a file with --config.file, or a command after --".to_owned(),
+                ));
+            }
+            None => {
+                let check = from_flags(&arguments.check, &arguments.command)?;
+                Config::of_one(check)
+            }
+        };
     warn(&warnings);
     try_folders(&checks)?;
     runtime()?.block_on(async {
         let stop = stop_on_signals(true)?;
-        let runner = Arc::new(Runner::start()?);
+        let memory = Arc::new(Memory::new(max_capture_memory));
+        let runner = Arc::new(Runner::with(Arc::clone(&memory))?);
         let board = Arc::new(Board::new(checks, Clock::SYSTEM.now()));
-        let limits = Arc::new(Limits::new(max_concurrent));
+        let limits = Arc::new(Limits::new(max_concurrent, memory));
         let mut lives = JoinSet::new();
         for check in board.checks() {
             let place = Place {

@@ -207,6 +207,14 @@ impl CheckState {
         if old.reader != new.reader {
             self.parser = Self::known_parser(new);
         }
+        self.forget_unreadable(new);
+    }
+
+    /// A check that reads nothing would never replace what an earlier one has found.
+    pub fn forget_unreadable(&mut self, check: &Check) {
+        if check.reader == ReaderChoice::ExitCode {
+            self.drift = None;
+        }
     }
 
     fn known_parser(check: &Check) -> Option<Reader> {

@@ -22,6 +22,8 @@ pub mod default {
     pub const KILL_GRACE: Duration = Duration::from_secs(10);
     /// Bytes of each stream that are kept for the parser.
     pub const MAX_OUTPUT: u64 = 64 << 20;
+    /// Bytes of output that all runs under way hold before a new one waits.
+    pub const MAX_CAPTURE_MEMORY: u64 = 256 << 20;
     /// Resources of a report that are kept, each of them two series.
     pub const MAX_RESOURCES: usize = 10_000;
     /// How long a program may take that reads an output.

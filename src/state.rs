@@ -256,6 +256,7 @@ impl Store {
             }
             Some(restored(drift, parser?))
         });
+        state.forget_unreadable(check);
     }
 
     /// Writes down the run that has just ended, and what is known now. A scrape must not show it before.

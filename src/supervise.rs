@@ -4,7 +4,7 @@ use crate::board::{Board, Skip};
 use crate::check::{Check, Reader};
 use crate::outcome::{End, Killed, Outcome, Usage};
 use crate::reader;
-use crate::run::Stop;
+use crate::run::{Memory, Stop};
 use crate::schedule::Schedule;
 use driftrun_parsers::Class;
 use jiff::{SignedDuration, Timestamp};
@@ -58,14 +58,15 @@ const STALE: SignedDuration = SignedDuration::from_hours(24);
 pub struct Limits {
     /// How many places there are, and the places.
     permits: Mutex<(usize, Arc<Semaphore>)>,
+    memory: Arc<Memory>,
     groups: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Limits {
-    /// So many over all checks, and one of each concurrency group.
-    pub fn new(max_concurrent: usize) -> Self {
+    /// So many over all checks, one of each concurrency group, and none while `memory` has no room.
+    pub fn new(max_concurrent: usize, memory: Arc<Memory>) -> Self {
         let permits = (max_concurrent, Arc::new(Semaphore::new(max_concurrent)));
-        Self { permits: Mutex::new(permits), groups: Mutex::default() }
+        Self { permits: Mutex::new(permits), memory, groups: Mutex::default() }
     }
 
     /// From now on so many. Runs under way and in the queue keep the limit that they came under.
@@ -89,6 +90,7 @@ impl Limits {
             }
             None => None,
         };
+        self.memory.room().await;
         let permits = Arc::clone(&self.permits.lock().unwrap_or_else(PoisonError::into_inner).1);
         Some(Entered { _group: group, _one: permits.acquire_owned().await.ok()? })
     }

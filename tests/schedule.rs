@@ -4,7 +4,7 @@ use driftrun::board::{Board, Skip};
 use driftrun::check::{Check, Reader, ReaderChoice};
 use driftrun::fleet::{Changes, Fleet};
 use driftrun::outcome::{Captured, End, Outcome, Usage};
-use driftrun::run::Stop;
+use driftrun::run::{Memory, Stop};
 use driftrun::schedule::{Cron, Schedule};
 use driftrun::supervise::{Clock, Limits};
 use driftrun_parsers::Verdict;
@@ -90,7 +90,7 @@ where
     let board = Arc::new(Board::new(checks, wall()));
     let fleet = Fleet::start(
         Arc::clone(&board),
-        Arc::new(Limits::new(permits)),
+        Arc::new(Limits::new(permits, Arc::new(Memory::new(usize::MAX)))),
         Clock::of(wall),
         stop.clone(),
         tokio::runtime::Handle::current(),
@@ -339,4 +339,24 @@ async fn another_command_cancels_the_run_under_way_and_another_schedule_does_not
     assert_eq!(state("b").interval, Duration::from_secs(20));
     // What was known before is still known.
     assert_eq!(state("a").loaded, base());
+}
+
+#[tokio::test]
+async fn a_check_that_reads_nothing_any_more_forgets_what_it_had_found() {
+    let terraform = ReaderChoice::Known(Reader::Builtin(driftrun_parsers::by_name("terraform").unwrap()));
+    let reads = Check { reader: terraform, ..check("c") };
+    let board = Board::new(vec![reads.clone()], base());
+    let plan = "Terraform will perform the following actions:\n\n  # t.a will be created\n  + resource \"t\" \"a\" {\n    }\n\nPlan: 1 to add, 0 to change, 0 to destroy.\n";
+    let stdout = Captured { bytes: plan.into(), tail: Vec::new(), total: plan.len() as u64 };
+    let outcome = Outcome { stdout, ..Outcome::recorded(base()) };
+    let judgement = driftrun::reader::judge(&reads, None, &outcome, base());
+    board.apply("c", outcome, judgement, base());
+    let drift =
+        |board: &Board| board.snapshot().get("c").unwrap().state.drift.as_ref().map(|d| d.resources.len());
+    assert_eq!(drift(&board), Some(1));
+    // Another interval changes nothing, another way to read takes it out.
+    board.replace(vec![Check { interval: Duration::from_secs(1), ..reads }], base());
+    assert_eq!(drift(&board), Some(1));
+    board.replace(vec![check("c")], base());
+    assert_eq!(drift(&board), None);
 }

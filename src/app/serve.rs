@@ -7,7 +7,7 @@ use crate::cli::{ShowOutput, WebFlags};
 use crate::config::{Config, Source};
 use crate::fleet::{Changes, Fleet};
 use crate::outcome::Outcome;
-use crate::run::{Runner, Stop};
+use crate::run::{Memory, Runner, Stop};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::state::Store;
@@ -49,7 +49,16 @@ impl RunsThread {
 
 /// Listens, runs the checks on their schedules, and ends when a signal says so. Without `reload` there is one check, whose first run starts at once.
 pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, warnings, looks, state_dir, history } = config;
+    let Config {
+        checks,
+        parsers: _,
+        max_concurrent,
+        max_capture_memory,
+        warnings,
+        state_dir,
+        history,
+        looks,
+    } = config;
     let shard = reload.as_ref().map_or(Shard::ALL, |reload| reload.shard);
     // Before the temporary folders are tried: they may be in it.
     let store =
@@ -63,7 +72,8 @@ pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) ->
         for address in &flags.listen {
             listeners.push(web::bind(address).await.map_err(Error)?);
         }
-        let runner = Arc::new(Runner::start()?);
+        let memory = Arc::new(Memory::new(max_capture_memory));
+        let runner = Arc::new(Runner::with(Arc::clone(&memory))?);
         if let Some(store) = &store {
             clear(Arc::clone(store), &runner).await;
         }
@@ -86,7 +96,7 @@ pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) ->
         // The server outlives the runs: a last scrape can still see how they ended.
         let server_stop = tokio_util::sync::CancellationToken::new();
         let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
-        let limits = Arc::new(Limits::new(max_concurrent));
+        let limits = Arc::new(Limits::new(max_concurrent, memory));
         let first = |check: &Check| match reload {
             Some(_) => after_restored(Schedule::of(check, now), check, &board),
             None => Schedule::at_once(now, check.interval),
@@ -286,7 +296,7 @@ mod tests {
             reload.looks = config.looks;
             let now = Clock::SYSTEM.now();
             let board = Arc::new(Board::new(config.checks, now));
-            let limits = Arc::new(Limits::new(1));
+            let limits = Arc::new(Limits::new(1, Arc::new(Memory::new(1))));
             let run: Run = |_, _| Box::pin(async { Outcome::recorded(Clock::SYSTEM.now()) });
             let fleet = Fleet::start(
                 Arc::clone(&board),

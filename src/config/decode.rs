@@ -15,8 +15,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const ROOT_KEYS: &[&str] =
-    &["checks", "defaults", "history", "lists", "max_concurrent", "parsers", "state_dir", "tmp_dir"];
+const ROOT_KEYS: &[&str] = &[
+    "checks",
+    "defaults",
+    "history",
+    "lists",
+    "max_capture_memory",
+    "max_concurrent",
+    "parsers",
+    "state_dir",
+    "tmp_dir",
+];
 const CHECK_KEYS: &[&str] = &[
     "clear_env",
     "command",
@@ -64,6 +73,10 @@ pub(super) fn config(
     decoder.keys(root, ROOT_KEYS, "the configuration")?;
     let max_concurrent =
         root.get("max_concurrent").map_or_else(cores, |node| decoder.count(node).unwrap_or(1));
+    let max_capture_memory = root
+        .get("max_capture_memory")
+        .map_or(Some(default::MAX_CAPTURE_MEMORY), |node| decoder.size(node))
+        .map_or(1, |size| usize::try_from(size).unwrap_or(usize::MAX).max(1));
     let state_dir = root.get("state_dir").and_then(|node| Some((decoder.path(node)?, node.place)));
     let history = root.get("history").map_or(Some(History::default()), |node| decoder.history(node));
     let tmp_base = match (root.get("tmp_dir"), &state_dir) {
@@ -141,7 +154,7 @@ pub(super) fn config(
     let parsers = decoder.parsers.into_iter().filter_map(|(name, reader)| Some((name, reader?))).collect();
     let state_dir = state_dir.map(|(folder, _)| folder);
     let history = history.unwrap_or_default();
-    Some(Config { checks, parsers, max_concurrent, warnings, state_dir, history, looks })
+    Some(Config { checks, parsers, max_concurrent, max_capture_memory, warnings, state_dir, history, looks })
 }
 
 /// What is wrong with a base for private folders, if anything.
@@ -386,17 +399,7 @@ impl Decoder<'_> {
         let retries = merged.get("retries").map_or(Some(0), |node| self.retries(node));
         let timeout = self.duration(merged.get("timeout"), default::TIMEOUT);
         let kill_grace = self.duration(merged.get("kill_grace"), default::KILL_GRACE);
-        let max_output = merged.get("max_output").map_or(Some(default::MAX_OUTPUT), |node| {
-            let text = self.text(node)?;
-            let size = units::size(&text).and_then(|size| {
-                if size == 0 {
-                    Err("\"0\" keeps no output at all; write a size such as 64MiB".to_owned())
-                } else {
-                    Ok(size)
-                }
-            });
-            size.map_err(|message| self.problem(node.place, message)).ok()
-        });
+        let max_output = merged.get("max_output").map_or(Some(default::MAX_OUTPUT), |node| self.size(node));
         let ignore = merged.get("ignore").map(|node| self.rules(node)).unwrap_or_default();
         let count_refresh = merged.get("count_refresh").and_then(|node| self.boolean(node)).unwrap_or(false);
         let files = merged.get("files").map(|node| self.globs(node, variables)).unwrap_or_default();
@@ -521,6 +524,16 @@ impl Decoder<'_> {
         }
         let text = self.text(node)?;
         Cron::new(&text, name, Timestamp::now()).map_err(|message| self.problem(node.place, message)).ok()
+    }
+
+    /// More than nothing.
+    fn size(&mut self, node: &Node) -> Option<u64> {
+        let text = self.text(node)?;
+        let size = units::size(&text).and_then(|size| match size {
+            0 => Err(format!("{text:?} keeps nothing at all; write a size such as 64MiB")),
+            size => Ok(size),
+        });
+        size.map_err(|message| self.problem(node.place, message)).ok()
     }
 
     /// How far starts may be put off: zero is a value of its own.
@@ -773,10 +786,7 @@ impl Decoder<'_> {
         self.keys(node, &["runs", "size"], "history")?;
         let default = History::default();
         let runs = node.get("runs").map_or(Some(default.runs), |node| self.count(node))?;
-        let size = node.get("size").map_or(Some(default.size), |node| {
-            let text = self.text(node)?;
-            units::size(&text).map_err(|message| self.problem(node.place, message)).ok()
-        })?;
+        let size = node.get("size").map_or(Some(default.size), |node| self.size(node))?;
         Some(History { runs, size })
     }
 

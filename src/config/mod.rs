@@ -27,6 +27,8 @@ pub struct Config {
     pub parsers: BTreeMap<String, Reader>,
     /// How many runs may be under way at once.
     pub max_concurrent: usize,
+    /// How many bytes of output all runs under way may hold before a new one waits.
+    pub max_capture_memory: usize,
     /// What is valid and yet probably not meant.
     pub warnings: Vec<String>,
     /// Where what is known survives a restart.
@@ -45,6 +47,7 @@ impl Config {
             checks: vec![check],
             parsers: BTreeMap::new(),
             max_concurrent: 1,
+            max_capture_memory: usize::MAX,
             warnings,
             looks: false,
             state_dir: None,

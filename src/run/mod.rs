@@ -11,6 +11,7 @@ mod process;
 mod revision;
 mod spawn;
 
+pub use capture::Memory;
 pub use process::Stop;
 
 use crate::check::{Check, Program, Reader, ReaderChoice};
@@ -23,6 +24,7 @@ use spawn::{Leaders, Refused, Spawned};
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::time::Instant;
 
@@ -52,6 +54,7 @@ const NOT_INHERITED: [&str; 6] =
 #[derive(Debug)]
 pub struct Runner {
     leaders: Leaders,
+    memory: Arc<Memory>,
     /// Tells the runs of this process from those of any other.
     instance: u32,
     next: AtomicU64,
@@ -64,11 +67,25 @@ impl Runner {
     /// # Errors
     /// The system refuses it.
     pub fn start() -> io::Result<Self> {
+        Self::with(Arc::new(Memory::new(usize::MAX)))
+    }
+
+    /// As [`Self::start`]; what runs under way hold of their outputs is counted in `memory`.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn with(memory: Arc<Memory>) -> io::Result<Self> {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let now = Timestamp::now().as_nanosecond();
         let instance = u32::try_from(now & 0xffff_ffff).unwrap_or_default()
             ^ rustix::process::getpid().as_raw_pid().cast_unsigned();
-        Ok(Self { leaders: Leaders::new(), instance, next: AtomicU64::new(0), active: AtomicUsize::new(0) })
+        Ok(Self {
+            leaders: Leaders::new(),
+            memory,
+            instance,
+            next: AtomicU64::new(0),
+            active: AtomicUsize::new(0),
+        })
     }
 
     /// Lets `program` read an output of a command that ended with `exit`; its standard output is the report. As a run of `check`, whose limits count.
@@ -299,6 +316,7 @@ impl Run<'_> {
             deadline,
             grace: self.check.kill_grace,
             max_output: self.check.max_output,
+            memory: &self.runner.memory,
             cookie: self.cookie,
         };
         if self.stop.soft.is_cancelled() || self.stop.hard.is_cancelled() {

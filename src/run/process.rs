@@ -3,7 +3,7 @@
 //! Knows nothing of checks. The order of operations is what makes it safe: the leader's exit is seen through a pidfd *before* it is reaped, so
 //! its process group's number can't be given to anybody else while leftovers are looked for; it is reaped last.
 
-use super::capture::Capture;
+use super::capture::{Capture, Memory};
 use super::leftovers;
 use super::spawn::{self, Leaders, Spawned};
 use crate::outcome::{End, Finished, Killed, Usage};
@@ -51,6 +51,8 @@ pub(super) struct Limits<'a> {
     pub(super) deadline: Instant,
     pub(super) grace: Duration,
     pub(super) max_output: usize,
+    /// What all runs under way hold.
+    pub(super) memory: &'a Memory,
     /// The value of the run's cookie variable, by which its escaped processes are known.
     pub(super) cookie: &'a str,
 }
@@ -62,8 +64,8 @@ pub(super) async fn execute(
     limits: Limits<'_>,
     stop: &Stop,
 ) -> Finished {
-    let mut out = Capture::new(limits.max_output);
-    let mut err = Capture::new(limits.max_output);
+    let mut out = Capture::new(limits.max_output, limits.memory);
+    let mut err = Capture::new(limits.max_output, limits.memory);
     let ended = supervise(started, leaders, limits, stop, [&mut out, &mut err]).await;
     let ended = ended.unwrap_or_else(|error| Ended {
         end: End::NotStarted(format!("can't supervise it: {error}")),
@@ -104,7 +106,7 @@ async fn supervise(
     leaders: &Leaders,
     limits: Limits<'_>,
     stop: &Stop,
-    captures: [&mut Capture; 2],
+    captures: [&mut Capture<'_>; 2],
 ) -> io::Result<Ended> {
     let Spawned { child, pid, pidfd, stdout, stderr } = spawned;
     // From here on the child must be ended and reaped on every path: what can fail comes first, and falls back to a kill.
@@ -220,7 +222,7 @@ impl Source {
     }
 
     /// Waits until there is something and takes what is there, at most one pipe's worth.
-    async fn read(&mut self, into: &mut Capture) {
+    async fn read(&mut self, into: &mut Capture<'_>) {
         if self.pipe.readable().await.is_err() {
             self.open = false;
             return;
@@ -231,7 +233,7 @@ impl Source {
     }
 
     /// Takes what is there without waiting for the runtime to hear of it, a little more than a pipe's worth at most: somebody may still write.
-    fn read_now(&mut self, into: &mut Capture) {
+    fn read_now(&mut self, into: &mut Capture<'_>) {
         let mut taken = 0;
         while self.open && taken <= PIPE {
             self.room();
@@ -250,7 +252,7 @@ impl Source {
         }
     }
 
-    fn took(&mut self, read: io::Result<usize>, into: &mut Capture) -> usize {
+    fn took(&mut self, read: io::Result<usize>, into: &mut Capture<'_>) -> usize {
         match read {
             Ok(0) => self.open = false,
             Ok(n) => {
