@@ -121,7 +121,7 @@ fn facts(view: &View, now: Timestamp) -> Markup {
             @if let Some(workdir) = &check.workdir { div { dt { "Folder" } dd { code { (workdir.display()) } } } }
             @if let Some(revision) = state.last.as_ref().and_then(|last| last.revision.as_ref()) { div { dt { "Commit" } dd { code { (revision) } } } }
             @for setup in &check.setup { div { dt { "Setup" } dd { code { (line(setup)) } } } }
-            div { dt { "Command" } dd { code { (redacted_text(line(&check.command), &check.redact)) } } }
+            div { dt { "Command" } dd { code { (words(&redacted_text(line(&check.command), &check.redact))) } } }
             @if let Some(report) = &check.report { div { dt { "Report" } dd { code { (line(report)) } } } }
         }
     }
@@ -295,10 +295,16 @@ fn line(argv: &[String]) -> String {
     argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
+/// A line that breaks between its words, not at the hyphens in them.
+fn words(line: &str) -> Markup {
+    html! { @for word in line.split(' ') { span.word { (word) } " " } }
+}
+
 fn next_run(view: &View, now: Timestamp) -> Markup {
     match view.state.next_run {
         Some(next) if next > now => html! { time datetime=(next) title=(next) { "in " (span(now, next)) } },
-        Some(_) => html! { "now" },
+        Some(_) if view.state.running.is_some() => html! { "now" },
+        Some(_) => html! { "waits for its turn" },
         None => html! { "–" },
     }
 }
