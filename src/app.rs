@@ -4,9 +4,10 @@ mod serve;
 
 use crate::board::{Board, LastRun};
 use crate::check::{self, Check, Program, Reader, ReaderChoice};
-use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve};
+use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve, ShowOutput, WebFlags};
 use crate::config::{self, Config, Source};
 use crate::outcome::Outcome;
+use crate::promrun::{self, Asked, Flags};
 use crate::run::{Runner, Stop};
 use crate::shard::Shard;
 use crate::show::{self, Shown};
@@ -18,9 +19,10 @@ use driftrun_parsers::{
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, IsTerminal as _, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -50,7 +52,7 @@ impl<E: std::error::Error> From<E> for Error {
     }
 }
 
-use serve::Reload;
+use serve::{Manner, Reload};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -63,17 +65,18 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Watch(watch) => {
             let check = Check { interval: watch.interval, ..from_flags(&watch.check, &watch.command)? };
-            serve::serve(Config::of_one(check), &watch.web, None)
+            serve::serve(Config::of_one(check), &watch.web, None, Manner::Own)
         }
         Command::Serve(Serve { config, auto_reload, shard, web }) => {
             let source = Source::read(&config)?;
             let loaded = source.config()?;
             let shard = Shard::new(shard.index, shard.total, &host_name()).map_err(Error)?;
-            serve::serve(loaded, &web, Some(Reload::new(config, source, auto_reload, shard)))
+            serve::serve(loaded, &web, Some(Reload::new(config, source, auto_reload, shard)), Manner::Own)
         }
         Command::Once(arguments) => once(&arguments),
         Command::Parse(arguments) => parse(&arguments),
         Command::Parsers { name } => parsers(name.as_deref()),
+        Command::PromRun => prom_run(&cli.prom_run),
         Command::Config(ConfigCommand::Check { file }) => {
             let Config { checks, warnings, .. } = config::load(&file)?;
             for warning in &warnings {
@@ -137,10 +140,6 @@ fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
         "none" => ReaderChoice::ExitCode,
         name => ReaderChoice::Known(Reader::Builtin(parser_named(name, [])?)),
     };
-    let tmp_base = std::env::temp_dir();
-    if let Some(problem) = config::tmp_base_problem(&tmp_base) {
-        return Err(Error(format!("TMPDIR: {problem}")));
-    }
     Ok(Check {
         labels,
         command: command.to_vec(),
@@ -150,9 +149,60 @@ fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
         timeout: flags.timeout,
         kill_grace: flags.kill_grace,
         max_output: usize::try_from(flags.max_output).unwrap_or(usize::MAX),
-        tmp_base,
+        tmp_base: tmp_base()?,
         ..Check::recorded(&name)
     })
+}
+
+/// `prom-run`: one command, in prom-run's manner.
+fn prom_run(arguments: &[OsString]) -> Result<ExitCode> {
+    let flags = match promrun::parse(arguments) {
+        Ok(Asked::Run(flags)) => flags,
+        Ok(Asked::Help) => {
+            print(&promrun::usage())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) => {
+            eprintln!("prom-run: {error}\n\n{}", promrun::usage());
+            return Ok(ExitCode::from(promrun::USAGE_ERROR));
+        }
+    };
+    let Flags { period, timeout, listen, workdir, log_output, command } = flags;
+    let tmp_base = tmp_base()?;
+    let program = command.first().map(String::as_str).unwrap_or_default();
+    let check = Check {
+        interval: period,
+        timeout,
+        workdir: workdir.map(std::path::absolute).transpose()?,
+        // prom-run judges by the exit code, and so it goes on where nothing else can be read.
+        reader: match driftrun_parsers::unread_tool(&command) {
+            Some(_) => ReaderChoice::ExitCode,
+            None => ReaderChoice::auto(&command),
+        },
+        tmp_base,
+        ..Check::recorded(&default_name(program))
+    };
+    let mut config = Config::of_one(Check { command, ..check });
+    // Whoever is to set something, or can't listen, is told of what there is to be set here.
+    for warning in &mut config.warnings {
+        *warning = warning.replace(
+            "set `parser` (`none` for the exit code)",
+            "`driftrun watch --parser NAME` can name a parser",
+        );
+    }
+    let web =
+        WebFlags { listen: vec![listen], telemetry_path: "/metrics".to_owned(), output: ShowOutput::Always };
+    serve::serve(config, &web, None, Manner::PromRun { log_output })
+        .map_err(|Error(why)| Error(why.replace("--web.listen-address", "-listen-addr")))
+}
+
+/// Where private folders of runs are made.
+fn tmp_base() -> Result<PathBuf> {
+    let base = std::env::temp_dir();
+    match config::tmp_base_problem(&base) {
+        Some(problem) => Err(Error(format!("TMPDIR: {problem}"))),
+        None => Ok(base),
+    }
 }
 
 /// The program's file name, with what can't stand in a check's name left out.

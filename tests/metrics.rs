@@ -340,6 +340,15 @@ fn the_reference_is_the_table() {
         );
     }
     want += "| `driftrun_build_info` | gauge | What driftrun was built from; always 1. |\n| `driftrun_config_last_reload_successful` | gauge | Whether the last attempt to load the configuration was a success. |\n| `driftrun_config_last_reload_success_timestamp_seconds` | gauge | When the configuration was loaded last. |\n| `driftrun_shard_ordinal`, `driftrun_total_shards` | gauge | Which of the instances that share the checks this is, and how many there are; only with `--shard.total`. |\n| `process_*` | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run of a check that a parser reads (`parser: none` has no drift families): the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n";
+    want += "\n## In the manner of prom-run\n\nOnly as `prom-run` (see [migrating.md](migrating.md#from-prom-run)), beside the others: prom-run's own, without a label for the check, and from 0 on.\n\n| metric | type | meaning |\n|---|---|---|\n";
+    for family in &metrics::PROM_RUN {
+        want += &format!(
+            "| `{}` | {} | {} |\n",
+            family.name,
+            format!("{:?}", family.kind).to_lowercase(),
+            family.help
+        );
+    }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &want).unwrap();
