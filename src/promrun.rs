@@ -82,7 +82,7 @@ const FLAGS: [Flag; 5] = [
         value: Some("duration"),
         help: "Period with which to run the command. (default 10s)",
         set: |flags, value| {
-            flags.period = some_time(value)?;
+            flags.period = at_least_none(value)?;
             Ok(())
         },
     },
@@ -91,7 +91,7 @@ const FLAGS: [Flag; 5] = [
         value: Some("duration"),
         help: "Amount of time to give the command to run. (default 10m0s)",
         set: |flags, value| {
-            flags.timeout = some_time(value)?;
+            flags.timeout = at_least_none(value)?;
             Ok(())
         },
     },
@@ -184,6 +184,12 @@ pub fn parse(arguments: &[OsString]) -> Result<Asked, String> {
             Some(_) => format!("invalid value {value:?} for flag -{name}: {why}"),
         })?;
     }
+    // With these prom-run ran only once, or never. The last value counts, so they are looked at here.
+    for (name, time) in [("period", flags.period), ("timeout", flags.timeout)] {
+        if time.is_zero() {
+            return Err(format!("-{name} must be more than 0; write -{name}=60s"));
+        }
+    }
     if rest.is_empty() {
         return Err("no command: it comes after the flags, as in prom-run -period=60s /kubediff /data/repo"
             .to_owned());
@@ -232,12 +238,9 @@ fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A duration with which something can be done: prom-run runs only once with a period of 0, and never with a timeout of 0.
-fn some_time(text: &str) -> Result<Duration, String> {
-    match u64::try_from(duration(text)?) {
-        Ok(0) | Err(_) => Err("it must be more than 0, such as 60s".to_owned()),
-        Ok(nanoseconds) => Ok(Duration::from_nanos(nanoseconds)),
-    }
+/// A duration; one that is negative counts as none.
+fn at_least_none(text: &str) -> Result<Duration, String> {
+    Ok(Duration::from_nanos(u64::try_from(duration(text)?).unwrap_or_default()))
 }
 
 /// `time.ParseDuration`: nanoseconds. A fraction of a nanosecond is cut off.
@@ -357,7 +360,7 @@ mod tests {
             ),
             (&["-listen-addr", "--", "echo", "foo"], Flags { listen: "--".to_owned(), ..echo.clone() }),
             // The last one counts.
-            (&["-period=1s", "-period=2s", "echo", "foo"], Flags { period: seconds(2), ..echo.clone() }),
+            (&["-period=0s", "-period=2s", "echo", "foo"], Flags { period: seconds(2), ..echo.clone() }),
             // A boolean takes no word.
             (&["-log-output", "false"], run(&["false"])),
             (&["-log-output=F", "echo", "foo"], Flags { log_output: false, ..echo.clone() }),
@@ -371,7 +374,7 @@ mod tests {
         for (line, flags) in table {
             assert_eq!(asked(line), Ok(Asked::Run(flags)), "{line:?}");
         }
-        for line in [&["-h"][..], &["--help"], &["-help=x", "echo"], &["-period=1s", "--h"]] {
+        for line in [&["-h"][..], &["--help"], &["-help=x", "echo"], &["-period=0", "--h"]] {
             assert_eq!(asked(line), Ok(Asked::Help), "{line:?}");
         }
     }
@@ -413,14 +416,8 @@ mod tests {
                     "invalid value \"s\" for flag -timeout: there is no number before a unit; {DURATION}"
                 ),
             ),
-            (
-                &["-timeout", "-1s", "x"],
-                "invalid value \"-1s\" for flag -timeout: it must be more than 0, such as 60s",
-            ),
-            (
-                &["-period", "0", "x"],
-                "invalid value \"0\" for flag -period: it must be more than 0, such as 60s",
-            ),
+            (&["-timeout", "-1s", "x"], "-timeout must be more than 0; write -timeout=60s"),
+            (&["-period", "0", "x"], "-period must be more than 0; write -period=60s"),
         ];
         for (line, error) in table {
             assert_eq!(asked(line), Err(error.to_owned()), "{line:?}");
