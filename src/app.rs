@@ -33,6 +33,9 @@ use tokio::task::JoinSet;
 /// How many files `parse` reads from one folder.
 const MOST_FILES: usize = 10_000;
 
+/// Where private folders are made in prom-run's manner, if they can't be made where they should.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 /// How many bytes of a report are written at once.
 const PRINTED_AT_ONCE: usize = 64 * 1024;
 
@@ -183,6 +186,13 @@ fn prom_run(arguments: &[OsString]) -> Result<ExitCode> {
         ..Check::recorded(&default_name(program))
     };
     let mut config = Config::of_one(Check { command, ..check });
+    // prom-run writes nowhere, so its container's root may be read-only; shared memory is there all the same.
+    if let (Err(Error(problem)), true) = (try_folders(&config.checks), Path::new(SHARED_MEMORY).is_dir()) {
+        config.warnings.push(format!("{problem}; {SHARED_MEMORY} is taken"));
+        for check in &mut config.checks {
+            check.tmp_base = PathBuf::from(SHARED_MEMORY);
+        }
+    }
     // Whoever is to set something, or can't listen, is told of what there is to be set here.
     for warning in &mut config.warnings {
         *warning = warning.replace(

@@ -344,3 +344,25 @@ fn what_no_parser_reads_is_judged_by_its_exit_code() {
     assert_eq!(promrun(&scrape), expected(&scrape, "pulumi", &[("0", 1)], success));
     assert_eq!(scrape.verdict("pulumi").as_deref(), Some("clean"));
 }
+
+/// As in a container whose root is read-only: prom-run has no use for a temporary folder.
+#[test]
+fn without_a_temporary_folder_shared_memory_is_taken() {
+    let folder = Folder::new("tmpdir");
+    let mut command = prom_run(&folder);
+    command.env("TMPDIR", "/nowhere").args([
+        "-listen-addr=127.0.0.1:0",
+        "-period=1h",
+        "sh",
+        "-c",
+        "dirname $TMPDIR",
+    ]);
+    let mut server = Server::of(command);
+    let warning = "no temporary folder can be made in /nowhere: No such file or directory (os error 2); set TMPDIR, or `tmp_dir` in the configuration; /dev/shm is taken";
+    server.wait_for(&format!("level=warn msg=\"{warning}\""));
+    server.wait_for("msg=output check=sh stdout=\"/dev/shm\\n\" stderr=\"\"");
+    server.wait_for_run("sh");
+    let scrape = server.scrape();
+    let success = last_run(&scrape, "sh");
+    assert_eq!(promrun(&scrape), expected(&scrape, "sh", &[("0", 1)], success));
+}
