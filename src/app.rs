@@ -1,13 +1,13 @@
 //! Puts everything together: from parsed arguments to an exit code. The order in which things start and stop is here.
 
+mod prom_run;
 mod serve;
 
 use crate::board::{Board, LastRun};
 use crate::check::{self, Check, Program, Reader, ReaderChoice};
-use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve, ShowOutput, WebFlags};
+use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve};
 use crate::config::{self, Config, Source};
 use crate::outcome::Outcome;
-use crate::promrun::{self, Asked, Flags};
 use crate::run::{Runner, Stop};
 use crate::shard::Shard;
 use crate::show::{self, Shown};
@@ -19,7 +19,6 @@ use driftrun_parsers::{
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -32,9 +31,6 @@ use tokio::task::JoinSet;
 
 /// How many files `parse` reads from one folder.
 const MOST_FILES: usize = 10_000;
-
-/// Where private folders are made in prom-run's manner, if they can't be made where they should.
-const SHARED_MEMORY: &str = "/dev/shm";
 
 /// How many bytes of a report are written at once.
 const PRINTED_AT_ONCE: usize = 64 * 1024;
@@ -79,7 +75,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Once(arguments) => once(&arguments),
         Command::Parse(arguments) => parse(&arguments),
         Command::Parsers { name } => parsers(name.as_deref()),
-        Command::PromRun => prom_run(&cli.prom_run),
+        Command::PromRun => prom_run::prom_run(&cli.prom_run),
         Command::Config(ConfigCommand::Check { file }) => {
             let Config { checks, warnings, .. } = config::load(&file)?;
             for warning in &warnings {
@@ -155,55 +151,6 @@ fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
         tmp_base: tmp_base()?,
         ..Check::recorded(&name)
     })
-}
-
-/// `prom-run`: one command, in prom-run's manner.
-fn prom_run(arguments: &[OsString]) -> Result<ExitCode> {
-    let flags = match promrun::parse(arguments) {
-        Ok(Asked::Run(flags)) => flags,
-        Ok(Asked::Help) => {
-            print(&promrun::usage())?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(error) => {
-            eprintln!("prom-run: {error}\n\n{}", promrun::usage());
-            return Ok(ExitCode::from(promrun::USAGE_ERROR));
-        }
-    };
-    let Flags { period, timeout, listen, workdir, log_output, command } = flags;
-    let tmp_base = tmp_base()?;
-    let program = command.first().map(String::as_str).unwrap_or_default();
-    let check = Check {
-        interval: period,
-        timeout,
-        workdir: workdir.map(std::path::absolute).transpose()?,
-        // prom-run judges by the exit code, and so it goes on where nothing else can be read.
-        reader: match driftrun_parsers::unread_tool(&command) {
-            Some(_) => ReaderChoice::ExitCode,
-            None => ReaderChoice::auto(&command),
-        },
-        tmp_base,
-        ..Check::recorded(&default_name(program))
-    };
-    let mut config = Config::of_one(Check { command, ..check });
-    // prom-run writes nowhere, so its container's root may be read-only; shared memory is there all the same.
-    if let (Err(Error(problem)), true) = (try_folders(&config.checks), Path::new(SHARED_MEMORY).is_dir()) {
-        config.warnings.push(format!("{problem}; {SHARED_MEMORY} is taken"));
-        for check in &mut config.checks {
-            check.tmp_base = PathBuf::from(SHARED_MEMORY);
-        }
-    }
-    // Whoever is to set something, or can't listen, is told of what there is to be set here.
-    for warning in &mut config.warnings {
-        *warning = warning.replace(
-            "set `parser` (`none` for the exit code)",
-            "`driftrun watch --parser NAME` can name a parser",
-        );
-    }
-    let web =
-        WebFlags { listen: vec![listen], telemetry_path: "/metrics".to_owned(), output: ShowOutput::Always };
-    serve::serve(config, &web, None, Manner::PromRun { log_output })
-        .map_err(|Error(why)| Error(why.replace("--web.listen-address", "-listen-addr")))
 }
 
 /// Where private folders of runs are made.

@@ -1,21 +1,20 @@
 //! `watch` and `serve`: listens, runs the checks on their schedules, takes in new configurations, and ends when a signal says so.
 
+use super::prom_run::logging;
 use super::{Error, Result, run_with, runtime, stop_on_signals, try_folders, warn};
 use crate::board::Board;
 use crate::check::Check;
 use crate::cli::{ShowOutput, WebFlags};
 use crate::config::{Config, Source};
 use crate::fleet::{Changes, Fleet};
-use crate::outcome::{Captured, End, Outcome};
+use crate::outcome::Outcome;
 use crate::run::{Runner, Stop};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::supervise::{Clock, Limits};
 use crate::web::{self, Bound, Paths, Show};
 
-use driftrun_parsers::text;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +26,6 @@ const STRAYS: Duration = Duration::from_secs(30);
 
 /// How often the configuration file and the matches of its globs are looked at.
 const LOOK: Duration = Duration::from_secs(30);
-
-/// Bytes of each stream that are logged in prom-run's manner.
-const LOGGED: usize = 64 << 10;
 
 /// The thread on which runs are started and followed. Starting a large program from a slow disk takes milliseconds, and must not hold up a
 /// scrape; and a run that stays on one thread wakes no other. Ends with the value.
@@ -147,46 +143,6 @@ pub(super) fn serve(
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Makes runs with `run`, and logs what each has printed, where that is the manner: before the line about the run itself.
-fn logging<F, R>(
-    run: F,
-    manner: Manner,
-) -> impl Fn(Arc<Check>, Stop) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Clone
-where
-    F: Fn(Arc<Check>, Stop) -> R,
-    F: Clone,
-    R: Future<Output = Outcome> + Send + 'static,
-{
-    move |check, stop| {
-        let name = check.name.clone();
-        let ended = run(check, stop);
-        Box::pin(async move {
-            let outcome = ended.await;
-            let printed = outcome.stdout.total > 0 || outcome.stderr.total > 0;
-            let wanted = manner == Manner::PromRun { log_output: true };
-            if wanted && printed && outcome.end != End::Cancelled {
-                let (stdout, stderr) = (logged(&outcome.stdout), logged(&outcome.stderr));
-                tracing::info!(check = name, stdout, stderr, "output");
-            }
-            outcome
-        })
-    }
-}
-
-/// What the log says of a stream: all of it, or both ends of a long one.
-fn logged(stream: &Captured) -> String {
-    let (bytes, tail) = (&stream.bytes, &stream.tail);
-    let plain = |bytes: &[u8]| text::string(&text::strip_ansi(bytes));
-    if stream.total <= LOGGED as u64 {
-        return plain(bytes);
-    }
-    let first = &bytes[..bytes.len().min(LOGGED / 2)];
-    let last = if tail.is_empty() { &bytes[first.len()..] } else { tail };
-    let last = &last[last.len().saturating_sub(LOGGED / 2)..];
-    let left_out = stream.total.saturating_sub((first.len() + last.len()) as u64);
-    format!("{}\n[{left_out} bytes are left out here]\n{}", plain(first), plain(last))
 }
 
 async fn end_strays(runner: Arc<Runner>) {
