@@ -289,6 +289,22 @@ fn outputs_are_logged_unless_told_otherwise() {
 }
 
 #[test]
+fn no_output_and_one_of_a_run_that_is_cancelled_are_not_logged() {
+    let folder = Folder::new("nothing");
+    let mut server = serve(&folder, &["-period=1h"], &["true"]);
+    server.wait_for_run("true");
+    assert!(!server.seen.iter().any(|line| line.contains("msg=output")), "{:?}", server.seen);
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let print = "echo out; echo printed >\"$0\"; exec sleep 1000";
+    let mut server = serve(&folder, &["-period=1h"], &["sh", "-c", print, fifo.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(&fifo).unwrap(), "printed\n");
+    server.signal("TERM");
+    server.wait_for("msg=stopped");
+    assert!(!server.seen.iter().any(|line| line.contains("msg=output")), "{:?}", server.seen);
+}
+
+#[test]
 fn both_ends_of_a_long_output_are_logged() {
     let folder = Folder::new("long");
     let mut server = serve(
@@ -342,6 +358,7 @@ fn what_no_parser_reads_is_judged_by_its_exit_code() {
     let scrape = server.scrape();
     let success = last_run(&scrape, "pulumi");
     assert_eq!(promrun(&scrape), expected(&scrape, "pulumi", &[("0", 1)], success));
+    assert!(!server.seen.iter().any(|line| line.contains("level=warn")), "{:?}", server.seen);
     assert_eq!(scrape.verdict("pulumi").as_deref(), Some("clean"));
 }
 
