@@ -1,5 +1,6 @@
 //! Puts everything together: from parsed arguments to an exit code. The order in which things start and stop is here.
 
+mod prom_run;
 mod serve;
 
 use crate::board::{Board, LastRun};
@@ -20,7 +21,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, IsTerminal as _, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ impl<E: std::error::Error> From<E> for Error {
     }
 }
 
-use serve::Reload;
+use serve::{Manner, Reload};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -63,17 +64,18 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Watch(watch) => {
             let check = Check { interval: watch.interval, ..from_flags(&watch.check, &watch.command)? };
-            serve::serve(Config::of_one(check), &watch.web, None)
+            serve::serve(Config::of_one(check), &watch.web, None, Manner::Own)
         }
         Command::Serve(Serve { config, auto_reload, shard, web }) => {
             let source = Source::read(&config)?;
             let loaded = source.config()?;
             let shard = Shard::new(shard.index, shard.total, &host_name()).map_err(Error)?;
-            serve::serve(loaded, &web, Some(Reload::new(config, source, auto_reload, shard)))
+            serve::serve(loaded, &web, Some(Reload::new(config, source, auto_reload, shard)), Manner::Own)
         }
         Command::Once(arguments) => once(&arguments),
         Command::Parse(arguments) => parse(&arguments),
         Command::Parsers { name } => parsers(name.as_deref()),
+        Command::PromRun => prom_run::prom_run(&cli.prom_run),
         Command::Config(ConfigCommand::Check { file }) => {
             let Config { checks, warnings, .. } = config::load(&file)?;
             for warning in &warnings {
@@ -137,10 +139,6 @@ fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
         "none" => ReaderChoice::ExitCode,
         name => ReaderChoice::Known(Reader::Builtin(parser_named(name, [])?)),
     };
-    let tmp_base = std::env::temp_dir();
-    if let Some(problem) = config::tmp_base_problem(&tmp_base) {
-        return Err(Error(format!("TMPDIR: {problem}")));
-    }
     Ok(Check {
         labels,
         command: command.to_vec(),
@@ -150,9 +148,18 @@ fn from_flags(flags: &CheckFlags, command: &[String]) -> Result<Check> {
         timeout: flags.timeout,
         kill_grace: flags.kill_grace,
         max_output: usize::try_from(flags.max_output).unwrap_or(usize::MAX),
-        tmp_base,
+        tmp_base: tmp_base()?,
         ..Check::recorded(&name)
     })
+}
+
+/// Where private folders of runs are made.
+fn tmp_base() -> Result<PathBuf> {
+    let base = std::env::temp_dir();
+    match config::tmp_base_problem(&base) {
+        Some(problem) => Err(Error(format!("TMPDIR: {problem}"))),
+        None => Ok(base),
+    }
 }
 
 /// The program's file name, with what can't stand in a check's name left out.

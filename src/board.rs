@@ -35,6 +35,8 @@ pub struct CheckState {
     pub last: Option<Arc<LastRun>>,
     /// When the last run that was clean or drifted ended.
     pub last_success: Option<Timestamp>,
+    /// When the last run ended whose command gave exit code 0, whatever the verdict.
+    pub last_zero: Option<Timestamp>,
     /// Counts since loading.
     pub counters: Counters,
     /// What the last good report said; kept through failures.
@@ -233,6 +235,7 @@ impl CheckState {
             interval: Schedule::of(check, loaded).interval(loaded),
             last: None,
             last_success: None,
+            last_zero: None,
             counters: Counters::default(),
             drift: None,
             parser: Self::known_parser(check),
@@ -271,6 +274,9 @@ impl CheckState {
         counters.duration += outcome.duration;
         if verdict.is_success() {
             self.last_success = Some(ended);
+        }
+        if code == Some(0) {
+            self.last_zero = Some(ended);
         }
         self.parser = parser.clone().or_else(|| self.parser.take());
         let scopes = report.as_ref().map(|report| report.scopes().clone());

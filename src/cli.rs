@@ -2,7 +2,9 @@
 
 use crate::config::units;
 use crate::log;
+use crate::promrun;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +27,9 @@ pub struct Cli {
     /// The least level of log lines.
     #[arg(long = "log.level", global = true, value_enum, default_value = "info", value_name = "LEVEL")]
     pub log_level: log::Threshold,
+    /// What stands after `prom-run`: Go's flags, which clap doesn't read.
+    #[arg(skip)]
+    pub prom_run: Vec<OsString>,
 }
 
 /// The subcommands.
@@ -47,6 +52,14 @@ pub enum Command {
         /// Show this one in full.
         name: Option<String>,
     },
+    /// What prom-run did, with prom-run's own flags and metrics; also when called through a link named `prom-run`.
+    #[command(
+        name = promrun::NAME,
+        disable_help_flag = true,
+        override_usage = "driftrun prom-run [FLAGS] COMMAND [ARG]...",
+        after_help = "The flags are prom-run's own: `driftrun prom-run -h` lists them.\nExample: driftrun prom-run -period=60s -listen-addr=:80 /kubediff /data/repo"
+    )]
+    PromRun,
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

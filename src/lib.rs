@@ -1,6 +1,6 @@
 //! driftrun: runs commands on a schedule and turns what they print into drift metrics.
 //!
-//! The modules in the order in which values flow: [`cli`] and [`config`] make [`check`]s; [`schedule`] says when; [`run`] starts
+//! The modules in the order in which values flow: [`cli`] (or [`promrun`]) and [`config`] make [`check`]s; [`schedule`] says when; [`run`] starts
 //! processes and returns an [`outcome`]; [`reader`] turns it into a reading; [`board`] keeps what is known; [`metrics`] and [`web`] show it.
 //! [`supervise`] is one check's life, [`fleet`] those of all, [`app`] puts everything together.
 
@@ -14,6 +14,7 @@ pub mod ignore;
 pub mod log;
 pub mod metrics;
 pub mod outcome;
+pub mod promrun;
 pub mod reader;
 pub mod redact;
 pub mod run;

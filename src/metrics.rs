@@ -6,7 +6,7 @@
 use crate::board::{Board, CheckState, Drift, Dropped, Skip};
 use crate::check::{Check, Reader};
 use crate::snapshot::Snapshot;
-use driftrun_parsers::{Action, Reading, Source, Verdict};
+use driftrun_parsers::{Action, Class, Reading, Source, Verdict};
 use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -471,6 +471,61 @@ pub static RUN: [Family; 32] = [
     },
 ];
 
+/// prom-run's own families, as its last version had them: without a label for the check, from 0 on, and only where driftrun is prom-run.
+/// Its `code` is Go's: -1 for a command that a signal ended, its own KILL at the timeout included, and 255 for one that never started.
+pub static PROM_RUN: [Family; 5] = [
+    Family {
+        name: "promrun_command_exits_total",
+        help: "Counts the number of times the command ran by exit code.",
+        kind: Kind::Counter,
+        about: About::Run,
+        samples: |_, state, out| {
+            let mut exits = state.counters.exits.clone();
+            for (class, code) in [(Class::Signal, -1), (Class::Timeout, -1), (Class::Spawn, 255)] {
+                if let Some(runs) = state.counters.failures.get(&class) {
+                    *exits.entry(code).or_default() += runs;
+                }
+            }
+            for (code, runs) in exits {
+                out.count(&[("code", &code.to_string())], runs);
+            }
+        },
+    },
+    Family {
+        name: "promrun_command_duration_seconds",
+        help: "Time spent running command.",
+        kind: Kind::Summary,
+        about: About::Run,
+        samples: |_, state, out| {
+            out.suffixed("_sum", state.counters.duration.as_secs_f64());
+            out.suffixed("_count", number(state.counters.runs.values().sum()));
+        },
+    },
+    Family {
+        name: "promrun_command_last_success_timestamp_seconds",
+        help: "The timestamp of the last successful run.",
+        kind: Kind::Gauge,
+        about: About::Run,
+        samples: |_, state, out| out.add(&[], state.last_zero.map_or(0.0, seconds)),
+    },
+    Family {
+        name: "promrun_command_last_run_timestamp_seconds",
+        help: "The timestamp of the last run.",
+        kind: Kind::Gauge,
+        about: About::Run,
+        samples: |_, state, out| out.add(&[], state.last.as_ref().map_or(0.0, |last| seconds(last.ended))),
+    },
+    Family {
+        name: "promrun_command_last_run_duration_seconds",
+        help: "The duration of the last run.",
+        kind: Kind::Gauge,
+        about: About::Run,
+        samples: |_, state, out| {
+            out.add(&[], state.last.as_ref().map_or(0.0, |last| last.duration.as_secs_f64()));
+        },
+    },
+];
+
 /// Over all scopes.
 fn dropped(drift: &Drift, of: impl Fn(&Dropped) -> u64) -> u64 {
     drift.dropped.values().map(of).sum()
@@ -581,12 +636,20 @@ impl Samples<'_> {
     }
 
     fn line(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
-        let _ = write!(self.out, "{}{suffix}{{{}", self.name, self.common);
-        for (name, text) in labels {
-            self.out.push(',');
-            label(self.out, name, text);
+        let _ = write!(self.out, "{}{suffix}", self.name);
+        let mut before = '{';
+        if !self.common.is_empty() {
+            self.out.push(before);
+            self.out.push_str(self.common);
+            before = ',';
         }
-        let _ = writeln!(self.out, "}} {value}");
+        for (name, text) in labels {
+            self.out.push(before);
+            label(self.out, name, text);
+            before = ',';
+        }
+        let end = if before == ',' { "}" } else { "" };
+        let _ = writeln!(self.out, "{end} {value}");
     }
 }
 
@@ -688,6 +751,20 @@ pub fn render_report(name: &str, parser: Option<Reader>, reading: Reading, now: 
     let board = Board::recorded(name, parser, reading, now);
     let mut out = String::new();
     write_run(&mut out, &board.snapshot(), |family| family.about == About::Report);
+    out
+}
+
+/// The lines of [`PROM_RUN`], of the only check that there is then. A dozen lines: they are not kept.
+pub fn render_prom_run(snapshot: &Snapshot) -> String {
+    let mut out = String::new();
+    for view in snapshot.views.iter().take(1) {
+        for family in &PROM_RUN {
+            let mut lines = String::new();
+            let samples = &mut Samples { out: &mut lines, name: family.name, common: "" };
+            (family.samples)(&view.check, &view.state, samples);
+            write_family(&mut out, family, std::iter::once(lines.as_str()));
+        }
+    }
     out
 }
 

@@ -377,6 +377,15 @@ fn the_reference_is_the_table() {
         want += &format!("| `{}` | {} |\n", class.as_str(), class.about());
     }
     want += "\n`reason` of `driftrun_check_skipped_runs_total`: `overrun` (the run before was still under way), `queue` (it waited for `max_concurrent` or its `concurrency_group`), `asleep` (driftrun or the machine was stopped or asleep, or its clock was set).\n\n## Alerts to begin with\n\n```yaml\n- alert: DriftrunResourceDrifted      # says what, where and how\n  expr: driftrun_resource_drift == 1\n  for: 15m\n- alert: DriftrunCheckStale           # also for a check that never worked\n  expr: time() - (driftrun_check_last_success_timestamp_seconds or driftrun_check_loaded_timestamp_seconds) > 2 * driftrun_check_interval_seconds + driftrun_check_timeout_seconds\n```\n";
+    want += "\n## In the manner of prom-run\n\nOnly as `prom-run` (see [migrating.md](migrating.md#from-prom-run)), beside the others: prom-run's own, without a label for the check, and from 0 on.\n\n| metric | type | meaning |\n|---|---|---|\n";
+    for family in &metrics::PROM_RUN {
+        want += &format!(
+            "| `{}` | {} | {} |\n",
+            family.name,
+            format!("{:?}", family.kind).to_lowercase(),
+            family.help
+        );
+    }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &want).unwrap();

@@ -1,5 +1,6 @@
 //! `watch` and `serve`: listens, runs the checks on their schedules, takes in new configurations, and ends when a signal says so.
 
+use super::prom_run::logging;
 use super::{Error, Result, run_with, runtime, stop_on_signals, try_folders, warn};
 use crate::board::Board;
 use crate::check::Check;
@@ -12,7 +13,7 @@ use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::state::Store;
 use crate::supervise::{Clock, Limits};
-use crate::web::{self, Bound, Show};
+use crate::web::{self, Bound, Paths, Show};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -47,8 +48,25 @@ impl RunsThread {
     }
 }
 
+/// Whose manner it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// driftrun's own.
+    Own,
+    /// prom-run's: its metrics beside driftrun's, its page at every path, outputs in the log.
+    PromRun {
+        /// Whether outputs are logged.
+        log_output: bool,
+    },
+}
+
 /// Listens, runs the checks on their schedules, and ends when a signal says so. Without `reload` there is one check, whose first run starts at once.
-pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) -> Result<ExitCode> {
+pub(super) fn serve(
+    config: Config,
+    flags: &WebFlags,
+    reload: Option<Reload>,
+    manner: Manner,
+) -> Result<ExitCode> {
     let Config {
         checks,
         parsers: _,
@@ -92,6 +110,10 @@ pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) ->
                 ShowOutput::Always => Some(Show::Output),
                 ShowOutput::Never => Some(Show::TablesOnly),
             },
+            paths: match manner {
+                Manner::Own => Paths::Own,
+                Manner::PromRun { .. } => Paths::PromRun,
+            },
         };
         // The server outlives the runs: a last scrape can still see how they ended.
         let server_stop = tokio_util::sync::CancellationToken::new();
@@ -107,7 +129,7 @@ pub(super) fn serve(config: Config, flags: &WebFlags, reload: Option<Reload>) ->
             Clock::SYSTEM,
             stop.clone(),
             runs.runtime.clone(),
-            run_with(&runner),
+            logging(run_with(&runner), manner),
             first,
         );
         let strays = tokio::spawn(end_strays(Arc::clone(&runner)));

@@ -28,6 +28,15 @@ pub enum Show {
     TablesOnly,
 }
 
+/// What is answered at which path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// The overview at `/`, a page for each check, nothing at paths that nobody knows.
+    Own,
+    /// As prom-run: the page of its one check at `/` and at every path that isn't driftrun's, and its metrics beside driftrun's.
+    PromRun,
+}
+
 /// What answers depend on besides the state.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
@@ -35,6 +44,8 @@ pub struct Site<'a> {
     pub metrics_path: &'a str,
     /// What pages may show.
     pub show: Show,
+    /// What is answered where.
+    pub paths: Paths,
     /// The process' own metrics, ready.
     pub process_metrics: &'a str,
     /// The time of day.
@@ -49,20 +60,31 @@ pub fn respond(method: &Method, path: &str, snapshot: &Snapshot, site: &Site<'_>
         return response;
     }
     match path {
-        "/" => html(StatusCode::OK, pages::overview(snapshot, site)),
+        "/" if site.paths == Paths::Own => html(StatusCode::OK, pages::overview(snapshot, site)),
         "/-/healthy" => text(StatusCode::OK, "driftrun is healthy.\n"),
         "/-/ready" => text(StatusCode::OK, "driftrun is ready.\n"),
         "/assets/style.css" => {
             content(StatusCode::OK, "text/css; charset=utf-8", Bytes::from_static(STYLE.as_bytes()))
         }
         path if path == site.metrics_path => {
-            let body = metrics::render(snapshot) + site.process_metrics;
+            let prom_run = match site.paths {
+                Paths::Own => String::new(),
+                Paths::PromRun => metrics::render_prom_run(snapshot),
+            };
+            let body = metrics::render(snapshot) + &prom_run + site.process_metrics;
             content(StatusCode::OK, metrics::CONTENT_TYPE, body.into())
         }
-        path => match path.strip_prefix("/checks/").and_then(|name| snapshot.get(name)) {
-            Some(view) => html(StatusCode::OK, pages::check(view, site)),
-            None => html(StatusCode::NOT_FOUND, pages::not_found(site)),
-        },
+        path => {
+            let named = path.strip_prefix("/checks/").and_then(|name| snapshot.get(name));
+            let only = match site.paths {
+                Paths::Own => None,
+                Paths::PromRun => snapshot.views.first(),
+            };
+            match named.or(only) {
+                Some(view) => html(StatusCode::OK, pages::check(view, site)),
+                None => html(StatusCode::NOT_FOUND, pages::not_found(site)),
+            }
+        }
     }
 }
 

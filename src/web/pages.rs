@@ -1,6 +1,6 @@
 //! The HTML: server-rendered, works without JavaScript. Everything that came from a command goes through maud, which escapes it.
 
-use super::{Show, Site};
+use super::{Paths, Show, Site};
 use crate::board::{LastRun, Seen};
 use crate::check::Check;
 use crate::config::units::show_duration;
@@ -66,7 +66,7 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
         site,
         Reload::Never,
         &html! {
-            p.crumbs { a href="/" { "All checks" } }
+            @if site.paths == Paths::Own { p.crumbs { a href="/" { "All checks" } } }
             h1 { (check.name) " " (badge(last_verdict(view))) }
             @if let Some(last) = &state.last { (last_run(last)) }
             @else { p { "This check has not run yet." } }

@@ -1,6 +1,6 @@
 //! hyper around [`respond`](super::respond): listeners, limits, and an end that lets answers finish.
 
-use super::{Show, Site, respond};
+use super::{Paths, Show, Site, respond};
 use crate::board::Board;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -43,6 +43,8 @@ pub struct Bound {
     pub metrics_path: String,
     /// What pages may show; `None`: the output on loopback addresses, else tables only.
     pub show: Option<Show>,
+    /// What is answered where.
+    pub paths: Paths,
 }
 
 /// Binds `address`: `host:port`, or `:port` for every address of the machine.
@@ -113,6 +115,7 @@ impl Bound {
                 registry: registry.clone(),
                 metrics_path: Arc::clone(&metrics_path),
                 show,
+                paths: self.paths,
             });
             tasks.spawn(accept(listener.socket, shared, stop.clone()));
         }
@@ -156,6 +159,7 @@ struct Shared {
     registry: Registry,
     metrics_path: Arc<str>,
     show: Showing,
+    paths: Paths,
 }
 
 async fn accept(socket: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
@@ -210,6 +214,7 @@ async fn answer(request: &Request<Incoming>, shared: Arc<Shared>) -> Response<Fu
         let site = Site {
             metrics_path: &shared.metrics_path,
             show,
+            paths: shared.paths,
             process_metrics: std::str::from_utf8(&process_metrics).unwrap_or_default(),
             now: Timestamp::now(),
         };

@@ -103,14 +103,13 @@ pub struct Server {
 impl Server {
     /// Starts `driftrun ARGUMENTS --web.listen-address=127.0.0.1:0 REST` and waits until it listens.
     pub fn start(mut command: Command, arguments: &[&str], rest: &[&str]) -> Self {
-        let mut child = command
-            .args(arguments)
-            .arg("--web.listen-address=127.0.0.1:0")
-            .args(rest)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.args(arguments).arg("--web.listen-address=127.0.0.1:0").args(rest);
+        Self::of(command)
+    }
+
+    /// Starts `command`, which serves, and waits until it listens.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (send, lines) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
