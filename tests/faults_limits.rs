@@ -114,3 +114,28 @@ fn out_of_processes_at_every_step_of_a_run() {
     host.assert_calm();
     host.stop();
 }
+
+/// A run during which no process and no thread can be started any more, for longer than a thread without work stays.
+fn no_thread_to_be_had(name: &str, user: &'static str, seconds: u32) {
+    let Some((mut host, as_user, _copy)) = of_user(name, user) else { return };
+    let check = host.begin(json!({"shell": format!("sleep 9000 & : > up; sleep {seconds}; exit 3")}));
+    host.wait_for_file("up");
+    limit(&as_user, host.pid, "nproc", 0);
+    assert_eq!(host.ended(&check), Ended { leftover: 1.0, ..Ended::exited(3) });
+    host.assert_calm();
+    limit(&as_user, host.pid, "nproc", 1000);
+    assert_eq!(host.run(json!({"command": ["true"]})), Ended::exited(0));
+    host.stop();
+}
+
+#[test]
+fn a_run_at_whose_end_no_thread_can_be_started_is_swept_and_recorded() {
+    no_thread_to_be_had("threads", "64124", 12);
+}
+
+#[test]
+fn a_run_at_whose_end_no_thread_can_be_started_is_scraped() {
+    if host::slow() {
+        no_thread_to_be_had("scraped", "64125", 65);
+    }
+}
