@@ -10,6 +10,7 @@ use host::{Ended, Host, fault, lives, named, slow, until};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn every_exit_code_in_one_driftrun() {
@@ -327,4 +328,43 @@ fn what_a_killed_driftrun_leaves_ends_when_it_writes_and_hinders_no_other() {
     assert_eq!(host.folders().len(), 1);
     host::send("KILL", sleeps);
     until("its end", || !lives(sleeps));
+}
+
+/// Names of the tests in a file, in its order.
+fn tests_of(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let is_attribute = |line: &str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    let functions = lines.windows(2).filter(|pair| is_attribute(pair[0])).map(|pair| pair[1]);
+    let name = |line: &str| line.split_once("fn ")?.1.split_once('(').map(|(name, _)| name.to_owned());
+    functions.filter_map(name).collect()
+}
+
+#[test]
+fn the_table_of_faults_and_the_tests_name_each_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let mut named: Vec<(&str, &str)> = Vec::new();
+    for row in table.lines().filter(|line| line.starts_with('|')) {
+        // FILE: `TEST`, `TEST`, FILE: `TEST`
+        let mut file = "";
+        for word in row.rsplit(" | ").next().unwrap_or_default().split([' ', ',']) {
+            match (word.strip_suffix(':'), word.strip_prefix('`').and_then(|word| word.strip_suffix('`'))) {
+                (Some(name), _) => file = name,
+                (None, Some(test)) if !file.is_empty() => named.push((file, test)),
+                (None, _) => {}
+            }
+        }
+    }
+    assert!(named.len() > 30, "{named:?}");
+    for (file, test) in &named {
+        let tests = tests_of(&root.join(format!("tests/{file}.rs")));
+        assert!(tests.iter().any(|name| name == test), "no {test} in {file}");
+    }
+    for file in ["faults", "faults_limits", "faults_reload", "faults_tools"] {
+        for test in tests_of(&root.join(format!("tests/{file}.rs"))) {
+            let is_named = test.starts_with("the_table") || named.contains(&(file, &test));
+            assert!(is_named, "docs/reliability.md has no {test} of {file}");
+        }
+    }
 }

@@ -32,11 +32,11 @@ fn out_of_descriptors_at_every_step_of_a_run() {
     let mut host = Host::start("descriptors");
     // The limit is one of numbers: from the lowest free one on there is nothing, then one, then two.
     let is_free = |number: &usize| !Path::new(&format!("/proc/{}/fd/{number}", host.pid)).exists();
-    let free = (0..).find(is_free).unwrap();
+    let free = (0..1000).find(is_free).unwrap();
     // Whoever is left behind is found through a descriptor, too.
     let name = host.begin(json!({"interval": "100ms", "shell": "sleep 9000 & exit 0"}));
     assert_eq!(host.ended(&name), Ended { leftover: 1.0, ..Ended::exited(0) });
-    let enough = (0..).position(|more| {
+    let enough = (0..1000).position(|more| {
         limit(&[], host.pid, "nofile", free + more);
         let (verdict, reason) = fresh(&mut host, &name);
         if verdict == "failed" {

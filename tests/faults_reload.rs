@@ -58,7 +58,7 @@ fn whatever_becomes_of_the_file_the_old_configuration_goes_on_until_it_is_repair
         ),
         (
             "unreadable",
-            |path| fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap(),
+            |path| fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap(),
             "Permission denied",
         ),
         (
