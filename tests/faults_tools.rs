@@ -20,12 +20,12 @@ const DEADLINE: &str = "15s";
 
 /// The outcome of a tool that was ended; what it said and whom the sweep met is its own.
 fn expected(ended: &Ended) -> Ended {
-    let Ended { stdout, stderr, leftover, reason, .. } = ended.clone();
+    let Ended { reason, stdout, stderr, leftover, .. } = ended.clone();
     assert!(
         reason.as_ref().is_some_and(|reason| reason.starts_with("still running after 15s")),
         "{reason:?}"
     );
-    Ended { stdout, stderr, leftover, reason, ..Ended::timed_out(DEADLINE) }
+    Ended { reason, stdout, stderr, leftover, ..Ended::timed_out(DEADLINE) }
 }
 
 /// How many processes of the run are called so.
