@@ -26,6 +26,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -180,14 +181,17 @@ fn parser_named<'d>(name: &str, defined: impl IntoIterator<Item = &'d String>) -
     driftrun_parsers::by_name(name).ok_or_else(|| Error(check::unknown_parser(name, defined)))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(16)
-        .thread_stack_size(1 << 20)
-        .thread_keep_alive(Duration::from_mins(1))
-        .enable_all()
-        .build()?)
+fn runtime() -> Result<Runtime> {
+    build(runtime::Builder::new_multi_thread().worker_threads(2))
+}
+
+/// With a thread for blocking work from the beginning, and such threads stay: work waits for one of them when the system gives no more, but where there is
+/// none at all tokio panics, and a run amid a fork storm would end neither swept nor recorded.
+fn build(builder: &mut runtime::Builder) -> Result<Runtime> {
+    let builder = builder.max_blocking_threads(16).thread_keep_alive(Duration::MAX);
+    let runtime = builder.thread_stack_size(1 << 20).enable_all().build()?;
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
 }
 
 /// The first TERM or INT asks for an end, the second one for an end at once. So does a HUP, of a terminal that is closed, where it doesn't

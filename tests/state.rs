@@ -233,6 +233,29 @@ fn what_cannot_be_written_is_counted_and_nothing_else_is_held_up() {
 }
 
 #[test]
+fn a_full_disk_is_counted_and_runs_go_on() {
+    let folder = Folder::new("full");
+    // 100 kB that no packing makes smaller, each run anew.
+    let config = configured(&folder, "20ms", "head -c 75000 /dev/urandom | base64 -w 0\nexit 3");
+    std::fs::create_dir(folder.path().join("state")).unwrap();
+    let mut command = Command::new("unshare");
+    let mount = "mount -t tmpfs -o size=300k none state && exec \"$0\" \"$@\"";
+    command.args(["--mount", "sh", "-c", mount, env!("CARGO_BIN_EXE_driftrun")]).current_dir(folder.path());
+    if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
+        println!("skipped: no mount namespace may be made here");
+        return;
+    }
+    let mut server = Server::start(command, &["serve", "--config.file", config.to_str().unwrap()], &[]);
+    let line = server.wait_for("state not written");
+    assert!(line.contains("No space left on device"), "{line}");
+    server.wait_for_fresh_run("c");
+    let scrape = server.scrape();
+    assert_eq!(scrape.value("driftrun_check_last_exit_code", "c"), Some(3.0));
+    assert!(!scrape.0.contains("driftrun_state_write_failures_total 0\n"));
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
 fn history_is_bounded_and_failures_stay_longer() {
     let folder = Folder::new("history");
     // Every third run fails.

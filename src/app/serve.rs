@@ -1,7 +1,7 @@
 //! `watch` and `serve`: listens, runs the checks on their schedules, takes in new configurations, and ends when a signal says so.
 
 use super::prom_run::logging;
-use super::{Error, Result, run_with, runtime, stop_on_signals, try_folders, warn};
+use super::{Error, Result, build, run_with, stop_on_signals, try_folders, warn};
 use crate::board::Board;
 use crate::check::Check;
 use crate::cli::{ShowOutput, WebFlags};
@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -30,14 +31,13 @@ const LOOK: Duration = Duration::from_secs(30);
 /// The thread on which runs are started and followed. Starting a large program from a slow disk takes milliseconds, and must not hold up a
 /// scrape; and a run that stays on one thread wakes no other. Ends with the value.
 struct RunsThread {
-    runtime: tokio::runtime::Handle,
+    runtime: runtime::Handle,
     _end: oneshot::Sender<()>,
 }
 
 impl RunsThread {
     fn start() -> Result<Self> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().max_blocking_threads(16).enable_all().build()?;
+        let runtime = build(&mut runtime::Builder::new_current_thread())?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel();
         let drive = move || {
@@ -83,7 +83,7 @@ pub(super) fn serve(
         state_dir.map(|folder| Store::open(&folder, history)).transpose().map_err(Error)?.map(Arc::new);
     try_folders(&checks)?;
     let checks = shard.of(checks);
-    runtime()?.block_on(async {
+    super::runtime()?.block_on(async {
         let stop = stop_on_signals(reload.is_none())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut listeners = Vec::new();

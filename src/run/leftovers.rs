@@ -11,6 +11,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group,
     pidfd_open, pidfd_send_signal, waitid,
 };
+use std::collections::HashSet;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ pub(super) fn surely_none(leaders: &Leaders) -> bool {
 /// seconds; returns how many living processes were ended.
 pub(super) fn end_all(leader: Pid, cookie: &str, leaders: &Leaders) -> u32 {
     let began = Instant::now();
-    let mut ended = 0;
+    let mut ended = HashSet::new();
     for round in 0..ROUNDS {
         let orphans: Vec<Orphan> = orphans(leaders, Some(leader))
             .into_iter()
@@ -42,29 +43,29 @@ pub(super) fn end_all(leader: Pid, cookie: &str, leaders: &Leaders) -> u32 {
         if orphans.is_empty() || began.elapsed() > TIME {
             break;
         }
-        ended += kill(&orphans, leaders);
+        kill(&orphans, leaders, &mut ended);
         if round == 0 {
             // Also those whose parent still lives and who are therefore not ours yet.
             let _ = kill_process_group(leader, Signal::KILL);
         }
         reap(&orphans, leaders);
     }
-    ended
+    u32::try_from(ended.len()).unwrap_or(u32::MAX)
 }
 
 /// Ends and reaps every orphan that belongs to no run. Only when no run is active: a run's escaped process may still be on its way to us.
 /// Trusts no list of children but looks at every process.
 pub(super) fn end_strays(leaders: &Leaders) -> u32 {
-    let mut ended = 0;
+    let mut ended = HashSet::new();
     for _ in 0..ROUNDS {
         let orphans = scan(leaders, None);
         if orphans.is_empty() {
             break;
         }
-        ended += kill(&orphans, leaders);
+        kill(&orphans, leaders, &mut ended);
         reap(&orphans, leaders);
     }
-    ended
+    u32::try_from(ended.len()).unwrap_or(u32::MAX)
 }
 
 /// How long processes of an earlier driftrun may take to end after TERM.
@@ -80,15 +81,15 @@ pub(super) fn end_instance(prefix: &str) -> u32 {
     }
     let patience = Instant::now() + GRACE;
     for (process, _) in &found {
-        if !ended(process, patience.saturating_duration_since(Instant::now())) {
+        if !has_ended(process, patience.saturating_duration_since(Instant::now())) {
             let _ = pidfd_send_signal(process, Signal::KILL);
-            ended(process, GRACE);
+            has_ended(process, GRACE);
         }
     }
     // Those that were started meanwhile.
     for (process, _) in of_instance(prefix) {
         let _ = pidfd_send_signal(&process, Signal::KILL);
-        ended(&process, GRACE);
+        has_ended(&process, GRACE);
     }
     for folder in found.iter().filter_map(|(_, folder)| folder.as_ref()) {
         let _ = fs::remove_dir_all(folder);
@@ -119,24 +120,22 @@ fn of_instance(prefix: &str) -> Vec<(OwnedFd, Option<PathBuf>)> {
 }
 
 /// Waits for a process to end.
-fn ended(process: &OwnedFd, patience: Duration) -> bool {
+fn has_ended(process: &OwnedFd, patience: Duration) -> bool {
     let timeout = Timespec::try_from(patience).ok();
     poll(&mut [PollFd::new(process, PollFlags::IN)], timeout.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
-/// Returns how many of them lived.
-fn kill(orphans: &[Orphan], leaders: &Leaders) -> u32 {
-    let mut ended = 0;
-    for orphan in orphans.iter().filter(|orphan| !orphan.zombie) {
+/// Notes which of them lived: one that takes long to die is met, and killed, again.
+fn kill(orphans: &[Orphan], leaders: &Leaders, ended: &mut HashSet<Pid>) {
+    for orphan in orphans.iter().filter(|orphan| !orphan.dying) {
         // Another run's sweep may have reaped it; while we hold the table nobody does, and its number can't change hands.
         leaders.with(|_| {
             if state(orphan, WaitIdOptions::NOWAIT).is_ok() && kill_process(orphan.pid, Signal::KILL).is_ok()
             {
-                ended += 1;
+                ended.insert(orphan.pid);
             }
         });
     }
-    ended
 }
 
 fn reap(orphans: &[Orphan], leaders: &Leaders) {
@@ -160,7 +159,8 @@ fn state(orphan: &Orphan, options: WaitIdOptions) -> rustix::io::Result<Option<W
 struct Orphan {
     pid: Pid,
     group: i32,
-    zombie: bool,
+    /// A zombie, or on the way there.
+    dying: bool,
 }
 
 impl Orphan {
@@ -168,13 +168,14 @@ impl Orphan {
     fn of(pid: i32) -> Option<Self> {
         let own = rustix::process::getpid().as_raw_pid();
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let (state, parent, group) = parse_stat(&stat)?;
-        (parent == own).then_some(Self { pid: Pid::from_raw(pid)?, group, zombie: state == b'Z' })
+        let Stat { dying, parent, group } = Stat::parse(&stat)?;
+        (parent == own).then_some(Self { pid: Pid::from_raw(pid)?, group, dying })
     }
 
-    /// Whether the cookie stands in its environment. A zombie has none left; it belongs to everybody, as it only wants reaping.
+    /// Whether the cookie stands in its environment. Who is dying has none left, and belongs to everybody, as it only wants reaping: it may have been ours, and its
+    /// children become ours when it is dead.
     fn carries(&self, cookie: &str) -> bool {
-        if self.zombie {
+        if self.dying {
             return true;
         }
         let wanted = format!("{COOKIE}={cookie}");
@@ -216,13 +217,27 @@ fn scan(leaders: &Leaders, after: Option<Pid>) -> Vec<Orphan> {
     leaders.with(|pids| ours.into_iter().filter(|orphan| !pids.contains(&orphan.pid.as_raw_pid())).collect())
 }
 
-/// State, parent and process group of `PID (NAME) STATE PPID PGRP …`; the name may hold anything (`proc_pid_stat(5)`).
-fn parse_stat(stat: &[u8]) -> Option<(u8, i32, i32)> {
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    Some((state, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+/// `PF_EXITING` of the kernel's `sched.h`: it is being shut down. It has no environment any more, but is no zombie yet.
+const EXITING: u32 = 0x4;
+
+/// What counts of `PID (NAME) STATE PPID PGRP SESSION TTY TPGID FLAGS …`; the name may hold anything (`proc_pid_stat(5)`).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    dying: bool,
+    parent: i32,
+    group: i32,
+}
+
+impl Stat {
+    fn parse(stat: &[u8]) -> Option<Self> {
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?;
+        let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let flags: u32 = fields.nth(3)?.parse().ok()?;
+        Some(Self { dying: state == "Z" || flags & EXITING != 0, parent, group })
+    }
 }
 
 /// The number given last in this PID namespace.
@@ -236,8 +251,15 @@ mod tests {
 
     #[test]
     fn the_name_in_stat_may_hold_anything() {
-        assert_eq!(parse_stat(b"12 (a) S 3) Z 7 8 9 0"), Some((b'Z', 7, 8)));
-        assert_eq!(parse_stat(b"12 (sleep) S 1 12 12 0 -1"), Some((b'S', 1, 12)));
-        assert_eq!(parse_stat(b"12 (sleep"), None);
+        let of = |dying, parent, group| Some(Stat { dying, parent, group });
+        assert_eq!(Stat::parse(b"12 (a) S 3) Z 7 8 9 0 -1 4228108 0"), of(true, 7, 8));
+        assert_eq!(Stat::parse(b"12 (sleep) S 1 12 12 0 -1 4194304 0"), of(false, 1, 12));
+        assert_eq!(Stat::parse(b"12 (sleep"), None);
+    }
+
+    #[test]
+    fn who_is_being_shut_down_is_dying_before_it_is_a_zombie() {
+        let exiting = Stat { dying: true, parent: 1, group: 12 };
+        assert_eq!(Stat::parse(b"12 (sleep) R 1 12 12 0 -1 4228100 0"), Some(exiting));
     }
 }

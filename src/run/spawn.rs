@@ -111,9 +111,10 @@ pub(super) fn spawn(
         })?;
     }
     start(command, stdin, leaders).map_err(|why| {
-        // It may hold something already only if the command was started, and then was ended at once.
+        // It may hold something already only if the command was started, and then was ended at once. An empty one goes without a
+        // descriptor, which may be just what was missing.
         if let Some(folder) = folder {
-            let _ = std::fs::remove_dir_all(folder);
+            let _ = std::fs::remove_dir(folder).or_else(|_| std::fs::remove_dir_all(folder));
         }
         Refused::NotStarted(why)
     })

@@ -195,6 +195,11 @@ impl Server {
     /// Sends TERM, waits for the end; the exit code.
     pub fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits for the end; the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 
