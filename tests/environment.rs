@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use support::{Folder, Server, driftrun, ended};
 
 /// The environment that `printenv` shows of a check with these keys, by name.
@@ -132,4 +133,37 @@ fn every_check_runs_on_exactly_one_of_the_instances() {
         (stderr.as_str(), code),
         ("driftrun: shard 3 of 3: the index goes from 0 to one less than the total\n", Some(1))
     );
+}
+
+/// As in a container: another user, a root that can't be written, one folder that can.
+#[test]
+fn any_user_will_do_with_a_read_only_root_and_one_folder_to_write() {
+    let folder = Folder::new("least");
+    let inner = "mount -o remount,ro,bind / && mount -t tmpfs -o mode=0755,uid=65534 none \"$1\" && cd \"$1\" && printf %s \"$2\" > driftrun.yaml && shift 2 && exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \"$@\"";
+    let tried = Command::new("unshare")
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount -o remount,ro,bind / && setpriv --reuid=65534 --clear-groups true",
+        ])
+        .status();
+    if !tried.is_ok_and(|status| status.success()) {
+        println!("skipped: no mount namespace may be made here, or no other user be taken");
+        return;
+    }
+    let config = "state_dir: state\nchecks:\n- name: c\n  interval: 1h\n  splay: 0s\n  parser: none\n  shell: 'id -u; touch /nowhere-to-write 2>/dev/null && exit 9; touch \"$TMPDIR/x\"'\n";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", inner, "sh"])
+        .arg(folder.path())
+        .args([config, env!("CARGO_BIN_EXE_driftrun")]);
+    let file = folder.path().join("driftrun.yaml");
+    let mut server = Server::start(command, &["serve", "--config.file", file.to_str().unwrap()], &[]);
+    let line = server.wait_for_run("c");
+    assert!(line.contains("verdict=clean"), "{line}");
+    let (_, page) = server.get("/checks/c");
+    assert!(page.contains("<pre tabindex=\"0\">65534\n</pre>"), "{page}");
+    assert!(server.scrape().0.contains("driftrun_state_write_failures_total 0\n"));
+    assert_eq!(server.stop(), Some(0));
 }
