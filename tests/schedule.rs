@@ -360,3 +360,28 @@ async fn a_check_that_reads_nothing_any_more_forgets_what_it_had_found() {
     board.replace(vec![check("c")], base());
     assert_eq!(drift(&board), None);
 }
+
+/// 2,000 checks of a minute, each in a place of its own within it: for an hour with `DRIFTRUN_SLOW=1`, else for two minutes.
+#[tokio::test(start_paused = true)]
+async fn many_checks_keep_to_their_slots() {
+    let minutes = if std::env::var_os("DRIFTRUN_SLOW").is_some() { 60 } else { 2 };
+    let (started, stop) = (Started::default(), Stop::default());
+    let checks: Vec<Check> =
+        (0..2_000).map(|n| Check { splay: None, ..check(&format!("c{n:04}")) }).collect();
+    let (board, fleet) = fleet(checks, 2_000, &stop, runs(&started, |_, _| 3, |_| done()));
+    sleep(Duration::from_mins(minutes)).await;
+    stop.soft.cancel();
+    fleet.ended().await;
+    let mut by_check: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (name, second) in started.lock().unwrap().iter() {
+        by_check.entry(name.clone()).or_default().push(*second);
+    }
+    assert_eq!(by_check.len(), 2_000);
+    for (name, seconds) in by_check {
+        let first = seconds[0];
+        assert!(first < 60, "{name}");
+        let grid: Vec<u64> = (0..minutes).map(|n| first + 60 * n).collect();
+        assert_eq!(seconds, grid, "{name}");
+        assert_eq!(skipped(&board, &name), none());
+    }
+}
