@@ -73,6 +73,25 @@ fn out_of_descriptors_at_every_step_of_a_run() {
     host.stop();
 }
 
+#[test]
+fn out_of_descriptors_when_a_run_ends() {
+    let mut host = Host::start("sweep");
+    let go = host.folder.path().join("go");
+    assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
+    // Its output is not held, so that nothing but the sweep meets it.
+    let name = host.begin(json!({"shell": "sleep 9000 > /dev/null 2>&1 & : > up; read line < go; exit 3"}));
+    host.wait_for_file("up");
+    limit(&[], host.pid, "nofile", 0);
+    std::fs::write(&go, "\n").unwrap();
+    let line = host.server.wait_for_run(&name);
+    limit(&[], host.pid, "nofile", 4096);
+    let reason = host::field(&line, "reason");
+    let ended = Ended { reason, ..host::of(&host.server.scrape(), &name) };
+    assert_eq!(ended, Ended { leftover: 1.0, ..Ended::exited(3) });
+    host.assert_calm();
+    host.stop();
+}
+
 /// A driftrun of its own user, as limits count all processes and threads of a user, and the beginning of a command of that user. `None`: the
 /// test is to be skipped.
 fn of_user(name: &str, user: &'static str) -> Option<(Host, [&'static str; 6], Folder)> {
