@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use crate::support::{Folder, HANG, Scrape, Server};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -202,6 +203,17 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    /// A test that failed leaves nobody behind either.
+    fn drop(&mut self) {
+        self.server.kill();
+        for process in processes().iter().filter(|process| process.carries(&self.mark)) {
+            let pid = Pid::from_raw(process.pid.cast_signed());
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        }
+    }
+}
+
 /// One run on a driftrun of its own.
 pub fn fault(name: &str, check: Value) -> Ended {
     let mut host = Host::start(name);
@@ -210,7 +222,7 @@ pub fn fault(name: &str, check: Value) -> Ended {
     ended
 }
 
-/// A check's defaults that leave nothing to chance, and its name.
+/// A check under this name.
 pub fn named(name: &str, mut check: Value) -> Value {
     check["name"] = json!(name);
     check
