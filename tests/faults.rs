@@ -83,8 +83,7 @@ fn a_working_folder_that_vanishes_is_an_outcome_until_it_is_back() {
     assert_eq!(host.ended(&name), Ended::not_started(&gone));
     fs::create_dir(&workdir).unwrap();
     host.server.wait_for("verdict=clean");
-    host.configure(&[]);
-    host.server.wait_for("configuration loaded");
+    host.clear();
     host.stop();
 }
 

@@ -67,9 +67,7 @@ fn out_of_descriptors_at_every_step_of_a_run() {
     let clean = scrape.samples("driftrun_check_runs_total", &name)["verdict=\"clean\""];
     let killed = &scrape.samples("driftrun_check_killed_processes_total", &name)["reason=\"leftover\""];
     assert!(clean - killed <= 1.0 && *killed > 2.0, "{killed} of {clean}");
-    host.configure(&[]);
-    host.server.wait_for("configuration loaded");
-    host.assert_calm();
+    host.clear();
     host.stop();
 }
 
@@ -128,9 +126,7 @@ fn out_of_processes_at_every_step_of_a_run() {
         ("clean".to_owned(), String::new()),
     ];
     assert_eq!(seen, expected);
-    host.configure(&[]);
-    host.server.wait_for("configuration loaded");
-    host.assert_calm();
+    host.clear();
     host.stop();
 }
 

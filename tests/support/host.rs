@@ -146,6 +146,14 @@ impl Host {
         self.signal("HUP");
     }
 
+    /// Takes all checks away but the one that is fine; nothing of a run that was under way may be left.
+    pub fn clear(&mut self) {
+        self.configure(&[]);
+        self.server.wait_for("configuration loaded");
+        until("the end of the run under way", || self.folders().is_empty());
+        self.assert_calm();
+    }
+
     /// Waits for the next run of a check.
     pub fn ended(&mut self, name: &str) -> Ended {
         let from = self.server.seen.len();
