@@ -67,8 +67,25 @@ fn out_of_descriptors_at_every_step_of_a_run() {
     let clean = scrape.samples("driftrun_check_runs_total", &name)["verdict=\"clean\""];
     let killed = &scrape.samples("driftrun_check_killed_processes_total", &name)["reason=\"leftover\""];
     assert!(clean - killed <= 1.0 && *killed > 2.0, "{killed} of {clean}");
-    host.configure(&[]);
-    host.server.wait_for("configuration loaded");
+    host.clear();
+    host.stop();
+}
+
+#[test]
+fn out_of_descriptors_when_a_run_ends() {
+    let mut host = Host::start("sweep");
+    let go = host.folder.path().join("go");
+    assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
+    // Its output is not held, so that nothing but the sweep meets it.
+    let name = host.begin(json!({"shell": "sleep 9000 > /dev/null 2>&1 & : > up; read line < go; exit 3"}));
+    host.wait_for_file("up");
+    limit(&[], host.pid, "nofile", 0);
+    std::fs::write(&go, "\n").unwrap();
+    let line = host.server.wait_for_run(&name);
+    limit(&[], host.pid, "nofile", 4096);
+    let reason = host::field(&line, "reason");
+    let ended = Ended { reason, ..host::of(&host.server.scrape(), &name) };
+    assert_eq!(ended, Ended { leftover: 1.0, ..Ended::exited(3) });
     host.assert_calm();
     host.stop();
 }
@@ -109,9 +126,7 @@ fn out_of_processes_at_every_step_of_a_run() {
         ("clean".to_owned(), String::new()),
     ];
     assert_eq!(seen, expected);
-    host.configure(&[]);
-    host.server.wait_for("configuration loaded");
-    host.assert_calm();
+    host.clear();
     host.stop();
 }
 

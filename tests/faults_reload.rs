@@ -165,7 +165,7 @@ fn a_storm_of_hangups_touches_no_run_under_way() {
     let mut host = Host::start("hangups");
     let go: PathBuf = host.folder.path().join("go");
     assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
-    let waits = named("waits", json!({"shell": ": > up; read line < go; exit 3"}));
+    let waits = named("waits", json!({"shell": "echo x >> up; read line < go; exit 3"}));
     host.configure(std::slice::from_ref(&waits));
     host.wait_for_file("up");
     // Other checks come and go meanwhile, and one has another command each time.
@@ -180,6 +180,8 @@ fn a_storm_of_hangups_touches_no_run_under_way() {
     assert_eq!(running, Some(1.0));
     fs::write(&go, "\n").unwrap();
     assert_eq!(host.ended("waits"), Ended::exited(3));
+    // It is the one that was there before the first of them.
+    assert_eq!(fs::read_to_string(host.folder.path().join("up")).unwrap(), "x\n");
     let scrape = host.server.scrape();
     assert_eq!(
         scrape.samples("driftrun_check_exits_total", "waits"),

@@ -8,7 +8,7 @@ use super::COOKIE;
 use super::spawn::Leaders;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpgid, kill_process, kill_process_group,
     pidfd_open, pidfd_send_signal, waitid,
 };
 use std::collections::HashSet;
@@ -167,9 +167,18 @@ impl Orphan {
     /// The process of that number, if it is a child of ours.
     fn of(pid: i32) -> Option<Self> {
         let own = rustix::process::getpid().as_raw_pid();
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let number = Pid::from_raw(pid)?;
+        let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { return Self::asked_for(number) };
         let Stat { dying, parent, group } = Stat::parse(&stat)?;
-        (parent == own).then_some(Self { pid: Pid::from_raw(pid)?, group, dying })
+        (parent == own).then_some(Self { pid: number, group, dying })
+    }
+
+    /// The same by calls that need no descriptor: there may be none left.
+    fn asked_for(pid: Pid) -> Option<Self> {
+        let group = getpgid(Some(pid)).ok()?.as_raw_pid();
+        let child = Self { pid, group, dying: false };
+        let ended = state(&child, WaitIdOptions::NOWAIT).ok()?;
+        Some(Self { dying: ended.is_some(), ..child })
     }
 
     /// Whether the cookie stands in its environment. Who is dying has none left, and belongs to everybody, as it only wants reaping: it may have been ours, and its

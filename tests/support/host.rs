@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use crate::support::{Folder, HANG, Scrape, Server};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -145,6 +146,14 @@ impl Host {
         self.signal("HUP");
     }
 
+    /// Takes all checks away but the one that is fine; nothing of a run that was under way may be left.
+    pub fn clear(&mut self) {
+        self.configure(&[]);
+        self.server.wait_for("configuration loaded");
+        until("the end of the run under way", || self.folders().is_empty());
+        self.assert_calm();
+    }
+
     /// Waits for the next run of a check.
     pub fn ended(&mut self, name: &str) -> Ended {
         let from = self.server.seen.len();
@@ -202,6 +211,17 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    /// A test that failed leaves nobody behind either.
+    fn drop(&mut self) {
+        self.server.kill();
+        for process in processes().iter().filter(|process| process.carries(&self.mark)) {
+            let pid = Pid::from_raw(process.pid.cast_signed());
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        }
+    }
+}
+
 /// One run on a driftrun of its own.
 pub fn fault(name: &str, check: Value) -> Ended {
     let mut host = Host::start(name);
@@ -210,7 +230,7 @@ pub fn fault(name: &str, check: Value) -> Ended {
     ended
 }
 
-/// A check's defaults that leave nothing to chance, and its name.
+/// A check under this name.
 pub fn named(name: &str, mut check: Value) -> Value {
     check["name"] = json!(name);
     check

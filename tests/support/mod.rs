@@ -203,6 +203,12 @@ impl Server {
         self.child.wait().unwrap().code()
     }
 
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     pub fn signal(&self, signal: &str) {
         let status =
             Command::new("kill").args([format!("-{signal}"), self.pid().to_string()]).status().unwrap();
@@ -212,8 +218,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
