@@ -100,7 +100,9 @@ fn warn(warnings: &[String]) {
 fn try_folders(checks: &[Check]) -> Result<()> {
     let bases: BTreeSet<&Path> = checks.iter().map(|check| check.tmp_base.as_path()).collect();
     for base in bases {
-        let probe = base.join(format!("driftrun-{}", std::process::id()));
+        // What a killed driftrun of the same number left, or another look of this one, must not be in the way.
+        let now = Clock::SYSTEM.now().as_nanosecond();
+        let probe = base.join(format!("driftrun-{}-{now:x}", std::process::id()));
         std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).map_err(|error| {
             Error(format!("no temporary folder can be made in {}: {error}; set TMPDIR, or `tmp_dir` in the configuration", base.display()))
         })?;
