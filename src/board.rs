@@ -4,7 +4,7 @@ use crate::check::{Check, Reader, ReaderChoice};
 use crate::metrics::{self, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
 use crate::reader::{self, Judgement};
-use crate::redact::{Part, Secret, redacted_part};
+use crate::redact::{Part, Secret, redacted_part, redacted_text};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::snapshot::{Snapshot, View};
@@ -39,6 +39,8 @@ pub struct CheckState {
     pub last_zero: Option<Timestamp>,
     /// Counts since loading.
     pub counters: Counters,
+    /// What is known is of another command than the one that is configured now, which hasn't run yet.
+    pub changed_since: bool,
     /// What the last good report said; kept through failures.
     pub drift: Option<Drift>,
     /// Who reads this check, as far as it is known.
@@ -206,10 +208,31 @@ impl CheckState {
     /// The check's configuration has changed from `old` to `new`. What was found stays, with its times.
     fn configured(&mut self, old: &Check, new: &Check, now: Timestamp) {
         self.interval = Schedule::of(new, now).interval(now);
-        if old.reader != new.reader {
+        if !new.runs_like(old) {
+            // What was recognised in another command's output says nothing of this one's.
             self.parser = Self::known_parser(new);
         }
+        if old.redact != new.redact {
+            self.redact(&new.redact);
+        }
         self.forget_unreadable(new);
+    }
+
+    /// Takes out of what is kept of the last run what a new pattern would have taken out.
+    pub fn redact(&mut self, secrets: &[Secret]) {
+        let Some(last) = &mut self.last else { return };
+        let last = Arc::make_mut(last);
+        for part in
+            [&mut last.stdout.bytes, &mut last.stdout.tail, &mut last.stderr.bytes, &mut last.stderr.tail]
+        {
+            if let Cow::Owned(clean) = redacted_part(part, secrets, Part::Whole) {
+                *part = clean;
+            }
+        }
+        last.reason = last.reason.take().map(|reason| redacted_text(reason, secrets));
+        for diagnostic in &mut last.diagnostics {
+            diagnostic.summary = redacted_text(std::mem::take(&mut diagnostic.summary), secrets);
+        }
     }
 
     /// A check that reads nothing would never replace what an earlier one has found.
@@ -237,6 +260,7 @@ impl CheckState {
             last_success: None,
             last_zero: None,
             counters: Counters::default(),
+            changed_since: false,
             drift: None,
             parser: Self::known_parser(check),
         }
@@ -280,6 +304,11 @@ impl CheckState {
         }
         self.parser = parser.clone().or_else(|| self.parser.take());
         let scopes = report.as_ref().map(|report| report.scopes().clone());
+        if verdict == Verdict::Clean && report.is_none() {
+            // Judged by its exit code: nothing is left of what a parser once read.
+            self.drift = None;
+        }
+        self.changed_since = false;
         if let (Some(report), Some(parser)) = (report, parser) {
             let (resources, dropped) =
                 merge(self.drift.as_ref(), report.resources(), report.scopes(), max_resources, ended);
@@ -305,7 +334,10 @@ impl CheckState {
             reason,
             code,
             stage: outcome.stage,
-            end: outcome.end,
+            end: match outcome.end {
+                End::NotStarted(why) => End::NotStarted(redacted_text(why, &check.redact)),
+                end => end,
+            },
             stdout_bytes: outcome.stdout.total,
             stderr_bytes: outcome.stderr.total,
             truncated,
@@ -443,8 +475,8 @@ impl Board {
     pub fn recorded(name: &str, parser: Option<Reader>, reading: Reading, now: Timestamp) -> Self {
         let check = Check { max_resources: usize::MAX, ..Check::recorded(name) };
         let judgement = reader::judge_reading(&check, reading, parser, None, false, now, |_| None);
-        let board = Self::new(vec![check], now);
-        board.apply(name, Outcome::recorded(now), judgement, now);
+        let board = Self::new(vec![check.clone()], now);
+        board.apply(&check, Outcome::recorded(now), judgement, now);
         board
     }
 
@@ -547,14 +579,21 @@ impl Board {
     }
 
     /// A run of the check has ended. Writes it down and renders its lines: not for a runtime worker.
-    pub fn apply(&self, name: &str, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
-        self.change(name, |check, state| {
-            state.apply(check, outcome, judgement, ended);
-            if let Some(store) = &self.store {
-                store.save(check, state);
+    ///
+    /// `ran` is the check as it was run: where a reload has put another command in its place meanwhile, there is no record of it. Whether there is one.
+    pub fn apply(&self, ran: &Check, outcome: Outcome, judgement: Judgement, ended: Timestamp) -> bool {
+        let mut recorded = false;
+        self.change(&ran.name, |check, state| {
+            recorded = ran.runs_like(check);
+            if recorded {
+                state.apply(check, outcome, judgement, ended);
+                if let Some(store) = &self.store {
+                    store.save(check, state);
+                }
             }
             Change::Run
         });
+        recorded
     }
 
     fn entry(&self, name: &str) -> Option<Arc<Mutex<Entry>>> {

@@ -3,7 +3,7 @@
 use crate::check::{Check, Program, Reader, ReaderChoice};
 use crate::ignore::{Matcher, NOISE, NOISY_TOOLS};
 use crate::outcome::{Captured, End, Finished, Outcome, Stage};
-use crate::redact::redacted_text;
+use crate::redact::without_secrets_of;
 use driftrun_parsers::{
     Claim, Class, Diagnostic, DriftReport, File, Input, ParseError, Parser, Reading, Source, Stream, Verdict,
     others_against_clean, read, read_by_pattern, read_by_program, recognise, unread_report,
@@ -39,9 +39,12 @@ pub struct Judgement {
 pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, now: Timestamp) -> Judgement {
     let mut judgement = judged(check, pinned, outcome, now);
     // They quote what was printed, and go to logs and pages.
-    judgement.reason = judgement.reason.map(|reason| redacted_text(reason, &check.redact));
+    let Outcome { stdout, stderr, .. } = outcome;
+    let printed = [&stderr.bytes, &stderr.tail, &stdout.bytes].map(Vec::as_slice);
+    let clean = |text| without_secrets_of(text, &printed, &check.redact);
+    judgement.reason = judgement.reason.map(clean);
     for diagnostic in &mut judgement.diagnostics {
-        diagnostic.summary = redacted_text(std::mem::take(&mut diagnostic.summary), &check.redact);
+        diagnostic.summary = clean(std::mem::take(&mut diagnostic.summary));
     }
     judgement
 }

@@ -3,6 +3,7 @@
 //! Line by line: a pattern matches within a line, and lines are neither added nor removed, so that places in the output stay what they are. Keys
 //! in PEM form, which have many lines, go from their beginning to their end.
 
+use driftrun_parsers::text::strip_ansi;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -12,20 +13,20 @@ const GONE: &[u8] = b"(redacted)";
 
 /// Secrets that are known by their form. A group called `secret` is what goes, else all that matches.
 const BUILT_IN: [&str; 10] = [
-    // Access keys of AWS, and the secret ones by their names.
-    r"\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}\b",
-    r#"(?i)\baws_?(?:secret_?access_?key|session_?token)["']?\s*[=:]\s*["']?(?P<secret>[A-Za-z0-9/+=]{16,})"#,
+    // Access keys of AWS, and the secret ones by their names. None demands a border before it: in JSON a `\n` may stand there.
+    r"(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}\b",
+    r#"(?i)(?:secret_?access_?key|session_?token)["']?\s*[=:]\s*["']?(?P<secret>[A-Za-z0-9/+=]{16,})"#,
     // Tokens of GitHub, GitLab, Slack, Google and HCP Terraform.
-    r"\bgh[pousr]_[A-Za-z0-9]{36,}\b|\bgithub_pat_[A-Za-z0-9_]{40,}\b",
-    r"\bgl(?:pat|dt|rt|ptt|cbt)-[A-Za-z0-9_-]{20,}",
-    r"\bxox[abeprs]-[A-Za-z0-9-]{10,}",
-    r"\bAIza[0-9A-Za-z_-]{35}\b",
-    r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,}",
+    r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,}",
+    r"gl(?:pat|dt|rt|ptt|cbt)-[A-Za-z0-9_-]{20,}",
+    r"xox[abeprs]-[A-Za-z0-9-]{10,}",
+    r"AIza[0-9A-Za-z_-]{35}",
+    r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,}",
     // JSON web tokens, also those of Kubernetes' service accounts.
-    r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*",
+    r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*",
     r"(?i)\b(?:bearer|basic)\s+(?P<secret>[A-Za-z0-9._~+/-]{8,}=*)",
     // The password of `scheme://user:password@host`.
-    r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:(?P<secret>[^/\s@]+)@",
+    r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:(?P<secret>[^/\s]+)@",
 ];
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN ";
@@ -145,6 +146,19 @@ fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within_key: &mut bool) -> C
     if let Some(line) = without_key(line, within_key) {
         return Cow::Owned(line);
     }
+    // A pattern sees the line without its end, so that `$` is its end, and without colours, which may stand in a secret.
+    let body = line.strip_suffix(b"\n").unwrap_or(line);
+    let body = body.strip_suffix(b"\r").unwrap_or(body);
+    let end = &line[body.len()..];
+    let plain = strip_ansi(body);
+    match without_secrets(&plain, own) {
+        Some(clean) => Cow::Owned([&clean, end].concat()),
+        None => Cow::Borrowed(line),
+    }
+}
+
+/// What a line is without what the patterns match, if they do.
+fn without_secrets(line: &[u8], own: &[Secret]) -> Option<Vec<u8>> {
     let mut line = Cow::Borrowed(line);
     let built_in = SET.as_ref().map(|(set, all)| set.matches(&line).into_iter().map(|n| &all[n]));
     let patterns: Vec<&Regex> =
@@ -154,7 +168,55 @@ fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within_key: &mut bool) -> C
             line = Cow::Owned(clean);
         }
     }
-    line
+    match line {
+        Cow::Owned(clean) => Some(clean),
+        Cow::Borrowed(_) => None,
+    }
+}
+
+/// How many secrets of an output are looked for in what quotes it, how long one is at least, and how much of each end is looked through.
+const MOST: usize = 1_000;
+const SHORTEST: usize = 4;
+const LOOKED_AT: usize = 1 << 20;
+
+/// `text` without the secrets that stand in what it may quote: as words of a sentence a line's pattern knows them no more, and one at its end may be cut.
+pub fn without_secrets_of(mut text: String, printed: &[&[u8]], own: &[Secret]) -> String {
+    let gone = String::from_utf8_lossy(GONE);
+    for secret in printed.iter().flat_map(|bytes| secrets(bytes, own)).take(MOST) {
+        text = text.replace(&secret, &gone);
+        let mut cut = (SHORTEST..secret.len()).rev().filter(|at| secret.is_char_boundary(*at));
+        if let Some(at) = cut.find(|at| text.ends_with(&secret[..*at])) {
+            text.truncate(text.len() - at);
+            text.push_str(&gone);
+        }
+    }
+    redacted_text(text, own)
+}
+
+/// What the patterns take out of an output, longest first.
+fn secrets(bytes: &[u8], own: &[Secret]) -> Vec<String> {
+    let head = &bytes[..bytes.len().min(LOOKED_AT)];
+    let tail = &bytes[bytes.len().saturating_sub(LOOKED_AT).max(head.len())..];
+    let mut found = Vec::new();
+    let mut within_key = false;
+    for line in [head, tail].into_iter().flat_map(|part| part.split(|byte| *byte == b'\n')) {
+        let plain = strip_ansi(line.strip_suffix(b"\r").unwrap_or(line));
+        if without_key(&plain, &mut within_key).is_some() {
+            found.push(String::from_utf8_lossy(&plain).trim().to_owned());
+            continue;
+        }
+        let built_in = SET.as_ref().map(|(set, all)| set.matches(&plain).into_iter().map(|n| &all[n]));
+        let patterns = built_in.into_iter().flatten().chain(own.iter().map(|Secret(pattern)| pattern));
+        for captures in patterns.flat_map(|pattern| pattern.captures_iter(&plain)) {
+            if let Some(secret) = captures.name("secret").or_else(|| captures.get(0)) {
+                found.push(String::from_utf8_lossy(secret.as_bytes()).trim().to_owned());
+            }
+        }
+    }
+    found.retain(|secret| secret.len() >= SHORTEST);
+    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    found.dedup();
+    found
 }
 
 /// The line without the key in PEM form that it belongs to, if it belongs to one.
@@ -230,6 +292,11 @@ mod tests {
                 "k = \"-----BEGIN PRIVATE KEY-----\\nMII\\n-----END PRIVATE KEY-----\\n\"\nz",
                 "k = \"(redacted)\\n\"\nz",
             ),
+            ("\u{1b}[33mAKIAIOSFODNN7EXAMPLE\u{1b}[0m \u{1b}[1mx\r\n", "(redacted) x\r\n"),
+            ("{\"a\": \"id:\\nAKIAIOSFODNN7EXAMPLE\"}", "{\"a\": \"id:\\n(redacted)\"}"),
+            ("Bearer abc\u{1b}[0mdefghijklmnop", "Bearer (redacted)"),
+            ("postgres://u:p@ss@h/x", "postgres://u:(redacted)@h/x"),
+            ("{\"SecretAccessKey\": \"wJalrXUtnFEMIK7MDENG\"}", "{\"SecretAccessKey\": \"(redacted)\"}"),
             // Kubernetes' own mask, a certificate, a URL without a password.
             (
                 "-  token: '*** (before)'\n+  token: '*** (after)'\n",
@@ -251,9 +318,25 @@ mod tests {
             of("a pin=12\nuser bob, user eve\n", &own),
             "a (redacted)\nuser (redacted), user (redacted)\n"
         );
+        // The end of a line is where `$` is, whatever ends it.
+        assert_eq!(of("token: a\r\nnext\n", &["^token: (?P<secret>.+)$"]), "token: (redacted)\r\nnext\n");
         assert!(Secret::new("x*").unwrap_err().contains("could match an empty text"));
         assert!(Secret::new("(").unwrap_err().contains("no regular expression: unclosed group"));
         assert_eq!(Secret::new("a"), Secret::new("a"));
+    }
+
+    #[test]
+    fn what_quotes_an_output_quotes_none_of_its_secrets() {
+        let token = format!("ghp_{}", "A".repeat(38));
+        let printed = format!(
+            "Error: token {token} refused\ntoken: hunter2\n-----BEGIN PRIVATE KEY-----\nError MIIE\n"
+        );
+        let own = [Secret::new("^token: (?P<secret>.+)$").unwrap()];
+        let of = |text: &str| without_secrets_of(text.to_owned(), &[b"", printed.as_bytes()], &own);
+        assert_eq!(of("exited with code 1: token: hunter2"), "exited with code 1: token: (redacted)");
+        assert_eq!(of(&format!("Error: token {}", &token[..25])), "Error: token (redacted)");
+        assert_eq!(of("code 1: Error MIIE"), "code 1: (redacted)");
+        assert_eq!(of("code 1: nothing"), "code 1: nothing");
     }
 
     #[test]

@@ -55,6 +55,11 @@ impl Cron {
 
     /// The first of its times after `time`.
     fn after(&self, time: Timestamp) -> Timestamp {
+        // The library looks four years ahead, and there must be years to look at.
+        let known = time.duration_since(Timestamp::MAX) < SignedDuration::from_hours(-10 * 366 * 24);
+        if !known {
+            return Timestamp::MAX;
+        }
         self.table.find_next(MakeTimestamp(time)).map_or(Timestamp::MAX, |next| next.timestamp())
     }
 
@@ -65,6 +70,9 @@ impl Cron {
         let mut longest = SignedDuration::ZERO;
         for _ in 0..MANY {
             let next = self.after(before);
+            if next == Timestamp::MAX {
+                break;
+            }
             longest = longest.max(next.duration_since(before));
             if next >= end {
                 break;
@@ -196,8 +204,9 @@ impl Schedule {
     pub fn is_too_far(&self, slot: Timestamp, now: Timestamp) -> bool {
         let later = now.saturating_add(SignedDuration::from_secs(60)).unwrap_or(now);
         match &self.slots {
-            Slots::Grid(interval) => slot.duration_since(later) > *interval,
-            Slots::Cron(..) => self.after(self.after(later)) <= slot,
+            // The first may be put off for longer than that.
+            Slots::Grid(interval) => slot != self.first && slot.duration_since(later) > *interval,
+            Slots::Cron(..) => slot != Timestamp::MAX && self.after(self.after(later)) <= slot,
         }
     }
 

@@ -16,6 +16,8 @@
 use crate::board::{CheckState, Drift, Dropped, LastRun, Seen};
 use crate::check::{Check, Reader, ReaderChoice};
 use crate::outcome::Captured;
+use crate::run::is_private_folder;
+use crate::schedule::fnv1a;
 use driftrun_parsers::{Action, Resource, Source, Tool, Verdict};
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -87,6 +89,8 @@ pub struct Run {
 struct Saved {
     format: u32,
     check: String,
+    /// A number made of what was run.
+    command: u64,
     last_success: Option<Timestamp>,
     /// The name of the parser that is kept.
     parser: Option<String>,
@@ -188,6 +192,10 @@ impl Store {
     /// Removes what runs of an earlier driftrun have left in its temporary folders.
     pub fn clear_tmp(&self) {
         for entry in fs::read_dir(Self::tmp(&self.folder)).into_iter().flatten().flatten() {
+            // Whatever else is there is somebody's.
+            if !is_private_folder(&entry.path()) {
+                continue;
+            }
             if let Err(error) = fs::remove_dir_all(entry.path()) {
                 tracing::warn!(path = %entry.path().display(), %error, "temporary folder not removed");
             }
@@ -221,8 +229,10 @@ impl Store {
     /// Removes what is kept of a check that isn't configured, if its last run was long ago. Whether nothing is left of it.
     fn is_forgotten(&self, name: &str) -> bool {
         let file = self.check_file(name);
-        let age =
-            fs::metadata(&file).and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+        let age = fs::metadata(&file)
+            .and_then(|meta| meta.modified())
+            .ok()
+            .map(|time| time.elapsed().unwrap_or_default());
         if age.is_some_and(|age| age < KEPT_UNUSED) {
             return false;
         }
@@ -241,6 +251,11 @@ impl Store {
         let Some(saved) = self.read(&self.check_file(&check.name), |saved: &Saved| saved.format) else {
             return;
         };
+        if saved.check != check.name {
+            tracing::error!(check = %check.name, found = saved.check, "state of another check in its file: begun anew");
+            return;
+        }
+        state.changed_since = saved.command != fingerprint(check);
         state.last_success = saved.last_success;
         state.last = saved.last.map(|mut last| {
             if let Some(run) = self.run(&check.name, id(&last)) {
@@ -248,7 +263,9 @@ impl Store {
             }
             Arc::new(last)
         });
-        state.parser = state.parser.take().or_else(|| pinned(check, &saved.parser?));
+        state.redact(&check.redact);
+        let pin = saved.parser.filter(|_| !state.changed_since);
+        state.parser = state.parser.take().or_else(|| pinned(check, &pin?));
         state.drift = saved.drift.and_then(|drift| {
             let parser = reader_named(check, &drift.parser);
             if parser.is_none() {
@@ -267,6 +284,7 @@ impl Store {
         let saved = Saved {
             format: FORMAT,
             check: check.name.clone(),
+            command: fingerprint(check),
             last_success: state.last_success,
             parser: state.parser.as_ref().map(|parser| parser.name().to_owned()),
             last: state.last.as_deref().cloned(),
@@ -412,6 +430,17 @@ fn id(run: &LastRun) -> i64 {
     run.started.as_millisecond()
 }
 
+/// A number made of what a check runs, where, and who reads it.
+fn fingerprint(check: &Check) -> u64 {
+    let Check { command, report, workdir, reader, .. } = check;
+    let reader = match reader {
+        ReaderChoice::Known(reader) => reader.name(),
+        ReaderChoice::ExitCode => "none",
+        ReaderChoice::OneOf(_) | ReaderChoice::Any => "auto",
+    };
+    fnv1a(format!("{command:?} {report:?} {workdir:?} {reader}").as_bytes())
+}
+
 /// The parser that is kept, where the check still lets the output decide.
 fn pinned(check: &Check, name: &str) -> Option<Reader> {
     let parser = driftrun_parsers::by_name(name)?;
@@ -429,7 +458,12 @@ fn reader_named(check: &Check, name: &str) -> Option<Reader> {
     {
         return Some(reader.clone());
     }
-    driftrun_parsers::by_name(name).map(Reader::Builtin)
+    // One that was renamed: what it had found stands until the next report.
+    let renamed = match &check.reader {
+        ReaderChoice::Known(reader) => Some(reader.clone()),
+        ReaderChoice::ExitCode | ReaderChoice::OneOf(_) | ReaderChoice::Any => None,
+    };
+    driftrun_parsers::by_name(name).map(Reader::Builtin).or(renamed)
 }
 
 fn saved(drift: &Drift) -> SavedDrift {

@@ -65,12 +65,14 @@ pub struct Limits {
 impl Limits {
     /// So many over all checks, one of each concurrency group, and none while `memory` has no room.
     pub fn new(max_concurrent: usize, memory: Arc<Memory>) -> Self {
+        let max_concurrent = max_concurrent.min(Semaphore::MAX_PERMITS);
         let permits = (max_concurrent, Arc::new(Semaphore::new(max_concurrent)));
         Self { permits: Mutex::new(permits), memory, groups: Mutex::default() }
     }
 
     /// From now on so many. Runs under way and in the queue keep the limit that they came under.
     pub fn set_max_concurrent(&self, max_concurrent: usize) {
+        let max_concurrent = max_concurrent.min(Semaphore::MAX_PERMITS);
         let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
         if permits.0 != max_concurrent {
             *permits = (max_concurrent, Arc::new(Semaphore::new(max_concurrent)));
@@ -284,9 +286,10 @@ pub async fn record(check: Arc<Check>, place: &Place, outcome: Outcome, again: b
             return Recorded::Locked(Spent { usage: outcome.usage, killed: outcome.killed });
         }
         let summary = Summary::of(&outcome, &judgement);
-        board.apply(name, outcome, judgement, now);
         // Last, so that whoever reads the line finds its run in a scrape.
-        summary.log(name);
+        if board.apply(&check, outcome, judgement, now) {
+            summary.log(name);
+        }
         Recorded::Done
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {

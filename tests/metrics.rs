@@ -45,7 +45,7 @@ fn run(board: &Board, outcome: Outcome, second: i64) -> Verdict {
     let check = &board.checks()[0];
     let judgement = judge(check, board.pinned(&check.name), &outcome, at(second));
     let verdict = judgement.verdict;
-    board.apply(&check.name, outcome, judgement, at(second));
+    board.apply(check, outcome, judgement, at(second));
     verdict
 }
 

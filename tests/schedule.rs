@@ -350,7 +350,7 @@ async fn a_check_that_reads_nothing_any_more_forgets_what_it_had_found() {
     let stdout = Captured { bytes: plan.into(), tail: Vec::new(), total: plan.len() as u64 };
     let outcome = Outcome { stdout, ..Outcome::recorded(base()) };
     let judgement = driftrun::reader::judge(&reads, None, &outcome, base());
-    board.apply("c", outcome, judgement, base());
+    assert!(board.apply(&reads, outcome, judgement, base()));
     let drift =
         |board: &Board| board.snapshot().get("c").unwrap().state.drift.as_ref().map(|d| d.resources.len());
     assert_eq!(drift(&board), Some(1));

@@ -14,6 +14,7 @@ use crate::shard::Shard;
 use crate::state::Store;
 use crate::supervise::{Clock, Limits};
 use crate::web::{self, Bound, Paths, Show};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -93,7 +94,8 @@ pub(super) fn serve(
         let memory = Arc::new(Memory::new(max_capture_memory));
         let runner = Arc::new(Runner::with(Arc::clone(&memory))?);
         if let Some(store) = &store {
-            clear(Arc::clone(store), &runner).await;
+            let bases: BTreeSet<PathBuf> = checks.iter().map(|check| check.tmp_base.clone()).collect();
+            clear(Arc::clone(store), &runner, bases.into_iter().collect()).await;
         }
         let runs = RunsThread::start()?;
         let now = Clock::SYSTEM.now();
@@ -162,9 +164,9 @@ pub(super) fn serve(
 }
 
 /// Ends what a driftrun that was killed has left in this folder's name, before any run begins.
-async fn clear(store: Arc<Store>, runner: &Runner) {
+async fn clear(store: Arc<Store>, runner: &Runner, bases: Vec<PathBuf>) {
     if let Some(earlier) = store.earlier_instance() {
-        let ended = runner.end_earlier(earlier).await;
+        let ended = runner.end_earlier(earlier, bases).await;
         if ended > 0 {
             tracing::warn!(processes = ended, "ended processes of runs that an earlier driftrun had left");
         }
@@ -182,7 +184,8 @@ async fn clear(store: Arc<Store>, runner: &Runner) {
 /// What is known from before and is younger than an interval needs no run at once.
 fn after_restored(schedule: Schedule, check: &Check, board: &Board) -> Schedule {
     let snapshot = board.snapshot();
-    let last = snapshot.get(&check.name).and_then(|view| view.state.last.clone());
+    let state = snapshot.get(&check.name).map(|view| &view.state).filter(|state| !state.changed_since);
+    let last = state.and_then(|state| state.last.clone());
     let due = last.and_then(|last| last.started.checked_add(check.interval).ok());
     match due.filter(|_| check.cron.is_none()) {
         Some(due) => schedule.not_before(due),

@@ -4,8 +4,8 @@
 //! Found in `/proc/self/task/TID/children` of the main thread, and where the kernel has no such file, and for strays, through every `/proc/PID/stat`; works the same
 //! as PID 1 and everywhere else. Never `waitpid(-1)`: that would steal the status of a leader.
 
-use super::COOKIE;
 use super::spawn::Leaders;
+use super::{COOKIE, is_private_folder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpgid, kill_process, kill_process_group,
@@ -73,7 +73,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Ends every process whose cookie begins so, by TERM and then by KILL, and removes the temporary folders that they name. They are no children of ours:
 /// they are known by their environment, and held by a pidfd while that is looked at.
-pub(super) fn end_instance(prefix: &str) -> u32 {
+pub(super) fn end_instance(prefix: &str, bases: &[PathBuf]) -> u32 {
     let found = of_instance(prefix);
     for (process, _) in &found {
         let _ = pidfd_send_signal(process, Signal::TERM);
@@ -91,7 +91,11 @@ pub(super) fn end_instance(prefix: &str) -> u32 {
         let _ = pidfd_send_signal(&process, Signal::KILL);
         has_ended(&process, GRACE);
     }
-    for folder in found.iter().filter_map(|(_, folder)| folder.as_ref()) {
+    // A user's own TMPDIR is no folder of ours.
+    let is_ours = |folder: &&PathBuf| {
+        is_private_folder(folder) && folder.parent().is_some_and(|base| bases.iter().any(|own| own == base))
+    };
+    for folder in found.iter().filter_map(|(_, folder)| folder.as_ref()).filter(is_ours) {
         let _ = fs::remove_dir_all(folder);
     }
     u32::try_from(found.len()).unwrap_or(u32::MAX)
@@ -109,12 +113,7 @@ fn of_instance(prefix: &str) -> Vec<(OwnedFd, Option<PathBuf>)> {
         entries().find(|entry| entry.starts_with(wanted.as_bytes()))?;
         let tmp = entries().find_map(|entry| entry.strip_prefix(b"TMPDIR="));
         let tmp = tmp.and_then(|path| std::str::from_utf8(path).ok()).map(PathBuf::from);
-        // A user's own TMPDIR is no folder of ours.
-        let is_ours = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-        };
-        Some((process, tmp.filter(is_ours)))
+        Some((process, tmp))
     })
     .collect()
 }

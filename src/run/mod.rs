@@ -153,8 +153,9 @@ impl Runner {
     }
 
     /// Ends what is left of the runs of another runner, which is no more, and removes their temporary folders. Returns how many processes that were.
-    pub async fn end_earlier(&self, instance: u32) -> u32 {
-        let end = move || leftovers::end_instance(&format!("{instance:08x}-"));
+    /// Only folders directly below one of `bases` are.
+    pub async fn end_earlier(&self, instance: u32, bases: Vec<PathBuf>) -> u32 {
+        let end = move || leftovers::end_instance(&format!("{instance:08x}-"), &bases);
         tokio::task::spawn_blocking(end).await.unwrap_or(0)
     }
 
@@ -201,6 +202,12 @@ struct Run<'r> {
     deadline: Instant,
     tmp: Folder,
     sums: Sums,
+}
+
+/// Whether a folder is called as those are that runs get.
+pub fn is_private_folder(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The private folder, `BASE/8 hex digits`: made on the way to the run's first process, removed after its last.

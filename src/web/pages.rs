@@ -120,9 +120,9 @@ fn facts(view: &View, now: Timestamp) -> Markup {
             @if !check.labels.is_empty() { div { dt { "Labels" } dd { (labels(check)) } } }
             @if let Some(workdir) = &check.workdir { div { dt { "Folder" } dd { code { (workdir.display()) } } } }
             @if let Some(revision) = state.last.as_ref().and_then(|last| last.revision.as_ref()) { div { dt { "Commit" } dd { code { (revision) } } } }
-            @for setup in &check.setup { div { dt { "Setup" } dd { code { (line(setup)) } } } }
-            div { dt { "Command" } dd { code { (words(&redacted_text(line(&check.command), &check.redact))) } } }
-            @if let Some(report) = &check.report { div { dt { "Report" } dd { code { (line(report)) } } } }
+            @for setup in &check.setup { div { dt { "Setup" } dd { code { (shown_line(setup, check)) } } } }
+            div { dt { "Command" } dd { code { (shown_line(&check.command, check)) } } }
+            @if let Some(report) = &check.report { div { dt { "Report" } dd { code { (shown_line(report, check)) } } } }
         }
     }
 }
@@ -295,8 +295,9 @@ fn line(argv: &[String]) -> String {
     argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A line that breaks between its words, not at the hyphens in them.
-fn words(line: &str) -> Markup {
+/// A command line without secrets, which breaks between its words, not at the hyphens in them.
+fn shown_line(argv: &[String], check: &Check) -> Markup {
+    let line = redacted_text(line(argv), &check.redact);
     html! { @for word in line.split(' ') { span.word { (word) } " " } }
 }
 
