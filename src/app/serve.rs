@@ -84,7 +84,8 @@ pub(super) fn serve(
         state_dir.map(|folder| Store::open(&folder, history)).transpose().map_err(Error)?.map(Arc::new);
     try_folders(&checks)?;
     let checks = shard.of(checks);
-    super::runtime()?.block_on(async {
+    let runtime = super::runtime()?;
+    let served = runtime.block_on(async {
         let stop = stop_on_signals(reload.is_none())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut listeners = Vec::new();
@@ -160,7 +161,10 @@ pub(super) fn serve(
         let _ = server.await;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A thread that waits for a file system is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 /// Ends what a driftrun that was killed has left in this folder's name, before any run begins.

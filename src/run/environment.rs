@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// Passed on where a check wants nothing else of driftrun's own environment.
 pub(super) const ALWAYS: [&str; 2] = ["HOME", "PATH"];
 
+/// What a file with variables may hold.
+const LARGEST: u64 = 1 << 20;
+
 /// The variables that `files` hold, in their order: a line each, `NAME=VALUE`, the value as it stands, blank lines and those that begin with `#` left out, as
 /// `docker run --env-file` reads them. Only names are quoted in an error: values are secrets.
 ///
@@ -14,6 +17,11 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for file in files {
         let wrong = |what: String| format!("env_file {}: {what}", file.display());
+        let meta = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?;
+        // A pipe may never say anything, and a device never end.
+        if !meta.is_file() || meta.len() > LARGEST {
+            return Err(wrong(format!("not a file of at most {LARGEST} bytes")));
+        }
         let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
         for (n, line) in text.lines().enumerate() {
             if line.trim().is_empty() || line.starts_with('#') {

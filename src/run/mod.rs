@@ -21,11 +21,13 @@ use files::Wanted;
 use jiff::Timestamp;
 use process::{Limits, execute};
 use spawn::{Leaders, Refused, Spawned};
+use std::collections::HashSet;
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The variable by which a run's processes are known when they leave their group.
@@ -33,6 +35,9 @@ const COOKIE: &str = "DRIFTRUN_RUN";
 
 /// The variable that tells a program the exit code of the command whose output it reads.
 const EXIT_CODE: &str = "DRIFTRUN_EXIT_CODE";
+
+/// How long the removal of a private folder holds up the end of its run.
+const REMOVAL: Duration = Duration::from_secs(5);
 
 /// Set for every child unless the user did.
 const ENVIRONMENT: [(&str, &str); 7] = [
@@ -59,6 +64,8 @@ pub struct Runner {
     instance: u32,
     next: AtomicU64,
     active: AtomicUsize,
+    /// Checks whose working folders are being looked at.
+    looks: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Runner {
@@ -85,6 +92,7 @@ impl Runner {
             instance,
             next: AtomicU64::new(0),
             active: AtomicUsize::new(0),
+            looks: Arc::default(),
         })
     }
 
@@ -120,6 +128,7 @@ impl Runner {
             runner: self,
             check,
             workdir,
+            variables: Vec::new(),
             stop,
             cookie,
             deadline: Instant::now() + check.timeout,
@@ -137,14 +146,42 @@ impl Runner {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let _active = Active::new(&self.active);
         let cookie = format!("{:08x}-{number:x}", self.instance);
-        let (workdir, revision) = place(check.workdir.clone()).await;
-        let mut run = self.begin(check, workdir, stop, &cookie, number);
+        let mut run = self.begin(check, check.workdir.clone(), stop, &cookie, number);
         run.deadline = clock + check.timeout;
-        let outcome = run.commands(started).await;
+        let outcome =
+            match run.within(self.ready(check)).await.and_then(|ready| ready.map_err(End::NotStarted)) {
+                Err(end) => Outcome { end, ..Outcome::recorded(started) },
+                Ok(Ready { workdir, revision, variables }) => {
+                    (run.workdir, run.variables) = (workdir, variables);
+                    Outcome { revision, ..run.commands(started).await }
+                }
+            };
         if run.tmp.made {
             remove(run.tmp.path).await;
         }
-        Outcome { revision, duration: clock.elapsed(), ..outcome }
+        Outcome { duration: clock.elapsed(), ..outcome }
+    }
+
+    /// Looks at what a run needs beside its command. A file system that doesn't answer holds a thread, but no more than one for each check.
+    async fn ready(&self, check: &Check) -> Result<Ready, String> {
+        let name = check.name.clone();
+        if !self.lock_looks().insert(name.clone()) {
+            return Err(
+                "an earlier look at its working directory and env_file still waits for an answer".to_owned()
+            );
+        }
+        let (workdir, files, looks) =
+            (check.workdir.clone(), check.env_file.clone(), Arc::clone(&self.looks));
+        let look = move || {
+            let ready = ready(workdir, &files);
+            looks.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+            ready
+        };
+        tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())?
+    }
+
+    fn lock_looks(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the processes of this runner have in their environment.
@@ -197,6 +234,8 @@ struct Run<'r> {
     runner: &'r Runner,
     check: &'r Check,
     workdir: Option<PathBuf>,
+    /// Those that stand in files.
+    variables: Vec<(String, String)>,
     stop: &'r Stop,
     cookie: &'r str,
     deadline: Instant,
@@ -255,7 +294,13 @@ impl Run<'_> {
         }
         // What a setup command leaves behind prints nothing that is parsed.
         self.sums.unwaited = false;
-        let wanted = self.look().await;
+        let wanted = match self.look().await {
+            Ok(wanted) => wanted,
+            Err(end) => {
+                let finished = Finished { end, ..Finished::not_started(String::new()) };
+                return self.outcome(started, Stage::Command, finished, None);
+            }
+        };
         let command = self.execute(&check.command).await;
         let End::Exited(code) = command.end else {
             return self.outcome(started, Stage::Command, command, None);
@@ -285,19 +330,39 @@ impl Run<'_> {
             _ => None,
         };
         let files = match wanted {
-            Some(wanted) => wanted.read(&self.tmp.path, self.check.max_output).await,
+            Some(wanted) => match self.within(wanted.read(&self.tmp.path, self.check.max_output)).await {
+                Ok(files) => files,
+                Err(End::Cancelled) => {
+                    let finished = Finished { end: End::Cancelled, ..Finished::not_started(String::new()) };
+                    return self.outcome(started, stage, finished, None);
+                }
+                Err(_) => {
+                    Files { unread: Some("not all of them by the deadline".to_owned()), ..Files::default() }
+                }
+            },
             None => Files::default(),
         };
         Outcome { files, parsed, ..self.outcome(started, stage, command, report) }
     }
 
     /// Notes which of the files that the check names are there already.
-    async fn look(&mut self) -> Option<Wanted> {
+    async fn look(&mut self) -> Result<Option<Wanted>, End> {
         if self.check.files.is_empty() {
-            return None;
+            return Ok(None);
         }
         let folder = self.workdir.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
-        Some(Wanted::before(self.check.files.clone(), folder).await)
+        self.within(Wanted::before(self.check.files.clone(), folder)).await.map(Some)
+    }
+
+    /// What `work` gives, unless the run's time is over before, or somebody wants it to end. What can't be stopped goes on alone.
+    async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, End> {
+        tokio::select! {
+            biased;
+            () = self.stop.soft.cancelled() => Err(End::Cancelled),
+            () = self.stop.hard.cancelled() => Err(End::Cancelled),
+            done = work => Ok(done),
+            () = tokio::time::sleep_until(self.deadline) => Err(End::TimedOut),
+        }
     }
 
     /// Lets a program read an output.
@@ -343,7 +408,7 @@ impl Run<'_> {
     fn spawn(&mut self, argv: &[String], reads: Option<&Output>) -> Result<Spawned, String> {
         for _ in 0..100 {
             let folder = (!self.tmp.made).then(|| self.tmp.path.clone());
-            let mut command = self.command(argv)?;
+            let mut command = self.command(argv);
             let stdin = match reads {
                 None => Stdio::null(),
                 Some(output) => {
@@ -371,7 +436,7 @@ impl Run<'_> {
         text.replace(TMP_HOLE, &self.tmp.path.to_string_lossy())
     }
 
-    fn command(&self, argv: &[String]) -> Result<Command, String> {
+    fn command(&self, argv: &[String]) -> Command {
         let mut words = argv.iter().map(|word| self.fill(word));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
@@ -393,10 +458,10 @@ impl Run<'_> {
             }
         }
         command.env("TMPDIR", &self.tmp.path);
-        command.envs(environment::read(&self.check.env_file)?);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.envs(self.check.env.iter().map(|(name, value)| (name, self.fill(value))));
         command.env(COOKIE, self.cookie);
-        Ok(command)
+        command
     }
 
     fn outcome(
@@ -417,7 +482,7 @@ impl Run<'_> {
             parsed: None,
             started,
             revision: None,
-            duration: std::time::Duration::ZERO,
+            duration: Duration::ZERO,
             usage,
             killed,
             leaked,
@@ -426,17 +491,19 @@ impl Run<'_> {
     }
 }
 
-/// The working folder with symbolic links resolved once, so that all commands of a run see the same tree while git-sync swaps it, and the commit
-/// that it stands at. A folder that is gone stays as it is: starting the command says so.
-async fn place(workdir: Option<PathBuf>) -> (Option<PathBuf>, Option<String>) {
-    let Some(workdir) = workdir else { return (None, None) };
-    let kept = workdir.clone();
-    let look = move || {
-        let workdir = workdir.canonicalize().unwrap_or(workdir);
-        let revision = revision::of(&workdir);
-        (Some(workdir), revision)
-    };
-    tokio::task::spawn_blocking(look).await.unwrap_or((Some(kept), None))
+/// What a run needs beside its command.
+struct Ready {
+    workdir: Option<PathBuf>,
+    revision: Option<String>,
+    variables: Vec<(String, String)>,
+}
+
+/// The working folder with symbolic links resolved once, so that all commands of a run see the same tree while git-sync swaps it, the commit
+/// that it stands at, and the variables in files. A folder that is gone stays as it is: starting the command says so.
+fn ready(workdir: Option<PathBuf>, files: &[PathBuf]) -> Result<Ready, String> {
+    let workdir = workdir.map(|workdir| workdir.canonicalize().unwrap_or(workdir));
+    let revision = workdir.as_deref().and_then(revision::of);
+    Ok(Ready { workdir, revision, variables: environment::read(files)? })
 }
 
 async fn remove(tmp: PathBuf) {
@@ -451,5 +518,6 @@ async fn remove(tmp: PathBuf) {
             tracing::warn!(path = %tmp.display(), %error, "temporary folder not removed");
         }
     };
-    let _ = tokio::task::spawn_blocking(remove).await;
+    // Very many files may take longer, and nobody needs to wait for them.
+    let _ = tokio::time::timeout(REMOVAL, tokio::task::spawn_blocking(remove)).await;
 }
