@@ -11,6 +11,7 @@ use crate::outcome::Outcome;
 use crate::run::{Memory, Runner, Stop};
 use crate::shard::Shard;
 use crate::show::{self, Shown};
+use crate::state::Store;
 use crate::supervise::{Clock, Limits, Place, run_now};
 use crate::{log, metrics, reader};
 use driftrun_parsers::{
@@ -240,7 +241,7 @@ fn host_name() -> String {
 
 /// Every check once, as many at a time as the configuration allows.
 fn once(arguments: &Once) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, max_capture_memory, warnings, .. } =
+    let Config { checks, parsers: _, max_concurrent, max_capture_memory, warnings, state_dir, .. } =
         match &arguments.config {
             Some(file) => config::load(file)?,
             None if arguments.command.is_empty() => {
@@ -254,6 +255,9 @@ fn once(arguments: &Once) -> Result<ExitCode> {
             }
         };
     warn(&warnings);
+    if let Some(folder) = &state_dir {
+        Store::make_tmp(folder).map_err(Error)?;
+    }
     try_folders(&checks)?;
     runtime()?.block_on(async {
         let stop = stop_on_signals(true)?;

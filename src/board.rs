@@ -388,11 +388,13 @@ fn merge(
         .filter(|(scope, _)| partial && !was_read(scope))
         .map(|(scope, dropped)| (scope.clone(), dropped.clone()))
         .collect();
+    let counted: HashSet<String> = dropped.keys().cloned().collect();
     let (mut counting, mut others) = (0, 0);
     let keep = |seen: &Seen| {
         let n = if seen.counts() { &mut counting } else { &mut others };
         *n += 1;
-        if *n > max {
+        // What was counted of a scope that wasn't read stays as it is: these may be among it.
+        if *n > max && !counted.contains(seen.resource.scope.as_str()) {
             dropped.entry(seen.resource.scope.clone()).or_default().add(seen);
         }
         *n <= max

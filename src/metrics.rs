@@ -8,6 +8,7 @@ use crate::check::{Check, Reader};
 use crate::snapshot::Snapshot;
 use driftrun_parsers::{Action, Class, Reading, Source, Verdict};
 use jiff::Timestamp;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -547,8 +548,21 @@ fn expected_codes(check: &Check, state: &CheckState) -> Vec<i32> {
 /// Resources that drift, without their source: what is planned and what changed outside is one series.
 fn each_drifted(state: &CheckState, mut write: impl FnMut(&[(&str, &str)], Timestamp)) {
     let Some(drift) = &state.drift else { return };
-    for seen in drift.resources.iter().filter(|seen| seen.counts()) {
+    let counting = || drift.resources.iter().filter(|seen| seen.counts());
+    let series = |r: &driftrun_parsers::Resource| {
+        (r.scope.clone(), r.kind.clone(), r.name.clone(), r.action, r.outside)
+    };
+    let refreshed = counting().any(|seen| seen.resource.source == Source::Refresh);
+    let planned: HashSet<_> = counting()
+        .filter(|seen| refreshed && seen.resource.source == Source::Plan)
+        .map(|seen| series(&seen.resource))
+        .collect();
+    for seen in counting() {
         let r = &seen.resource;
+        // Of two runs, each of which read one of them.
+        if r.source == Source::Refresh && planned.contains(&series(r)) {
+            continue;
+        }
         let outside = if r.outside { "true" } else { "false" };
         let labels = [
             ("scope", r.scope.as_str()),

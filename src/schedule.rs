@@ -337,6 +337,20 @@ mod tests {
         assert_eq!(late.after(late.first()).duration_since(late.first()), SignedDuration::from_hours(1));
     }
 
+    /// The library looks four years ahead: the fifth Tuesday of a February comes every 28.
+    #[test]
+    fn a_crontab_whose_times_end_is_never_due_again() {
+        let rare = cron("0 0 * 2 2#5");
+        let last = time("2028-02-29T00:00:00Z");
+        assert_eq!((rare.first(), rare.after(last)), (last, Timestamp::MAX));
+        assert_eq!(rare.interval(last), Duration::ZERO);
+        assert!(!rare.is_too_far(Timestamp::MAX, last));
+        assert_eq!(
+            (rare.next(Timestamp::MAX, last), rare.passed(last, time("2030-01-01T00:00:00Z"))),
+            (Timestamp::MAX, 0)
+        );
+    }
+
     #[test]
     fn a_crontab_that_is_none_says_why() {
         let wrong = |text: &str| Cron::new(text, "a", at(0)).unwrap_err();

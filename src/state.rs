@@ -173,6 +173,14 @@ impl Store {
         Ok(store)
     }
 
+    /// Makes the folder for temporary folders of runs, for whoever needs nothing else of it.
+    ///
+    /// # Errors
+    /// For people: it can't be made.
+    pub fn make_tmp(folder: &Path) -> Result<(), String> {
+        make(&Self::tmp(folder)).map_err(|error| format!("state_dir {}: {error}", folder.display()))
+    }
+
     /// Where temporary folders of runs are.
     pub fn tmp(folder: &Path) -> PathBuf {
         folder.join("t")

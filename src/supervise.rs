@@ -9,7 +9,7 @@ use crate::schedule::Schedule;
 use driftrun_parsers::Class;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -56,8 +56,11 @@ const STALE: SignedDuration = SignedDuration::from_hours(24);
 /// How many runs may be under way at once.
 #[derive(Debug)]
 pub struct Limits {
-    /// How many places there are, and the places.
-    permits: Mutex<(usize, Arc<Semaphore>)>,
+    /// How many places there are to be, and the places.
+    places: Mutex<usize>,
+    permits: Arc<Semaphore>,
+    /// How many of them go when those who have them leave.
+    surplus: Arc<AtomicUsize>,
     memory: Arc<Memory>,
     groups: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -66,17 +69,24 @@ impl Limits {
     /// So many over all checks, one of each concurrency group, and none while `memory` has no room.
     pub fn new(max_concurrent: usize, memory: Arc<Memory>) -> Self {
         let max_concurrent = max_concurrent.min(Semaphore::MAX_PERMITS);
-        let permits = (max_concurrent, Arc::new(Semaphore::new(max_concurrent)));
-        Self { permits: Mutex::new(permits), memory, groups: Mutex::default() }
+        Self {
+            places: Mutex::new(max_concurrent),
+            permits: Arc::new(Semaphore::new(max_concurrent)),
+            surplus: Arc::default(),
+            memory,
+            groups: Mutex::default(),
+        }
     }
 
-    /// From now on so many. Runs under way and in the queue keep the limit that they came under.
+    /// From now on so many. Where more are under way, as many must end before another begins.
     pub fn set_max_concurrent(&self, max_concurrent: usize) {
         let max_concurrent = max_concurrent.min(Semaphore::MAX_PERMITS);
-        let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
-        if permits.0 != max_concurrent {
-            *permits = (max_concurrent, Arc::new(Semaphore::new(max_concurrent)));
-        }
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let (more, less) = (max_concurrent.saturating_sub(*places), places.saturating_sub(max_concurrent));
+        *places = max_concurrent;
+        let taken_back = take(&self.surplus, more);
+        self.permits.add_permits(more - taken_back);
+        self.surplus.fetch_add(less - self.permits.forget_permits(less), Ordering::AcqRel);
     }
 
     /// Waits for a place: first for one of the group, so that those who wait for it take none from the others.
@@ -93,15 +103,31 @@ impl Limits {
             None => None,
         };
         self.memory.room().await;
-        let permits = Arc::clone(&self.permits.lock().unwrap_or_else(PoisonError::into_inner).1);
-        Some(Entered { _group: group, _one: permits.acquire_owned().await.ok()? })
+        let one = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        Some(Entered { _group: group, one: Some(one), surplus: Arc::clone(&self.surplus) })
     }
 }
 
 /// A place for one run, until it is dropped.
 struct Entered {
     _group: Option<OwnedSemaphorePermit>,
-    _one: OwnedSemaphorePermit,
+    one: Option<OwnedSemaphorePermit>,
+    surplus: Arc<AtomicUsize>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(one) = self.one.take().filter(|_| take(&self.surplus, 1) == 1) {
+            one.forget();
+        }
+    }
+}
+
+/// Takes at most so many of a number; how many it were.
+fn take(number: &AtomicUsize, most: usize) -> usize {
+    let left = |number: usize| Some(number - number.min(most));
+    let before = number.fetch_update(Ordering::AcqRel, Ordering::Acquire, left);
+    before.unwrap_or_else(|before| before).min(most)
 }
 
 /// Where a check stands and who limits it.
@@ -154,24 +180,44 @@ pub async fn supervise<R: Future<Output = Outcome>>(
             biased;
             changed = configured.changed(), if can_change => {
                 can_change = changed.is_ok();
-                (check, schedule, slot) = reconfigured(&mut configured, &schedule, slot, clock.now());
+                (check, schedule, slot) = anew(&mut configured, &schedule, slot, clock.now());
                 looked = None;
                 continue;
             }
-            woken = sleep_until(&schedule, slot, *clock, &stop) => {
-                if woken.is_break() {
-                    break;
+            woken = sleep_until(&schedule, slot, *clock, &stop) => match woken {
+                Woken::InTime => {}
+                Woken::SetBack => {
+                    slot = schedule.after(clock.now());
+                    continue;
                 }
-            }
+                Woken::Stopped => break,
+            },
         }
         let woken = clock.now();
         place.skip(&schedule, Skip::Asleep, slot, woken);
         // Waiting for a place is queueing; only slots that go by meanwhile are skipped.
         let Some(entered) = enter(&check, limits, &stop).await else { break };
+        if configured.has_changed().unwrap_or(false) {
+            // What was changed while it waited counts for this run, the group that it waits for included. It stays due.
+            let now = clock.now();
+            place.skip(&schedule, Skip::Queue, slot.max(woken), now);
+            (check, schedule, slot) = anew(&mut configured, &schedule, now, now);
+            looked = None;
+            continue;
+        }
         let began = clock.now();
         place.skip(&schedule, Skip::Queue, slot.max(woken), began);
-        if attempts(&check, &place, &stop, entered, &mut run).await.is_break() {
-            break;
+        let entered = Some(entered);
+        match attempts(&check, &place, &stop, entered, &mut run, Some(&mut configured)).await {
+            Attempted::Ended => {}
+            Attempted::Changed => {
+                let now = clock.now();
+                place.skip(&schedule, Skip::Overrun, slot.max(began), now);
+                (check, schedule, slot) = anew(&mut configured, &schedule, now, now);
+                looked = None;
+                continue;
+            }
+            Attempted::Stopped => break,
         }
         let now = clock.now();
         place.skip(&schedule, Skip::Overrun, slot.max(began), now);
@@ -182,7 +228,7 @@ pub async fn supervise<R: Future<Output = Outcome>>(
 }
 
 /// The newest configuration, its schedule, and the slot that comes next.
-fn reconfigured(
+fn anew(
     configured: &mut watch::Receiver<Arc<Check>>,
     schedule: &Schedule,
     slot: Timestamp,
@@ -209,19 +255,31 @@ pub async fn run_now<R: Future<Output = Outcome>>(
     stop: &Stop,
     mut run: impl FnMut(Arc<Check>, Stop) -> R,
 ) {
-    if let Some(entered) = enter(check, &place.limits, stop).await {
-        let _ = attempts(check, place, stop, entered, &mut run).await;
+    let entered = enter(check, &place.limits, stop).await;
+    if entered.is_some() {
+        let _ = attempts(check, place, stop, entered, &mut run, None).await;
     }
 }
 
-/// Makes a run and records it; one that meets a lock is made again as often as the check wants, and only the last counts. Breaks when it is time to stop.
+/// What became of a run and its retries.
+enum Attempted {
+    /// It is recorded.
+    Ended,
+    /// It met a lock, and the configuration changed before it was made again.
+    Changed,
+    /// It is time to stop.
+    Stopped,
+}
+
+/// Makes a run and records it; one that meets a lock is made again as often as the check wants, and only the last counts.
 async fn attempts<R: Future<Output = Outcome>>(
     check: &Arc<Check>,
     place: &Place,
     stop: &Stop,
-    mut entered: Entered,
+    mut entered: Option<Entered>,
     run: &mut impl FnMut(Arc<Check>, Stop) -> R,
-) -> ControlFlow<()> {
+    mut configured: Option<&mut watch::Receiver<Arc<Check>>>,
+) -> Attempted {
     let Place { board, name, limits, clock } = place;
     let mut spent = Spent::default();
     let mut wait = RETRY;
@@ -229,13 +287,13 @@ async fn attempts<R: Future<Output = Outcome>>(
     loop {
         board.running(name, Some(clock.now()));
         let mut outcome = run(Arc::clone(check), stop.clone()).await;
-        drop(entered);
+        drop(entered.take());
         if outcome.end == End::Cancelled {
-            return ControlFlow::Break(());
+            return Attempted::Stopped;
         }
         spent.add_to(&mut outcome);
         match record(Arc::clone(check), place, outcome, left > 0).await {
-            Recorded::Done => return ControlFlow::Continue(()),
+            Recorded::Done => return Attempted::Ended,
             Recorded::Locked(all) => spent = all,
         }
         left -= 1;
@@ -243,13 +301,26 @@ async fn attempts<R: Future<Output = Outcome>>(
         board.scheduled(name, clock.now().saturating_add(wait).ok(), None);
         let seconds = wait.as_secs();
         tracing::info!(check = %name, seconds, left, "the state is locked: the run is made again");
+        let changed = async {
+            let changed = match &mut configured {
+                Some(configured) => configured.changed().await.is_ok(),
+                None => false,
+            };
+            // Where nobody can change it any more, nothing is waited for.
+            if !changed {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = stop.soft.cancelled() => return ControlFlow::Break(()),
+            () = changed => return Attempted::Changed,
+            () = stop.soft.cancelled() => return Attempted::Stopped,
         }
         wait = (wait * 2).min(LONGEST_RETRY);
-        let Some(again) = enter(check, limits, stop).await else { return ControlFlow::Break(()) };
-        entered = again;
+        entered = enter(check, limits, stop).await;
+        if entered.is_none() {
+            return Attempted::Stopped;
+        }
     }
 }
 
@@ -350,18 +421,32 @@ impl Summary {
     }
 }
 
-/// Sleeps until the wall clock says `slot`, looking at it now and then; breaks when it is time to stop.
-async fn sleep_until(schedule: &Schedule, slot: Timestamp, clock: Clock, stop: &Stop) -> ControlFlow<()> {
+/// Why a sleeper is awake.
+enum Woken {
+    /// Its slot has come.
+    InTime,
+    /// The clock was set back: another slot comes before.
+    SetBack,
+    /// It is time to stop.
+    Stopped,
+}
+
+/// Sleeps until the wall clock says `slot`, looking at it now and then.
+async fn sleep_until(schedule: &Schedule, slot: Timestamp, clock: Clock, stop: &Stop) -> Woken {
     loop {
         let now = clock.now();
         let left = slot.duration_since(now);
         if left <= SignedDuration::ZERO || schedule.is_too_far(slot, now) {
-            return if stop.soft.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            return match stop.soft.is_cancelled() {
+                true => Woken::Stopped,
+                false if left <= SignedDuration::ZERO => Woken::InTime,
+                false => Woken::SetBack,
+            };
         }
         let left = Duration::try_from(left).unwrap_or(LOOK).min(LOOK);
         tokio::select! {
             () = tokio::time::sleep(left) => {}
-            () = stop.soft.cancelled() => return ControlFlow::Break(()),
+            () = stop.soft.cancelled() => return Woken::Stopped,
         }
     }
 }

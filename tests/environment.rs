@@ -96,6 +96,32 @@ fn secrets_are_read_at_each_start_and_never_quoted() {
 }
 
 #[test]
+fn what_never_answers_holds_up_one_run_and_nothing_else() {
+    let folder = Folder::new("silent");
+    for fifo in ["secrets.env", "tree/.git/HEAD"] {
+        let path = folder.path().join(fifo);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    }
+    let config = folder.write(
+        "driftrun.yaml",
+        "max_concurrent: 9\ndefaults: { splay: 0s, parser: none, command: [\"true\"] }\nchecks:\n- { name: env, interval: 1h, env_file: [secrets.env] }\n- { name: tree, interval: 200ms, timeout: 100ms, workdir: tree }\n- { name: other, interval: 50ms }\n",
+    );
+    let mut server = Server::serve(&config);
+    let line = server.wait_for_run("env");
+    assert!(line.contains("secrets.env: not a file of at most 1048576 bytes"), "{line}");
+    let line = server.wait_for("msg=run check=tree ");
+    assert!(line.contains("verdict=timeout"), "{line}");
+    // The look before still waits: it holds one thread, and no more than one.
+    let line = server.wait_for("msg=run check=tree ");
+    assert!(line.contains("class=spawn") && line.contains("still waits for an answer"), "{line}");
+    for _ in 0..30 {
+        server.wait_for_run("other");
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
 fn every_check_runs_on_exactly_one_of_the_instances() {
     let folder = Folder::new("shards");
     let items: Vec<String> = (0..40).map(|n| format!("{{ n: \"{n}\" }}")).collect();

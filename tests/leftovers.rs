@@ -17,7 +17,7 @@ async fn concurrent_sweeps_end_what_is_theirs() {
         let leaves = number % 3 == 0;
         let script = if leaves { LEAVES } else { "exit 3" };
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        let check = Check { command, ..Check::recorded("t") };
+        let check = Check { command, ..Check::recorded(&format!("t{number}")) };
         lives.spawn(async move {
             for _ in 0..25 {
                 let outcome = runner.run(&check, &Stop::default()).await;

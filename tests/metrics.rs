@@ -456,6 +456,23 @@ fn over_max_resources_the_first_are_kept_and_the_rest_is_counted() {
 }
 
 #[test]
+fn partial_runs_over_max_resources_count_nobody_twice() {
+    let board = program(Check { max_resources: 2, ..Check::recorded("c") });
+    let all = ["r1", "r2", "r3"].map(|name| resource("u", name)).join(",");
+    reported(&board, &format!("{{\"verdict\":\"drifted\",\"resources\":[{all}]}}"), 10);
+    let partial = format!(
+        "{{\"verdict\":\"partial\",\"resources\":[{}],\"scopes\":{{\"read\":[\"v\"],\"unread\":[{{\"scope\":\"u\",\"reason\":\"failed\"}}]}}}}",
+        resource("u", "r3")
+    );
+    for second in [20, 30, 40] {
+        assert_eq!(reported(&board, &partial, second), Verdict::Partial);
+        let samples = samples(&metrics::render(&board.snapshot()));
+        assert_eq!(sum(&samples, "driftrun_drift_resources"), Some(3.0), "{second}");
+        assert_eq!(sum(&samples, "driftrun_drift_dropped_resources"), Some(1.0), "{second}");
+    }
+}
+
+#[test]
 fn a_partial_report_of_units_replaces_the_modules_of_those_it_read() {
     let board = program(Check::recorded("c"));
     let all = [("vpc", "a"), ("vpc//module.m", "b"), ("dns", "c"), ("dns//module.m", "d")];

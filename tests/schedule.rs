@@ -385,3 +385,87 @@ async fn many_checks_keep_to_their_slots() {
         assert_eq!(skipped(&board, &name), none());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_a_run_waits_counts_for_it() {
+    let (started, stop) = (Started::default(), Stop::default());
+    let mut checks = vec![check("a"), check("b")];
+    // `b` waits for `a`, and is told meanwhile that both belong to one group.
+    let long = |name: &str, _| if name == "a" { 40 } else { 10 };
+    let (board, mut fleet) = fleet(checks.clone(), 1, &stop, runs(&started, long, |_| done()));
+    sleep(Duration::from_secs(20)).await;
+    checks[1].labels.insert("team".to_owned(), "x".to_owned());
+    checks[1].interval = Duration::from_secs(30);
+    fleet.apply(checks);
+    sleep(Duration::from_mins(1)).await;
+    stop.soft.cancel();
+    fleet.ended().await;
+    let of = |wanted: &str| -> Vec<u64> {
+        started.lock().unwrap().iter().filter(|(name, _)| name == wanted).map(|(_, second)| *second).collect()
+    };
+    // Its new grid begins when it has its turn.
+    assert_eq!((of("a"), of("b")), (vec![0, 60], vec![40]));
+    assert_eq!(board.snapshot().get("b").unwrap().state.interval, Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_to_be_made_again_is_given_up_for_another_configuration() {
+    let (started, stop) = (Started::default(), Stop::default());
+    let terraform = ReaderChoice::Known(Reader::Builtin(driftrun_parsers::by_name("terraform").unwrap()));
+    let command = ["terraform", "plan", "-detailed-exitcode"].map(str::to_owned).to_vec();
+    let locks =
+        Check { retries: 9, interval: Duration::from_hours(1), reader: terraform, command, ..check("c0") };
+    let run = runs(&started, |_, _| 0, |_| locked());
+    let (board, mut fleet) = fleet(vec![locks.clone()], 1, &stop, run);
+    // Attempts at 0, 10, 30; the next would be at 70.
+    sleep(Duration::from_secs(45)).await;
+    fleet.apply(vec![Check { retries: 0, ..locks }]);
+    sleep(Duration::from_secs(5)).await;
+    stop.soft.cancel();
+    fleet.ended().await;
+    let seconds: Vec<u64> = started.lock().unwrap().iter().map(|(_, second)| *second).collect();
+    assert_eq!(seconds, [0, 10, 30, 45]);
+    let runs = board.snapshot().get("c0").unwrap().state.counters.runs.clone();
+    assert_eq!(runs, BTreeMap::from([(Verdict::Failed, 1)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fewer_places_count_as_soon_as_runs_have_left_theirs() {
+    let (started, stop) = (Started::default(), Stop::default());
+    let checks: Vec<Check> = (0..6).map(|n| check(&format!("c{n}"))).collect();
+    let board = Arc::new(Board::new(checks, wall()));
+    let limits = Arc::new(Limits::new(3, Arc::new(Memory::new(usize::MAX))));
+    let fleet = Fleet::start(
+        Arc::clone(&board),
+        Arc::clone(&limits),
+        Clock::of(wall),
+        stop.clone(),
+        tokio::runtime::Handle::current(),
+        runs(&started, |_, _| 10, |_| done()),
+        |check| Schedule::of(check, wall()),
+    );
+    sleep(Duration::from_secs(5)).await;
+    for places in [1, 3, 1] {
+        limits.set_max_concurrent(places);
+    }
+    sleep(Duration::from_secs(20)).await;
+    limits.set_max_concurrent(2);
+    sleep(Duration::from_secs(20)).await;
+    stop.soft.cancel();
+    fleet.ended().await;
+    let seconds: Vec<u64> = started.lock().unwrap().iter().map(|(_, second)| *second).collect();
+    assert_eq!(seconds, [0, 0, 0, 10, 20, 25]);
+}
+
+#[tokio::test]
+async fn a_run_that_a_reload_has_overtaken_leaves_no_record() {
+    let old = Check { command: vec!["old".to_owned()], ..check("c") };
+    let board = Board::new(vec![old.clone()], base());
+    let new = Check { command: vec!["new".to_owned()], ..old.clone() };
+    let judged = |check: &Check| driftrun::reader::judge(check, None, &done(), base());
+    board.replace(vec![new.clone()], base());
+    assert!(!board.apply(&old, done(), judged(&old), base()));
+    assert!(board.snapshot().get("c").unwrap().state.last.is_none());
+    assert!(board.apply(&new, done(), judged(&new), base()));
+    assert!(board.snapshot().get("c").unwrap().state.last.is_some());
+}

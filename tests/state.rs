@@ -98,6 +98,30 @@ fn after_a_restart_the_metrics_are_there_before_the_first_run() {
 }
 
 #[test]
+fn what_was_known_of_another_command_is_shown_and_run_anew_at_once() {
+    let folder = Folder::new("another");
+    let config = configured(&folder, "1h", "exec ./diff.sh web");
+    let text = std::fs::read_to_string(&config).unwrap().replace("    parser: kubectl\n", "");
+    std::fs::write(&config, &text).unwrap();
+    let mut server = Server::serve(&config);
+    let line = server.wait_for_run("c");
+    assert!(line.contains("verdict=drifted"), "{line}");
+    // Somebody's own folders beside those of runs.
+    let own = folder.path().join("state/t/perl");
+    std::fs::create_dir(&own).unwrap();
+    assert_eq!(server.stop(), Some(0));
+    std::fs::write(&config, text.replace("exec ./diff.sh web", "echo fine")).unwrap();
+    let mut server = Server::serve(&config);
+    assert_eq!(server.scrape().verdict("c").as_deref(), Some("drifted"));
+    // The parser that was recognised before is none of this command's, and clean is clean.
+    let line = server.wait_for_run("c");
+    assert!(line.contains("verdict=clean"), "{line}");
+    assert_eq!(server.scrape().drift("c"), [""; 0]);
+    assert_eq!(server.stop(), Some(0));
+    assert!(own.is_dir());
+}
+
+#[test]
 fn what_is_damaged_or_newer_is_moved_aside_and_everything_else_goes_on() {
     let folder = Folder::new("damage");
     let config = configured(&folder, "1h", "exec ./diff.sh web");

@@ -57,6 +57,12 @@ const RULE_KEYS: &[&str] = &["action", "attribute", "kind", "name", "reason", "s
 /// Lists that grow from `defaults` through the check to `set`; any other list replaces.
 const APPENDING: &[&str] = &["env_file", "ignore", "redact"];
 
+/// More runs at once than any machine can do.
+const MOST_CONCURRENT: usize = 100_000;
+
+/// Starts can be put off by so much.
+const LONGEST_SPLAY: Duration = Duration::from_hours(24);
+
 /// With the longest pause between them that is more than a day.
 const MOST_RETRIES: u32 = 300;
 
@@ -72,7 +78,7 @@ pub(super) fn config(
     let mut decoder = Decoder { problems, folder, environment, parsers: BTreeMap::new(), looks: false };
     decoder.keys(root, ROOT_KEYS, "the configuration")?;
     let max_concurrent =
-        root.get("max_concurrent").map_or_else(cores, |node| decoder.count(node).unwrap_or(1));
+        root.get("max_concurrent").map_or_else(cores, |node| decoder.places(node).unwrap_or(1));
     let max_capture_memory = root
         .get("max_capture_memory")
         .map_or(Some(default::MAX_CAPTURE_MEMORY), |node| decoder.size(node))
@@ -526,6 +532,15 @@ impl Decoder<'_> {
         Cron::new(&text, name, Timestamp::now()).map_err(|message| self.problem(node.place, message)).ok()
     }
 
+    fn places(&mut self, node: &Node) -> Option<usize> {
+        let count = self.count(node)?;
+        if count > MOST_CONCURRENT {
+            self.problem(node.place, format!("{count} runs at once are more than {MOST_CONCURRENT}"));
+            return None;
+        }
+        Some(count)
+    }
+
     /// More than nothing.
     fn size(&mut self, node: &Node) -> Option<u64> {
         let text = self.text(node)?;
@@ -539,7 +554,11 @@ impl Decoder<'_> {
     /// How far starts may be put off: zero is a value of its own.
     fn splay(&mut self, node: &Node) -> Option<Duration> {
         let text = self.text(node)?;
-        units::duration(&text).map_err(|message| self.problem(node.place, message)).ok()
+        let splay = units::duration(&text).and_then(|splay| match splay {
+            splay if splay > LONGEST_SPLAY => Err(format!("{text:?} is more than a day; write at most 1d")),
+            splay => Ok(splay),
+        });
+        splay.map_err(|message| self.problem(node.place, message)).ok()
     }
 
     fn group(&mut self, node: &Node, variables: &Variables) -> Option<String> {
