@@ -63,12 +63,14 @@ fn runs(
     ends: impl Fn(usize) -> Outcome + Clone + Send + 'static,
 ) -> impl Fn(Arc<Check>, Stop) -> BoxFuture + Clone + Send + 'static {
     let (started, began) = (Arc::clone(started), Instant::now());
+    let numbers: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
     move |check, stop| {
+        started.lock().unwrap().push((check.name.clone(), second(began)));
         let number = {
-            let mut started = started.lock().unwrap();
-            let number = started.iter().filter(|(name, _)| *name == check.name).count();
-            started.push((check.name.clone(), second(began)));
-            number
+            let mut numbers = numbers.lock().unwrap();
+            let next = numbers.entry(check.name.clone()).or_default();
+            *next += 1;
+            *next - 1
         };
         let (seconds, ends) = (takes(&check.name, number), ends.clone());
         Box::pin(async move {
