@@ -1,23 +1,19 @@
 //! Puts everything together: from parsed arguments to an exit code. The order in which things start and stop is here.
 
+mod once;
 mod prom_run;
 mod serve;
 
-use crate::board::{Board, LastRun};
 use crate::check::{self, Check, Program, Reader, ReaderChoice};
-use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Once, Parse, Serve};
+use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Parse, Serve};
 use crate::config::{self, Config, Source};
 use crate::outcome::Outcome;
-use crate::run::{Memory, Runner, Stop};
+use crate::run::{Runner, Stop};
 use crate::shard::Shard;
 use crate::show::{self, Shown};
-use crate::state::Store;
-use crate::supervise::{Clock, Limits, Place, run_now};
+use crate::supervise::Clock;
 use crate::{log, metrics, reader};
-use driftrun_parsers::{
-    Document, DriftReport, File, Input, Parser, Reading, Resource, Stream, Tool, read_by_pattern,
-    read_by_program,
-};
+use driftrun_parsers::{File, Input, Parser, Reading, Stream, read_by_pattern, read_by_program};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -29,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 
 /// How many files `parse` reads from one folder.
 const MOST_FILES: usize = 10_000;
@@ -74,7 +69,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             let shard = Shard::new(shard.index, shard.total, &host_name()).map_err(Error)?;
             serve::serve(loaded, &web, Some(Reload::new(config, source, auto_reload, shard)), Manner::Own)
         }
-        Command::Once(arguments) => once(&arguments),
+        Command::Once(arguments) => once::once(&arguments),
         Command::Parse(arguments) => parse(&arguments),
         Command::Parsers { name } => parsers(name.as_deref()),
         Command::PromRun => prom_run::prom_run(&cli.prom_run),
@@ -237,113 +232,6 @@ fn run_with(
 /// The machine's own name; that of a pod of a `StatefulSet` ends in a number.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Every check once, as many at a time as the configuration allows.
-fn once(arguments: &Once) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, max_capture_memory, warnings, state_dir, .. } =
-        match &arguments.config {
-            Some(file) => config::load(file)?,
-            None if arguments.command.is_empty() => {
-                return Err(Error(
-                    "nothing to run: name a file with --config.file, or a command after --".to_owned(),
-                ));
-            }
-            None => {
-                let check = from_flags(&arguments.check, &arguments.command)?;
-                Config::of_one(check)
-            }
-        };
-    warn(&warnings);
-    if let Some(folder) = &state_dir {
-        Store::make_tmp(folder).map_err(Error)?;
-    }
-    try_folders(&checks)?;
-    runtime()?.block_on(async {
-        let stop = stop_on_signals(true)?;
-        let memory = Arc::new(Memory::new(max_capture_memory));
-        let runner = Arc::new(Runner::with(Arc::clone(&memory))?);
-        let board = Arc::new(Board::new(checks, Clock::SYSTEM.now()));
-        let limits = Arc::new(Limits::new(max_concurrent, memory));
-        let mut lives = JoinSet::new();
-        for check in board.checks() {
-            let place = Place {
-                board: Arc::clone(&board),
-                name: check.name.as_str().into(),
-                limits: Arc::clone(&limits),
-                clock: Clock::SYSTEM,
-            };
-            let (run, stop) = (run_with(&runner), stop.clone());
-            lives.spawn(async move { run_now(&check, &place, &stop, run).await });
-        }
-        lives.join_all().await;
-        runner.end_strays().await;
-        let snapshot = board.snapshot();
-        let mut shown = Vec::new();
-        let mut verdicts = Vec::new();
-        for view in &snapshot.views {
-            let Some(last) = &view.state.last else { continue };
-            verdicts.push(last.verdict);
-            let resources: Vec<Resource> = view
-                .state
-                .drift
-                .iter()
-                .flat_map(|drift| drift.resources.iter())
-                .map(|seen| seen.resource.clone())
-                .collect();
-            shown.push((
-                view.check.name.as_str(),
-                last,
-                view.state.drift.as_ref().map(|drift| &drift.tool),
-                view.state.parser.as_ref(),
-                resources,
-            ));
-        }
-        let documents: Vec<Shown<'_>> = shown
-            .iter()
-            .map(|(name, last, tool, parser, resources)| Shown {
-                name: Some(name),
-                document: document(last, *tool, *parser, resources),
-            })
-            .collect();
-        match arguments.format {
-            Format::Table => print(&show::table(&documents))?,
-            Format::Prometheus => print(&metrics::render_once(&snapshot))?,
-            Format::Json => {
-                let by_name: serde_json::Map<String, serde_json::Value> = documents
-                    .iter()
-                    .filter_map(|shown| {
-                        Some((shown.name?.to_owned(), serde_json::to_value(&shown.document).ok()?))
-                    })
-                    .collect();
-                print_json(&by_name)?;
-            }
-        }
-        if verdicts.len() < snapshot.views.len() {
-            return Err(Error("stopped before every check had run".to_owned()));
-        }
-        Ok(ExitCode::from(show::exit_code(verdicts.into_iter())))
-    })
-}
-
-/// The report of a check's only run.
-fn document<'a>(
-    last: &'a LastRun,
-    tool: Option<&'a Tool>,
-    parser: Option<&'a Reader>,
-    resources: &'a [Resource],
-) -> Document<'a> {
-    Document {
-        parser: parser.map_or("none", Reader::name),
-        tool: tool.map(|tool| &*tool.name),
-        tool_version: tool.and_then(|tool| tool.version.as_deref()),
-        verdict: last.verdict,
-        reason: last.reason.clone(),
-        resources,
-        scopes: last.scopes.clone().unwrap_or_default(),
-        totals: DriftReport::totals_of(resources),
-        diagnostics: &last.diagnostics,
-    }
 }
 
 /// A recorded output in, a report out.
