@@ -142,6 +142,8 @@ pub struct LastRun {
 pub struct Drift {
     /// Sorted by identity: source, scope, kind, name. At most `max_resources` that count, and as many others.
     pub resources: Arc<Vec<Seen>>,
+    /// Positions in `resources` of those that the last report didn't show, in scopes that it couldn't read.
+    pub older: Arc<Vec<usize>>,
     /// What was left out of `resources`, by scope.
     pub dropped: Arc<BTreeMap<String, Dropped>>,
     /// The tool.
@@ -205,6 +207,19 @@ fn identity(resource: &Resource) -> Identity {
 }
 
 impl CheckState {
+    /// The last run, if it ended since the check was loaded: one that a folder kept is from before.
+    pub fn own_run(&self) -> Option<&Arc<LastRun>> {
+        self.last.as_ref().filter(|_| !self.counters.runs.is_empty())
+    }
+
+    /// What the last run itself reported, without what earlier ones left.
+    pub fn reported(&self) -> Option<(&Drift, Vec<Resource>)> {
+        let (last, drift) = (self.own_run()?, self.drift.as_ref()?);
+        let shown = drift.resources.iter().enumerate().filter(|(n, _)| drift.older.binary_search(n).is_err());
+        (drift.reported == last.ended)
+            .then(|| (drift, shown.map(|(_, seen)| seen.resource.clone()).collect()))
+    }
+
     /// The check's configuration has changed from `old` to `new`. What was found stays, with its times.
     fn configured(&mut self, old: &Check, new: &Check, now: Timestamp) {
         self.interval = Schedule::of(new, now).interval(now);
@@ -310,10 +325,11 @@ impl CheckState {
         }
         self.changed_since = false;
         if let (Some(report), Some(parser)) = (report, parser) {
-            let (resources, dropped) =
+            let Merged { resources, older, dropped } =
                 merge(self.drift.as_ref(), report.resources(), report.scopes(), max_resources, ended);
             self.drift = Some(Drift {
                 resources: Arc::new(resources),
+                older: Arc::new(older),
                 dropped: Arc::new(dropped),
                 tool: report.tool().clone(),
                 parser,
@@ -352,16 +368,17 @@ impl CheckState {
     }
 }
 
+/// What is known of a check's resources after a report, as [`Drift`] has it.
+struct Merged {
+    resources: Vec<Seen>,
+    older: Vec<usize>,
+    dropped: BTreeMap<String, Dropped>,
+}
+
 /// The resources after a report, sorted by identity. A partial report only replaces the scopes that it read: a host that it doesn't
 /// name may have left, or the run may have ended before it came to it.
 /// Of what counts, and of what doesn't, the first `max` are kept.
-fn merge(
-    old: Option<&Drift>,
-    new: &[Resource],
-    scopes: &Scopes,
-    max: usize,
-    now: Timestamp,
-) -> (Vec<Seen>, BTreeMap<String, Dropped>) {
+fn merge(old: Option<&Drift>, new: &[Resource], scopes: &Scopes, max: usize, now: Timestamp) -> Merged {
     let old_resources = old.map(|drift| Arc::clone(&drift.resources)).unwrap_or_default();
     let old_dropped = old.map(|drift| Arc::clone(&drift.dropped)).unwrap_or_default();
     let (old, read): (&[Seen], HashSet<&str>) =
@@ -373,15 +390,15 @@ fn merge(
     let partial = !scopes.unread.is_empty();
     let first_seen: HashMap<Identity, Timestamp> =
         old.iter().map(|seen| (identity(&seen.resource), seen.first_seen)).collect();
-    let mut seen: BTreeMap<Identity, Seen> = old
+    let mut seen: BTreeMap<Identity, (Seen, Shown)> = old
         .iter()
         .filter(|seen| partial && !was_read(&seen.resource.scope))
-        .map(|seen| (identity(&seen.resource), seen.clone()))
+        .map(|seen| (identity(&seen.resource), (seen.clone(), Shown::Before)))
         .collect();
     for resource in new {
         let identity = identity(resource);
         let first_seen = first_seen.get(&identity).copied().unwrap_or(now);
-        seen.insert(identity, Seen { resource: resource.clone(), first_seen });
+        seen.insert(identity, (Seen { resource: resource.clone(), first_seen }, Shown::Now));
     }
     let mut dropped: BTreeMap<String, Dropped> = old_dropped
         .iter()
@@ -390,7 +407,7 @@ fn merge(
         .collect();
     let counted: HashSet<String> = dropped.keys().cloned().collect();
     let (mut counting, mut others) = (0, 0);
-    let keep = |seen: &Seen| {
+    let keep = |(seen, _): &(Seen, Shown)| {
         let n = if seen.counts() { &mut counting } else { &mut others };
         *n += 1;
         // What was counted of a scope that wasn't read stays as it is: these may be among it.
@@ -399,9 +416,20 @@ fn merge(
         }
         *n <= max
     };
-    let mut kept: Vec<Seen> = seen.into_values().collect();
+    let mut kept: Vec<(Seen, Shown)> = seen.into_values().collect();
     kept.retain(keep);
-    (kept, dropped)
+    let older = kept.iter().enumerate().filter(|(_, (_, shown))| *shown == Shown::Before);
+    let older = older.map(|(n, _)| n).collect();
+    Merged { resources: kept.into_iter().map(|(seen, _)| seen).collect(), older, dropped }
+}
+
+/// Which report showed a resource.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// The last one.
+    Now,
+    /// One before it.
+    Before,
 }
 
 /// What a page can show: the whole, or both ends, without secrets.

@@ -5,6 +5,7 @@ use crate::log;
 use crate::promrun;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ pub enum Command {
     /// Run the checks of a configuration file on their schedules and serve their metrics.
     Serve(Serve),
     /// Run every check once, print what drifted, and say it in the exit code: 0 clean, 2 drifted, 1 anything else.
+    #[command(
+        after_help = "Examples:\n  driftrun once --config.file driftrun.yaml --textfile /var/lib/prometheus/node-exporter --state-dir /var/lib/driftrun --expected-interval 1h\n  driftrun once --push http://pushgateway:9091 --name infra -- terraform plan -input=false -lock=false -detailed-exitcode"
+    )]
     Once(Once),
     /// Read a recorded output and print what drifted, with the exit codes of `once`.
     #[command(after_help = "Example: terraform plan -no-color | driftrun parse")]
@@ -121,9 +125,68 @@ pub struct Once {
     /// What to print on stdout.
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
+    /// Write driftrun_CHECK.prom for each check into this folder, for node_exporter's textfile collector; files of checks that are gone are removed.
+    #[arg(long, value_name = "DIR")]
+    pub textfile: Option<PathBuf>,
+    /// A folder of this driftrun alone that keeps each check's last good report for --textfile and --push: a check that fails keeps its drift, and since
+    /// when. Without it, `state_dir` of the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How often this is run, such as 1h: `driftrun_check_interval_seconds`, for alerts on checks that run no more.
+    #[arg(long, value_parser = positive_duration, value_name = "DURATION")]
+    pub expected_interval: Option<Duration>,
+    /// Where to push to.
+    #[command(flatten)]
+    pub push: PushFlags,
     /// The command and its arguments, after `--`.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// Options of a push.
+#[derive(Args)]
+pub struct PushFlags {
+    /// Push each check to this Pushgateway, such as http://pushgateway:9091: all of it after a good run, else what the run came to. User and password can
+    /// stand in it, with special characters as %XX; who lists processes sees them.
+    // A text: clap would quote a URL that it doesn't understand, with its password.
+    #[arg(id = "push", long = "push", value_name = "URL")]
+    pub url: Option<String>,
+    /// The label `job` of what is pushed; the label `check` is the other one of the group.
+    #[arg(
+        id = "push.job",
+        long = "push.job",
+        value_name = "JOB",
+        default_value = "driftrun",
+        requires = "push"
+    )]
+    pub job: String,
+    /// A user for basic authentication.
+    #[arg(id = "push.user", long = "push.user", value_name = "USER", requires_all = ["push", "push.password-file"])]
+    pub user: Option<String>,
+    /// The file that holds the user's password.
+    #[arg(
+        id = "push.password-file",
+        long = "push.password-file",
+        value_name = "FILE",
+        requires = "push.user"
+    )]
+    pub password_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust for https, instead of the system's or those of `SSL_CERT_FILE`.
+    #[arg(id = "push.ca-file", long = "push.ca-file", value_name = "FILE", requires = "push")]
+    pub ca_file: Option<PathBuf>,
+    /// How long one try may take.
+    #[arg(id = "push.timeout", long = "push.timeout", value_parser = positive_duration, value_name = "DURATION", default_value = "10s", requires = "push")]
+    pub timeout: Duration,
+    /// How long to wait before the first of three more tries; the next ones wait twice and four times as long.
+    #[arg(id = "push.pause", long = "push.pause", value_parser = positive_duration, value_name = "DURATION", default_value = "1s", requires = "push")]
+    pub pause: Duration,
+}
+
+impl fmt::Debug for PushFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("PushFlags").field("job", &self.job).field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// `parse`.

@@ -2,6 +2,7 @@
 //!
 //! The modules in the order in which values flow: [`cli`] (or [`promrun`]) and [`config`] make [`check`]s; [`schedule`] says when; [`run`] starts
 //! processes and returns an [`outcome`]; [`reader`] turns it into a reading; [`board`] keeps what is known; [`metrics`] and [`web`] show it.
+//! [`oneshot`], [`textfile`] and [`push`] bring one round's to where nobody scrapes driftrun.
 //! [`supervise`] is one check's life, [`fleet`] those of all, [`app`] puts everything together.
 
 pub mod app;
@@ -13,8 +14,10 @@ pub mod fleet;
 pub mod ignore;
 pub mod log;
 pub mod metrics;
+pub mod oneshot;
 pub mod outcome;
 pub mod promrun;
+pub mod push;
 pub mod reader;
 pub mod redact;
 pub mod run;
@@ -24,4 +27,5 @@ pub mod show;
 pub mod snapshot;
 pub mod state;
 pub mod supervise;
+pub mod textfile;
 pub mod web;

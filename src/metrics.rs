@@ -5,7 +5,7 @@
 
 use crate::board::{Board, CheckState, Drift, Dropped, Skip};
 use crate::check::{Check, Reader};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, View};
 use driftrun_parsers::{Action, Class, Reading, Source, Verdict};
 use jiff::Timestamp;
 use std::collections::HashSet;
@@ -750,13 +750,20 @@ pub fn render(snapshot: &Snapshot) -> String {
     out
 }
 
-/// What one round of all checks prints: no counters and no times first seen, which only a process that lives on can know.
-pub fn render_once(snapshot: &Snapshot) -> String {
+/// What one round of all checks prints: the families that [`crate::oneshot`] says there are.
+pub fn render_once(snapshot: &Snapshot, which: impl Fn(&Family) -> bool) -> String {
     let mut out = String::new();
     build_info(&mut out);
-    write_run(&mut out, snapshot, |family| {
-        family.kind == Kind::Gauge && matches!(family.about, About::Run | About::Report)
-    });
+    write_run(&mut out, snapshot, which);
+    out
+}
+
+/// The families of one check alone, with their headers.
+pub fn families_of(view: &View, which: impl Fn(&Family) -> bool) -> String {
+    let mut out = String::new();
+    for (n, family) in RUN.iter().enumerate().filter(|(_, family)| which(family)) {
+        write_family(&mut out, family, std::iter::once(view.run.family(n)));
+    }
     out
 }
 

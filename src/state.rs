@@ -511,6 +511,7 @@ fn restored(saved: SavedDrift, parser: Reader) -> Drift {
     let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen };
     Drift {
         resources: Arc::new(saved.resources.into_iter().map(seen).collect()),
+        older: Arc::default(),
         dropped: Arc::new(
             saved.dropped.into_iter().map(|(scope, counts)| (scope, dropped(counts))).collect(),
         ),

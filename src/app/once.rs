@@ -1,50 +1,139 @@
-//! `once`: every check one time, and what came of it.
+//! `once`: every check one time, and what came of it, to stdout, to files and to a Pushgateway.
 
+use super::serve::clear;
 use super::{
     Error, Result, from_flags, print, print_json, run_with, runtime, stop_on_signals, try_folders, warn,
 };
 use crate::board::{Board, LastRun};
 use crate::check::Reader;
-use crate::cli::{Format, Once};
+use crate::cli::{Format, Once, PushFlags};
 use crate::config::{self, Config};
 use crate::metrics;
-use crate::run::{Memory, Runner};
+use crate::oneshot::{self, Known};
+use crate::push::{Gateway, Target};
+use crate::run::{Memory, Runner, Stop};
+use crate::shard::Shard;
 use crate::show::{self, Shown};
+use crate::snapshot::{Snapshot, View};
 use crate::state::Store;
 use crate::supervise::{Clock, Limits, Place, run_now};
+use crate::textfile::{self, Owner};
 use driftrun_parsers::{Document, DriftReport, Resource, Tool};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// Every check once, as many at a time as the configuration allows.
 pub(super) fn once(arguments: &Once) -> Result<ExitCode> {
-    let Config { checks, parsers: _, max_concurrent, max_capture_memory, warnings, state_dir, .. } =
-        match &arguments.config {
-            Some(file) => config::load(file)?,
-            None if arguments.command.is_empty() => {
-                return Err(Error(
-                    "nothing to run: name a file with --config.file, or a command after --".to_owned(),
-                ));
-            }
-            None => {
-                let check = from_flags(&arguments.check, &arguments.command)?;
-                Config::of_one(check)
-            }
-        };
-    warn(&warnings);
-    if let Some(folder) = &state_dir {
+    let mut config = match &arguments.config {
+        Some(file) => config::load(file)?,
+        None if arguments.command.is_empty() => {
+            return Err(Error(
+                "nothing to run: name a file with --config.file, or a command after --".to_owned(),
+            ));
+        }
+        None => Config::of_one(from_flags(&arguments.check, &arguments.command)?),
+    };
+    warn(&std::mem::take(&mut config.warnings));
+    let round = Round::new(arguments, &config)?;
+    if let (Some(folder), false) = (&config.state_dir, round.store.is_some()) {
         Store::make_tmp(folder).map_err(Error)?;
     }
-    try_folders(&checks)?;
-    runtime()?.block_on(async {
+    try_folders(&config.checks)?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let stop = stop_on_signals(true)?;
+        let snapshot = round.run(config, &stop).await?;
+        let printed = print_round(arguments.format, &snapshot, round.known);
+        // One signal ends the runs, and what they came to is delivered all the same.
+        let stopped = if stop.soft.is_cancelled() { stop.hard } else { stop.soft };
+        let delivered = tokio::task::spawn_blocking({
+            let snapshot = Arc::clone(&snapshot);
+            move || round.deliver(&snapshot)
+        });
+        let mut problems = tokio::select! {
+            problems = delivered => problems?,
+            () = stopped.cancelled() => vec!["stopped before everything was delivered".to_owned()],
+        };
+        if snapshot.views.iter().any(|view| view.state.own_run().is_none()) {
+            problems.insert(0, "stopped before every check had run".to_owned());
+        }
+        problems.extend(printed.err().map(|Error(why)| why));
+        if problems.is_empty() {
+            let verdicts = snapshot.views.iter().filter_map(|view| view.state.own_run());
+            Ok(ExitCode::from(show::exit_code(verdicts.map(|last| last.verdict))))
+        } else {
+            Err(Error(problems.join("\ndriftrun: ")))
+        }
+    });
+    // A push that nobody waits for any more is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+/// What a round has beside its checks: where it delivers to, and what it remembers.
+struct Round {
+    files: Option<(PathBuf, Owner)>,
+    gateway: Option<Gateway>,
+    store: Option<(PathBuf, Arc<Store>)>,
+    known: Known,
+    interval: Option<std::time::Duration>,
+}
+
+impl Round {
+    /// Looks at every flag before anything is run.
+    fn new(arguments: &Once, config: &Config) -> Result<Self> {
+        let Once { textfile, push, state_dir, expected_interval, format, .. } = arguments;
+        let delivers = textfile.is_some() || push.url.is_some();
+        for (given, flag, what) in [
+            (state_dir.is_some(), "--state-dir", "what it keeps"),
+            (expected_interval.is_some(), "--expected-interval", "the interval"),
+        ] {
+            if given && !delivers && *format != Format::Prometheus {
+                return Err(Error(format!(
+                    "{flag}: nothing here shows {what}; add --textfile DIR, --push URL or --format prometheus"
+                )));
+            }
+        }
+        let owner = || match &arguments.config {
+            Some(file) => Owner::config(file),
+            None => Ok(Owner::command_line()),
+        };
+        let files = textfile.clone().map(|folder| Ok::<_, Error>((folder, owner()?))).transpose()?;
+        let gateway = target(push).map(|target| Gateway::new(&target)).transpose().map_err(Error)?;
+        // For a look beside a server, that of the configuration stays the server's.
+        let folder = match state_dir {
+            Some(folder) => Some(std::path::absolute(folder)?),
+            None => config.state_dir.clone().filter(|_| delivers),
+        };
+        let open = |folder: PathBuf| {
+            let store = Store::open(&folder, config.history).map_err(|why| {
+                let own = "; give each a folder of its own";
+                Error(why.replace(own, &format!("{own}, this one with --state-dir")))
+            })?;
+            Ok::<_, Error>((folder, Arc::new(store)))
+        };
+        let store = folder.map(open).transpose()?;
+        let known = Known { earlier: store.is_some(), interval: expected_interval.is_some() };
+        Ok(Self { files, gateway, store, known, interval: *expected_interval })
+    }
+
+    async fn run(&self, config: Config, stop: &Stop) -> Result<Arc<Snapshot>> {
+        let Config { checks, max_concurrent, max_capture_memory, .. } = config;
         let memory = Arc::new(Memory::new(max_capture_memory));
         let runner = Arc::new(Runner::with(Arc::clone(&memory))?);
-        let board = Arc::new(Board::new(checks, Clock::SYSTEM.now()));
+        let store = self.store.as_ref().map(|(_, store)| Arc::clone(store));
+        if let Some(store) = &store {
+            let bases: BTreeSet<PathBuf> = checks.iter().map(|check| check.tmp_base.clone()).collect();
+            clear(Arc::clone(store), &runner, bases.into_iter().collect()).await;
+        }
+        let board = Arc::new(Board::kept(checks, Clock::SYSTEM.now(), Shard::ALL, store));
         let limits = Arc::new(Limits::new(max_concurrent, memory));
         let mut lives = JoinSet::new();
         for check in board.checks() {
+            board.scheduled(&check.name, None, self.interval);
             let place = Place {
                 board: Arc::clone(&board),
                 name: check.name.as_str().into(),
@@ -56,52 +145,92 @@ pub(super) fn once(arguments: &Once) -> Result<ExitCode> {
         }
         lives.join_all().await;
         runner.end_strays().await;
-        let snapshot = board.snapshot();
-        let mut shown = Vec::new();
-        let mut verdicts = Vec::new();
-        for view in &snapshot.views {
-            let Some(last) = &view.state.last else { continue };
-            verdicts.push(last.verdict);
-            let resources: Vec<Resource> = view
-                .state
-                .drift
-                .iter()
-                .flat_map(|drift| drift.resources.iter())
-                .map(|seen| seen.resource.clone())
-                .collect();
-            shown.push((
-                view.check.name.as_str(),
-                last,
-                view.state.drift.as_ref().map(|drift| &drift.tool),
-                view.state.parser.as_ref(),
-                resources,
-            ));
-        }
-        let documents: Vec<Shown<'_>> = shown
+        Ok(board.snapshot())
+    }
+
+    /// Brings what ran to where it is wanted. What went wrong, for people.
+    fn deliver(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut problems = Vec::new();
+        let ran: Vec<(&str, &View)> = snapshot
+            .views
             .iter()
-            .map(|(name, last, tool, parser, resources)| Shown {
-                name: Some(name),
-                document: document(last, *tool, *parser, resources),
-            })
+            .filter(|view| view.state.own_run().is_some())
+            .map(|view| (view.check.name.as_str(), &**view))
             .collect();
-        match arguments.format {
-            Format::Table => print(&show::table(&documents))?,
-            Format::Prometheus => print(&metrics::render_once(&snapshot))?,
-            Format::Json => {
-                let by_name: serde_json::Map<String, serde_json::Value> = documents
-                    .iter()
-                    .filter_map(|shown| {
-                        Some((shown.name?.to_owned(), serde_json::to_value(&shown.document).ok()?))
-                    })
-                    .collect();
-                print_json(&by_name)?;
-            }
+        if let Some((folder, owner)) = &self.files {
+            let texts: Vec<(&str, String)> =
+                ran.iter().map(|(name, view)| (*name, oneshot::text(view, self.known))).collect();
+            let configured: Vec<&str> = snapshot.views.iter().map(|view| view.check.name.as_str()).collect();
+            problems.extend(textfile::write(folder, owner, &texts, &configured));
         }
-        if verdicts.len() < snapshot.views.len() {
-            return Err(Error("stopped before every check had run".to_owned()));
+        if let Some(gateway) = &self.gateway {
+            let groups = ran.iter().map(|(name, view)| (*name, oneshot::push(view, self.known))).collect();
+            problems.extend(gateway.push(groups));
         }
-        Ok(ExitCode::from(show::exit_code(verdicts.into_iter())))
+        problems.extend(self.store.as_ref().and_then(|(folder, store)| unwritten(folder, store)));
+        problems
+    }
+}
+
+fn target(flags: &PushFlags) -> Option<Target> {
+    let PushFlags { url, job, user, password_file, ca_file, timeout, pause } = flags;
+    Some(Target {
+        url: url.clone()?,
+        job: job.clone(),
+        user: user.clone().zip(password_file.clone()),
+        ca_file: ca_file.clone(),
+        timeout: *timeout,
+        pause: *pause,
     })
+}
+
+fn unwritten(folder: &Path, store: &Store) -> Option<String> {
+    let written = store.failures() == 0;
+    (!written).then(|| {
+        format!(
+            "state_dir {}: not everything could be written (the log says why), and the next round will not know of it",
+            folder.display()
+        )
+    })
+}
+
+/// To stdout: what this round found, and nothing that is only remembered. The metrics are those of the files.
+fn print_round(format: Format, snapshot: &Snapshot, known: Known) -> Result<()> {
+    if format == Format::Prometheus {
+        return print(&metrics::render_once(snapshot, |family| known.has(family)));
+    }
+    let shown: Vec<_> = snapshot
+        .views
+        .iter()
+        .filter_map(|view| Some((view, view.state.own_run()?)))
+        .map(|(view, last)| {
+            let (tool, resources) = match view.state.reported() {
+                Some((drift, resources)) => (Some(&drift.tool), resources),
+                None => (None, Vec::new()),
+            };
+            (view.check.name.as_str(), last, tool, view.state.parser.as_ref(), resources)
+        })
+        .collect();
+    let documents: Vec<Shown<'_>> = shown
+        .iter()
+        .map(|(name, last, tool, parser, resources)| Shown {
+            name: Some(name),
+            document: document(last, *tool, *parser, resources),
+        })
+        .collect();
+    match format {
+        Format::Table => print(&show::table(&documents)),
+        Format::Json => {
+            let by_name: serde_json::Map<String, serde_json::Value> = documents
+                .iter()
+                .filter_map(|shown| {
+                    Some((shown.name?.to_owned(), serde_json::to_value(&shown.document).ok()?))
+                })
+                .collect();
+            print_json(&by_name)
+        }
+        Format::Prometheus => Ok(()),
+    }
 }
 
 /// The report of a check's only run.

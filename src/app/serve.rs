@@ -168,7 +168,7 @@ pub(super) fn serve(
 }
 
 /// Ends what a driftrun that was killed has left in this folder's name, before any run begins.
-async fn clear(store: Arc<Store>, runner: &Runner, bases: Vec<PathBuf>) {
+pub(super) async fn clear(store: Arc<Store>, runner: &Runner, bases: Vec<PathBuf>) {
     if let Some(earlier) = store.earlier_instance() {
         let ended = runner.end_earlier(earlier, bases).await;
         if ended > 0 {
