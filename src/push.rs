@@ -76,6 +76,10 @@ impl Gateway {
             Some((user_info, host)) => (Some(user_info), host),
             None => (None, authority.as_str()),
         };
+        let port = host.rsplit(']').next().and_then(|after| Some(after.split_once(':')?.1));
+        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            return Err(not_understood.to_owned());
+        }
         if uri.query().is_some() || url.contains('#') || path.contains('@') || host.is_empty() {
             return Err(not_understood.to_owned());
         }
@@ -364,6 +368,7 @@ mod tests {
             "http://u:SECRET@h/?q",
             "http://u:SEC@RET@h:x/",
             "http://u:SECRET@",
+            "http://u:SECRET@h:",
             "http://u/SECRET@h/",
             "http://u:SEC RET@h",
             "/SECRET",

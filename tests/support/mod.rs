@@ -234,6 +234,73 @@ pub fn exchange(address: &str, request: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
+/// A program that logs where it listens, as Prometheus' own do.
+pub struct Listening {
+    child: Child,
+    pub address: String,
+}
+
+impl Listening {
+    /// Starts it, and waits until it listens.
+    pub fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.arg("--web.listen-address=127.0.0.1:0").spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let address = lines.find_map(|line| {
+            let (_, address) = line.split_once("msg=\"Listening on\" address=")?;
+            Some(address.to_owned())
+        });
+        // Nobody reads the rest, but the pipe must not fill up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address: address.expect("it listens") }
+    }
+
+    /// The body of what `path` gives.
+    pub fn get(&self, path: &str) -> String {
+        let (head, body) = exchange(&self.address, &format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n"));
+        assert!(head.contains(" 200 "), "{head}\n{body}");
+        body
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Series by name and labels, with their values.
+pub type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
+
+/// All series of a text exposition whose names begin with `prefix`; none stands twice.
+pub fn series(text: &str, prefix: &str) -> Series {
+    let mut all = Series::new();
+    for line in text.lines().filter(|line| line.starts_with(prefix)) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        let (name, mut rest) = series.split_once('{').unwrap_or((series, ""));
+        let mut labels = BTreeMap::new();
+        while let Some((label, quoted)) = rest.split_once("=\"") {
+            let (mut text, mut chars) = (String::new(), quoted.char_indices());
+            let end = loop {
+                match chars.next().unwrap() {
+                    (at, '"') => break at,
+                    (_, '\\') => match chars.next().unwrap().1 {
+                        'n' => text.push('\n'),
+                        c => text.push(c),
+                    },
+                    (_, c) => text.push(c),
+                }
+            };
+            assert!(labels.insert(label.to_owned(), text).is_none(), "{line}");
+            rest = quoted[end + 1..].trim_start_matches(',');
+        }
+        let twice = all.insert((name.to_owned(), labels), value.parse().unwrap());
+        assert!(twice.is_none(), "twice: {line}");
+    }
+    all
+}
+
 /// A text exposition.
 pub struct Scrape(pub String);
 
