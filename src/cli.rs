@@ -125,7 +125,7 @@ pub struct Once {
     /// What to print on stdout.
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
-    /// Write driftrun_CHECK.prom for each check into this folder, for node_exporter's textfile collector; files of checks that are gone are removed.
+    /// Write `driftrun_CHECK.prom` for each check into this folder, for `node_exporter`'s textfile collector; files of checks that are gone are removed.
     #[arg(long, value_name = "DIR")]
     pub textfile: Option<PathBuf>,
     /// A folder of this driftrun alone that keeps each check's last good report for --textfile and --push: a check that fails keeps its drift, and since
@@ -146,7 +146,7 @@ pub struct Once {
 /// Options of a push.
 #[derive(Args)]
 pub struct PushFlags {
-    /// Push each check to this Pushgateway, such as http://pushgateway:9091: all of it after a good run, else what the run came to. User and password can
+    /// Push each check to this Pushgateway, such as `http://pushgateway:9091`: all of it after a good run, else what the run came to. User and password can
     /// stand in it, with special characters as %XX; who lists processes sees them.
     // A text: clap would quote a URL that it doesn't understand, with its password.
     #[arg(id = "push", long = "push", value_name = "URL")]

@@ -4,6 +4,7 @@ use crate::oneshot::Push;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -289,7 +290,7 @@ fn path(job: &str, check: &str) -> String {
 /// User and password of a URL.
 fn login_in_url(user_info: &str) -> Result<(String, String), String> {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(Cow::into_owned);
     match (decoded(user), decoded(password)) {
         (Ok(user), Ok(password)) => Ok((user, password)),
         _ => Err(

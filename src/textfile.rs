@@ -1,4 +1,4 @@
-//! Files for node_exporter's textfile collector: one `.prom` file a check, written whole or not at all. Knows nothing of checks but their names.
+//! Files for `node_exporter`'s textfile collector: one `.prom` file a check, written whole or not at all. Knows nothing of checks but their names.
 //!
 //! ```text
 //! # driftrun once --config.file "/srv/driftrun.yaml"
@@ -16,7 +16,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// node_exporter is another user.
+/// `node_exporter` is another user.
 const MODE: u32 = 0o644;
 
 /// A first line is shorter: a path has at most 4096 bytes, and may be written with escapes.
@@ -36,7 +36,12 @@ pub struct Owner {
 impl Owner {
     /// A configuration file, by its path; a link in it is not followed, so that an updated `ConfigMap` stays the same.
     pub fn config(file: &Path) -> io::Result<Self> {
-        let line = format!("{MARK}--config.file {:?}", std::path::absolute(file)?);
+        let path = std::path::absolute(file)?;
+        #[expect(
+            clippy::unnecessary_debug_formatting,
+            reason = "a newline in the path must not end the line"
+        )]
+        let line = format!("{MARK}--config.file {path:?}");
         Ok(Self { line, knows_all: true })
     }
 
@@ -144,7 +149,7 @@ fn no_more(folder: &Path, owner: &Owner, configured: &[&str]) -> Vec<PathBuf> {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { return false };
             let whole = name.strip_prefix("driftrun_").and_then(|rest| rest.strip_suffix(".prom"));
-            let half = name.starts_with(".driftrun_") && name.ends_with(".new");
+            let half = name.strip_prefix(".driftrun_").and_then(|rest| rest.strip_suffix(".new")).is_some();
             let unwanted = whole.is_some_and(|check| !configured.contains(&check)) || half;
             let file = || {
                 entry

@@ -2,8 +2,9 @@
 
 mod support;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -23,14 +24,16 @@ fn fixture(name: &str) -> String {
 
 /// A configuration of checks that each print what the file `NAME.out` holds and exit as `NAME.code` says.
 fn configured(folder: &Folder, checks: &[(&str, &str)]) -> PathBuf {
-    let checks: String = checks
-        .iter()
-        .map(|(name, parser)| {
-            prints(folder, name, "", 0);
-            format!("  - {{ name: {name}, parser: {parser}, command: [sh, -c, \"cat {name}.out; exit $(cat {name}.code)\"], labels: {{ layer: l }} }}\n")
-        })
-        .collect();
-    folder.write("driftrun.yaml", &format!("checks:\n{checks}"))
+    let mut text = "checks:\n".to_owned();
+    for (name, parser) in checks {
+        prints(folder, name, "", 0);
+        let command = format!("[sh, -c, \"cat {name}.out; exit $(cat {name}.code)\"]");
+        let _ = writeln!(
+            text,
+            "  - {{ name: {name}, parser: {parser}, command: {command}, labels: {{ layer: l }} }}"
+        );
+    }
+    folder.write("driftrun.yaml", &text)
 }
 
 fn prints(folder: &Folder, name: &str, text: &str, code: u8) {
@@ -159,8 +162,9 @@ fn with_a_state_folder_since_when_is_pushed_too_and_a_job_may_hold_anything() {
 }
 
 /// A certificate for 127.0.0.1, its key and who signed it, as files.
-fn certificates(folder: &Folder) -> (PathBuf, PathBuf, PathBuf) {
+fn certificates(folder: &Folder, signer: &str) -> (PathBuf, PathBuf, PathBuf) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, signer);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     let ca = params.self_signed(&key).unwrap();
@@ -177,9 +181,9 @@ fn certificates(folder: &Folder) -> (PathBuf, PathBuf, PathBuf) {
 #[test]
 fn a_gateway_with_tls_and_users() {
     let folder = Folder::new("tls");
-    let (ca, own, key) = certificates(&folder);
+    let (ca, own, key) = certificates(&folder, "ours");
     let stranger = Folder::new("stranger");
-    let (stranger, ..) = certificates(&stranger);
+    let (stranger, ..) = certificates(&stranger, "another");
     let web = format!(
         "tls_server_config: {{ cert_file: {}, key_file: {} }}\nbasic_auth_users: {{ {USER}: {HASHED} }}\n",
         own.display(),

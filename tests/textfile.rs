@@ -1,11 +1,12 @@
-//! `once --textfile`: what the real node_exporter serves of it, whose files are whose, and what a state folder keeps.
+//! `once --textfile`: what the real `node_exporter` serves of it, whose files are whose, and what a state folder keeps.
 
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use support::{Folder, Listening, Series, Server, driftrun, series, tool};
 
 fn fixture(name: &str) -> PathBuf {
@@ -390,9 +391,17 @@ fn one_that_is_killed_amid_a_file_leaves_the_old_one() {
     const ROUNDS: usize = 20;
     let folder = Folder::new("killed");
     // A file of some size, so that writing it takes a while.
-    let diffs: String = (0..4000)
-        .map(|n| format!("diff -u -N /tmp/LIVE-1/v1.ConfigMap.shop.web{n} /tmp/MERGED-2/v1.ConfigMap.shop.web{n}\n--- /tmp/LIVE-1/v1.ConfigMap.shop.web{n}\t2026-01-01 00:00:00.000000000 +0000\n+++ /tmp/MERGED-2/v1.ConfigMap.shop.web{n}\t2026-01-01 00:00:00.000000000 +0000\n@@ -1,1 +1,1 @@\n-a: 1\n+a: 2\n"))
-        .collect();
+    let mut diffs = String::new();
+    for n in 0..4000 {
+        let (live, merged) =
+            (format!("LIVE-1/v1.ConfigMap.shop.web{n}"), format!("MERGED-2/v1.ConfigMap.shop.web{n}"));
+        let time = "2026-01-01 00:00:00.000000000 +0000";
+        let _ = writeln!(
+            diffs,
+            "diff -u -N /tmp/{live} /tmp/{merged}\n--- /tmp/{live}\t{time}\n+++ /tmp/{merged}\t{time}"
+        );
+        diffs.push_str("@@ -1,1 +1,1 @@\n-a: 1\n+a: 2\n");
+    }
     prints(&folder, "many", &diffs, 1);
     let config = folder.write("driftrun.yaml", &format!("checks:\n{}", check("many", "kubectl")));
     let output = once(&folder, &config, &[]);
@@ -415,8 +424,7 @@ fn one_that_is_killed_amid_a_file_leaves_the_old_one() {
     for _ in 0..ROUNDS {
         let mut child = driftrun();
         child.args(["once", "--config.file"]).arg(&config).arg("--textfile").arg(folder.path().join("prom"));
-        let mut child =
-            child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while child.try_wait().unwrap().is_none() {
             if half(&folder) {
                 child.kill().unwrap();
