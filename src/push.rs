@@ -171,7 +171,14 @@ impl Gateway {
             }
             let pause = self.pause.saturating_mul(2_u32.pow(n));
             let checks = again.len() + untried.len();
-            tracing::warn!(url = self.base, checks, pause = ?pause, why = last_why, "push failed, is tried again");
+            let seconds = pause.as_secs_f64();
+            tracing::warn!(
+                url = self.base,
+                checks,
+                why = last_why,
+                seconds,
+                "push failed: it is tried again"
+            );
             std::thread::sleep(pause);
             waiting =
                 untried.into_iter().chain(again.into_iter().map(|(check, push, _)| (check, push))).collect();

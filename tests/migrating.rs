@@ -95,20 +95,25 @@ fn each_metric_is_one_of_the_tables() {
 #[test]
 fn the_crontab_s_line_writes_a_file() {
     let lines = page();
-    let line = lines
-        .lines()
-        .find_map(|line| line.strip_prefix("*/30 * * * * root cd /var/lib/node_exporter && "))
-        .unwrap();
+    let line = lines.lines().find_map(|line| line.strip_prefix("*/30 * * * * root driftrun once ")).unwrap();
     let folder = Folder::new("cron");
+    let prom = folder.write("prom/driftrun_t.prom", "");
+    fs::remove_file(&prom).unwrap();
     let config = folder.write("driftrun.yaml", "checks: [{ name: t, command: ['false'], parser: none }]\n");
-    let line = line
-        .replace("/srv/driftrun.yaml", config.to_str().unwrap())
-        .replace("driftrun once", &format!("'{}' once", env!("CARGO_BIN_EXE_driftrun")));
-    let run = || Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output().unwrap();
+    let mut line = format!("'{}' once {line}", env!("CARGO_BIN_EXE_driftrun"));
+    for (theirs, ours) in [
+        ("/srv/driftrun.yaml", config.as_path()),
+        ("/var/lib/node_exporter", prom.parent().unwrap()),
+        ("/var/lib/driftrun", &folder.path().join("state")),
+    ] {
+        assert!(line.contains(theirs), "{line}");
+        line = line.replace(theirs, ours.to_str().unwrap());
+    }
+    let run = || Command::new("sh").args(["-c", &line]).output().unwrap();
     run();
-    let written = fs::read_to_string(folder.path().join("driftrun.prom")).unwrap();
+    let written = fs::read_to_string(&prom).unwrap();
     assert!(written.contains("\ndriftrun_check_success{check=\"t\"} 0\n"), "{written}");
     folder.write("driftrun.yaml", "checks: []\n");
     run();
-    assert_eq!(fs::read_to_string(folder.path().join("driftrun.prom")).unwrap(), written);
+    assert_eq!(fs::read_to_string(&prom).unwrap(), written);
 }

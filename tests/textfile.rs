@@ -2,6 +2,8 @@
 
 mod support;
 
+use clap::Parser as _;
+use driftrun::cli::Cli;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -338,6 +340,38 @@ fn a_folder_that_cannot_be_written_is_told_and_the_table_is_there() {
     assert_eq!(into("nowhere"), (Some(1), missing.to_owned()));
     let file = "driftrun: --textfile DIR: it is no folder; name the one that node_exporter reads";
     assert_eq!(into("file"), (Some(1), file.to_owned()));
+}
+
+/// docs/one-shot.md can be followed: every command line in it is one, and the rule is one for Prometheus.
+#[test]
+fn the_page_can_be_followed() {
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/one-shot.md")).unwrap();
+    let lines = page.lines().filter_map(|line| {
+        let line = line
+            .trim_start_matches(['-', ' '])
+            .trim_start_matches("run: ")
+            .trim_start_matches("ExecStart=/usr/local/bin/");
+        line.strip_prefix("driftrun once ").map(|rest| rest.replace(['"', '\''], ""))
+    });
+    let args = page.lines().filter_map(|line| {
+        let args = line.trim().strip_prefix("args: [once, ")?.strip_suffix(']')?;
+        Some(args.replace(", ", " ").replace('"', ""))
+    });
+    let all: Vec<String> = lines.chain(args).collect();
+    assert_eq!(all.len(), 6, "{all:?}");
+    for line in &all {
+        let words = ["driftrun", "once"].into_iter().chain(line.split(' '));
+        if let Err(error) = Cli::try_parse_from(words) {
+            panic!("{line}: {error}");
+        }
+    }
+    let Some(promtool) = tool("promtool") else { return };
+    let folder = Folder::new("rule");
+    let rule = page.split("```yaml\n").find(|block| block.starts_with("groups:")).unwrap();
+    let file = folder.write("rules.yaml", rule.split("```").next().unwrap());
+    let output = Command::new(promtool).args(["check", "rules"]).arg(file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// `once` in a mount namespace of its own, with `mount` run before it.
