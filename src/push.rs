@@ -251,15 +251,9 @@ impl Gateway {
     fn no_answer(&self, error: ureq::Error) -> Failure {
         let why = match error {
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Failure::Refused(
-                    self.without_password(format!(
-                        "TLS: {error}; --push.ca-file names certificates to trust"
-                    )),
-                );
+                return Failure::Refused(tls_problem(&error.to_string()));
             }
-            ureq::Error::Rustls(error) => {
-                return Failure::Refused(format!("TLS: {error}; --push.ca-file names certificates to trust"));
-            }
+            ureq::Error::Rustls(error) => return Failure::Refused(tls_problem(&error.to_string())),
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 "connection refused; is there a Pushgateway?".to_owned()
             }
@@ -282,6 +276,15 @@ impl Gateway {
             Some(_) | None => text,
         }
     }
+}
+
+fn tls_problem(error: &str) -> String {
+    let remedy = if error.contains("certificate") {
+        "--push.ca-file names certificates to trust"
+    } else {
+        "does the gateway speak https?"
+    };
+    format!("TLS: {error}; {remedy}")
 }
 
 /// The path of a group. A check's name can stand in it as it is; a job may hold anything.

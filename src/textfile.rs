@@ -176,9 +176,10 @@ fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let new = folder.join(format!(".{name}.{}-{now:x}.new", std::process::id()));
     let mut file = OpenOptions::new().create_new(true).write(true).mode(MODE).open(&new)?;
+    // So that nobody takes it for one that was left; where files can't be locked, nobody takes any.
+    let _ = file.lock();
     let written = file
-        .lock()
-        .and_then(|()| file.write_all(text.as_bytes()))
+        .write_all(text.as_bytes())
         // Whatever the umask took away.
         .and_then(|()| file.set_permissions(Permissions::from_mode(MODE)))
         .and_then(|()| file.sync_all())

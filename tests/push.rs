@@ -328,6 +328,20 @@ fn what_a_gateway_refuses_is_not_tried_again() {
 }
 
 #[test]
+fn a_gateway_without_tls_is_no_https_one() {
+    let Some(gateway) = pushgateway(&[]) else { return };
+    let folder = Folder::new("plain");
+    let config = configured(&folder, &[("c", "none")]);
+    let (ca, ..) = certificates(&folder, "ours");
+    let base = format!("https://{}", gateway.address);
+    let output = once(&config, &base, &["--push.ca-file", ca.to_str().unwrap()]);
+    let want = format!(
+        "driftrun: --push {base}: check c is not pushed: TLS: received corrupt message of type InvalidContentType; does the gateway speak https?"
+    );
+    assert_eq!(said(&output), (Some(1), vec![want]));
+}
+
+#[test]
 fn one_that_never_answers_is_given_up_and_every_check_is_named() {
     let folder = Folder::new("hang");
     let config = configured(&folder, &[("a", "none"), ("b", "none"), ("c", "none")]);

@@ -123,6 +123,9 @@ fn node_exporter_serves_what_is_printed() {
         let meta = std::fs::metadata(folder.path().join("prom").join(file)).unwrap();
         assert_eq!(meta.permissions().mode() & 0o777, 0o644, "{file}");
     }
+    // What a killed one leaves is passed over.
+    let half = &std::fs::read_to_string(folder.path().join("prom/driftrun_plan.prom")).unwrap()[..900];
+    folder.write("prom/.driftrun_plan.prom.1-2.new", half);
     let Some(node_exporter) = node_exporter(&folder) else { return };
     let served = node_exporter.get("/metrics");
     assert_eq!(series(&served, "driftrun_"), want);
@@ -306,13 +309,15 @@ fn one_state_folder_is_one_driftruns() {
     );
     assert_eq!((output.status.code(), stdout(&output), said(&output)), (Some(1), String::new(), vec![want]));
     assert_eq!(names(&folder), [""; 0]);
-    let own = folder.path().join("own").to_str().unwrap().to_owned();
-    let output = once(&folder, &config, &["--state-dir", &own]);
-    assert_eq!((names(&folder).len(), said(&output)), (3, Vec::new()));
     // For a look beside the server none is needed.
     let output = driftrun().args(["once", "--config.file"]).arg(&config).output().unwrap();
     assert!(stdout(&output).ends_with("3 checks: 1 drifted, 1 partial, 1 failed\n"), "{}", stdout(&output));
     assert_eq!(server.stop(), Some(0));
+    // Another folder will do, also where that of the configuration is not there.
+    std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+    let own = folder.path().join("own").to_str().unwrap().to_owned();
+    let output = once(&folder, &config, &["--state-dir", &own]);
+    assert_eq!((names(&folder).len(), said(&output)), (3, Vec::new()));
 }
 
 #[test]

@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Every check once, as many at a time as the configuration allows.
@@ -38,7 +39,8 @@ pub(super) fn once(arguments: &Once) -> Result<ExitCode> {
     };
     warn(&std::mem::take(&mut config.warnings));
     let round = Round::new(arguments, &config)?;
-    if let (Some(folder), false) = (&config.state_dir, round.store.is_some()) {
+    // Temporary folders are there also where --state-dir names another one.
+    if let Some(folder) = &config.state_dir {
         Store::make_tmp(folder).map_err(Error)?;
     }
     try_folders(&config.checks)?;
@@ -79,7 +81,7 @@ struct Round {
     gateway: Option<Gateway>,
     store: Option<(PathBuf, Arc<Store>)>,
     known: Known,
-    interval: Option<std::time::Duration>,
+    interval: Option<Duration>,
 }
 
 impl Round {
@@ -133,7 +135,9 @@ impl Round {
         let limits = Arc::new(Limits::new(max_concurrent, memory));
         let mut lives = JoinSet::new();
         for check in board.checks() {
-            board.scheduled(&check.name, None, self.interval);
+            if self.interval.is_some() {
+                board.scheduled(&check.name, None, self.interval);
+            }
             let place = Place {
                 board: Arc::clone(&board),
                 name: check.name.as_str().into(),
