@@ -1,6 +1,7 @@
 //! What is known of every check: the only place where state changes, by [`CheckState::apply`] alone.
 
 use crate::check::{Check, Reader, ReaderChoice};
+use crate::drift::Drift;
 use crate::metrics::{self, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
 use crate::reader::{self, Judgement};
@@ -9,11 +10,12 @@ use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::snapshot::{Snapshot, View};
 use crate::state::Store;
-use driftrun_parsers::{Action, Class, Diagnostic, Parser, Reading, Resource, Scopes, Source, Tool, Verdict};
+use driftrun_parsers::{Class, Diagnostic, Parser, Reading, Resource, Scopes, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -137,75 +139,6 @@ pub struct LastRun {
     pub scopes: Option<Scopes>,
 }
 
-/// What drifts, as the last good reports say, scope by scope.
-#[derive(Clone, Debug)]
-pub struct Drift {
-    /// Sorted by identity: source, scope, kind, name. At most `max_resources` that count, and as many others.
-    pub resources: Arc<Vec<Seen>>,
-    /// Positions in `resources` of those that the last report didn't show, in scopes that it couldn't read.
-    pub older: Arc<Vec<usize>>,
-    /// What was left out of `resources`, by scope.
-    pub dropped: Arc<BTreeMap<String, Dropped>>,
-    /// The tool.
-    pub tool: Tool,
-    /// Who read it.
-    pub parser: Reader,
-    /// Ignore rules that matched nothing in the last good report.
-    pub unused_rules: usize,
-    /// When the last good or partial report was made.
-    pub reported: Timestamp,
-}
-
-/// How many resources of one scope are over the check's limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Drift that counts, by action.
-    pub drift: BTreeMap<Action, u64>,
-    /// How many of these changed outside.
-    pub outside: u64,
-    /// Taken out of the drift by an ignore rule.
-    pub ignored: u64,
-    /// No drift, by source and action.
-    pub informational: BTreeMap<(Source, Action), u64>,
-}
-
-impl Dropped {
-    fn add(&mut self, seen: &Seen) {
-        let r = &seen.resource;
-        let n = if seen.counts() {
-            self.outside += u64::from(r.outside);
-            self.drift.entry(r.action).or_default()
-        } else if r.ignored {
-            &mut self.ignored
-        } else {
-            self.informational.entry((r.source, r.action)).or_default()
-        };
-        *n += 1;
-    }
-}
-
-/// A resource and since when it has been seen, whatever its action was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// The resource as it was seen last.
-    pub resource: Resource,
-    /// When it was seen first.
-    pub first_seen: Timestamp,
-}
-
-impl Seen {
-    /// Whether it is drift that counts.
-    pub const fn counts(&self) -> bool {
-        self.resource.drift && !self.resource.ignored
-    }
-}
-
-type Identity = (Source, String, String, String);
-
-fn identity(resource: &Resource) -> Identity {
-    (resource.source, resource.scope.clone(), resource.kind.clone(), resource.name.clone())
-}
-
 impl CheckState {
     /// The last run, if it ended since the check was loaded: one that a folder kept is from before.
     pub fn own_run(&self) -> Option<&Arc<LastRun>> {
@@ -215,9 +148,7 @@ impl CheckState {
     /// What the last run itself reported, without what earlier ones left.
     pub fn reported(&self) -> Option<(&Drift, Vec<Resource>)> {
         let (last, drift) = (self.own_run()?, self.drift.as_ref()?);
-        let shown = drift.resources.iter().enumerate().filter(|(n, _)| drift.older.binary_search(n).is_err());
-        (drift.reported == last.ended)
-            .then(|| (drift, shown.map(|(_, seen)| seen.resource.clone()).collect()))
+        (drift.reported == last.ended).then(|| (drift, drift.shown().cloned().collect()))
     }
 
     /// The check's configuration has changed from `old` to `new`. What was found stays, with its times.
@@ -288,7 +219,6 @@ impl CheckState {
     /// drift.
     /// Of more than `max_resources` that count, the first by identity are kept and the rest is counted.
     pub fn apply(&mut self, check: &Check, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
-        let max_resources = check.max_resources;
         let Judgement { verdict, class, reason, parser, evidence: _, report, diagnostics, unused_rules } =
             judgement;
         let code = match (&outcome.end, outcome.stage) {
@@ -325,17 +255,8 @@ impl CheckState {
         }
         self.changed_since = false;
         if let (Some(report), Some(parser)) = (report, parser) {
-            let Merged { resources, older, dropped } =
-                merge(self.drift.as_ref(), report.resources(), report.scopes(), max_resources, ended);
-            self.drift = Some(Drift {
-                resources: Arc::new(resources),
-                older: Arc::new(older),
-                dropped: Arc::new(dropped),
-                tool: report.tool().clone(),
-                parser,
-                unused_rules,
-                reported: ended,
-            });
+            let (before, max) = (self.drift.take(), check.max_resources);
+            self.drift = Some(Drift::after(before.as_ref(), report, parser, unused_rules, max, ended));
         }
         let truncated = outcome.stdout.is_cut()
             || outcome.stderr.is_cut()
@@ -368,70 +289,6 @@ impl CheckState {
     }
 }
 
-/// What is known of a check's resources after a report, as [`Drift`] has it.
-struct Merged {
-    resources: Vec<Seen>,
-    older: Vec<usize>,
-    dropped: BTreeMap<String, Dropped>,
-}
-
-/// The resources after a report, sorted by identity. A partial report only replaces the scopes that it read: a host that it doesn't
-/// name may have left, or the run may have ended before it came to it.
-/// Of what counts, and of what doesn't, the first `max` are kept.
-fn merge(old: Option<&Drift>, new: &[Resource], scopes: &Scopes, max: usize, now: Timestamp) -> Merged {
-    let old_resources = old.map(|drift| Arc::clone(&drift.resources)).unwrap_or_default();
-    let old_dropped = old.map(|drift| Arc::clone(&drift.dropped)).unwrap_or_default();
-    let (old, read): (&[Seen], HashSet<&str>) =
-        (&old_resources, scopes.read.iter().map(String::as_str).collect());
-    // A module of a unit that was read (`vpc//module.a` of `vpc`) was read with it.
-    let was_read = |scope: &str| {
-        read.contains(scope) || scope.split_once("//").is_some_and(|(unit, _)| read.contains(unit))
-    };
-    let partial = !scopes.unread.is_empty();
-    let first_seen: HashMap<Identity, Timestamp> =
-        old.iter().map(|seen| (identity(&seen.resource), seen.first_seen)).collect();
-    let mut seen: BTreeMap<Identity, (Seen, Shown)> = old
-        .iter()
-        .filter(|seen| partial && !was_read(&seen.resource.scope))
-        .map(|seen| (identity(&seen.resource), (seen.clone(), Shown::Before)))
-        .collect();
-    for resource in new {
-        let identity = identity(resource);
-        let first_seen = first_seen.get(&identity).copied().unwrap_or(now);
-        seen.insert(identity, (Seen { resource: resource.clone(), first_seen }, Shown::Now));
-    }
-    let mut dropped: BTreeMap<String, Dropped> = old_dropped
-        .iter()
-        .filter(|(scope, _)| partial && !was_read(scope))
-        .map(|(scope, dropped)| (scope.clone(), dropped.clone()))
-        .collect();
-    let counted: HashSet<String> = dropped.keys().cloned().collect();
-    let (mut counting, mut others) = (0, 0);
-    let keep = |(seen, _): &(Seen, Shown)| {
-        let n = if seen.counts() { &mut counting } else { &mut others };
-        *n += 1;
-        // What was counted of a scope that wasn't read stays as it is: these may be among it.
-        if *n > max && !counted.contains(seen.resource.scope.as_str()) {
-            dropped.entry(seen.resource.scope.clone()).or_default().add(seen);
-        }
-        *n <= max
-    };
-    let mut kept: Vec<(Seen, Shown)> = seen.into_values().collect();
-    kept.retain(keep);
-    let older = kept.iter().enumerate().filter(|(_, (_, shown))| *shown == Shown::Before);
-    let older = older.map(|(n, _)| n).collect();
-    Merged { resources: kept.into_iter().map(|(seen, _)| seen).collect(), older, dropped }
-}
-
-/// Which report showed a resource.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    /// The last one.
-    Now,
-    /// One before it.
-    Before,
-}
-
 /// What a page can show: the whole, or both ends, without secrets.
 fn keep(mut captured: Captured, secrets: &[Secret]) -> Captured {
     if captured.bytes.len() > KEPT {
@@ -461,6 +318,32 @@ pub struct Board {
     snapshot: RwLock<Arc<Snapshot>>,
     /// Where what is known survives a restart.
     store: Option<Arc<Store>>,
+    listed: Mutex<Listed>,
+    /// Somebody fetches the metrics compressed: what is large is compressed before it is shown.
+    packs: AtomicBool,
+}
+
+/// How many drifting resources the checks have series for.
+#[derive(Debug)]
+struct Listed {
+    most: usize,
+    total: usize,
+    by_check: HashMap<String, usize>,
+}
+
+impl Listed {
+    /// Room for up to `wanted` of a check, which gives up what it had.
+    fn take(&mut self, name: &str, wanted: usize) -> usize {
+        self.give_back(name);
+        let room = wanted.min(self.most.saturating_sub(self.total));
+        self.total += room;
+        self.by_check.insert(name.to_owned(), room);
+        room
+    }
+
+    fn give_back(&mut self, name: &str) {
+        self.total -= self.by_check.remove(name).unwrap_or_default();
+    }
 }
 
 #[derive(Debug)]
@@ -490,13 +373,26 @@ impl Entry {
 impl Board {
     /// A board on which nothing has happened yet.
     pub fn new(checks: Vec<Check>, loaded: Timestamp) -> Self {
-        Self::kept(checks, loaded, Shard::ALL, None)
+        Self::kept(checks, loaded, Shard::ALL, None, usize::MAX)
     }
 
-    /// A board for the checks of one of several instances, with what `store` knows of them.
-    pub fn kept(checks: Vec<Check>, loaded: Timestamp, shard: Shard, store: Option<Arc<Store>>) -> Self {
+    /// A board for the checks of one of several instances, with what `store` knows of them. All together may have series for `max_total_resources`.
+    pub fn kept(
+        checks: Vec<Check>,
+        loaded: Timestamp,
+        shard: Shard,
+        store: Option<Arc<Store>>,
+        max_total_resources: usize,
+    ) -> Self {
         let snapshot = Snapshot { loaded, reloaded: true, shard, store: store.clone(), views: Vec::new() };
-        let board = Self { entries: RwLock::default(), snapshot: RwLock::new(Arc::new(snapshot)), store };
+        let listed = Listed { most: max_total_resources, total: 0, by_check: HashMap::new() };
+        let board = Self {
+            entries: RwLock::default(),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            store,
+            listed: Mutex::new(listed),
+            packs: AtomicBool::new(false),
+        };
         board.replace(checks, loaded);
         board
     }
@@ -518,6 +414,16 @@ impl Board {
     /// What is known now, for readers. Immutable; never half of a change.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on, or from their next report, all checks together may have series for so many resources.
+    pub fn set_max_total_resources(&self, most: usize) {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).most = most;
+    }
+
+    /// Somebody fetches the metrics compressed.
+    pub fn pack_from_now_on(&self) {
+        self.packs.store(true, Ordering::Relaxed);
     }
 
     /// The parser that an earlier run of the check recognised.
@@ -550,12 +456,16 @@ impl Board {
                     let mut state = CheckState::new(&check, now);
                     if let Some(store) = &self.store {
                         store.restore(&check, &mut state);
+                        self.limit(&check, &mut state);
                     }
                     Arc::new(Mutex::new(Entry::new(check, state)))
                 });
                 (name, entry)
             });
             let fresh: BTreeMap<_, _> = fresh.collect();
+            for gone in entries.keys() {
+                self.listed.lock().unwrap_or_else(PoisonError::into_inner).give_back(gone);
+            }
             entries.clone_from(&fresh);
             fresh
         };
@@ -616,7 +526,11 @@ impl Board {
         self.change(&ran.name, |check, state| {
             recorded = ran.runs_like(check);
             if recorded {
+                let was_near = is_near_limit(check, state);
+                let dropped = state.drift.as_ref().map_or(0, Drift::dropped);
                 state.apply(check, outcome, judgement, ended);
+                self.limit(check, state);
+                warn_of_limit(check, state, was_near, dropped);
                 if let Some(store) = &self.store {
                     store.save(check, state);
                 }
@@ -624,6 +538,15 @@ impl Board {
             Change::Run
         });
         recorded
+    }
+
+    /// Leaves out what there is no room for beside the other checks.
+    fn limit(&self, check: &Check, state: &mut CheckState) {
+        let wanted = state.drift.as_ref().map_or(0, Drift::listed);
+        let room = self.listed.lock().unwrap_or_else(PoisonError::into_inner).take(&check.name, wanted);
+        if let Some(drift) = &mut state.drift {
+            drift.limit(room);
+        }
     }
 
     fn entry(&self, name: &str) -> Option<Arc<Mutex<Entry>>> {
@@ -638,6 +561,9 @@ impl Board {
             act(&entry.check, &mut entry.state)
         };
         entry.render(what);
+        if self.packs.load(Ordering::Relaxed) {
+            entry.view.run.pack();
+        }
         self.put(&entry);
     }
 
@@ -656,6 +582,24 @@ impl Board {
     fn publish(&self, next: impl FnOnce(&Snapshot) -> Snapshot) {
         let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         *snapshot = Arc::new(next(&snapshot));
+    }
+}
+
+/// Whether a check has so many drifting resources that soon some will have no series.
+pub fn is_near_limit(check: &Check, state: &CheckState) -> bool {
+    let drifted = state.drift.as_ref().map_or(0, |drift| drift.tally.drifted());
+    drifted > check.max_resources as u64 / 10 * 8
+}
+
+/// Says once that a check comes near its limit, and that some of its resources have no series.
+fn warn_of_limit(check: &Check, state: &CheckState, was_near: bool, dropped_before: u64) {
+    let Some(drift) = &state.drift else { return };
+    let (drifted, dropped, max_resources) = (drift.tally.drifted(), drift.dropped(), check.max_resources);
+    let name = &check.name;
+    if dropped > 0 && dropped_before == 0 {
+        tracing::warn!(check = %name, drifted, dropped, max_resources, "resources over max_resources or max_total_resources are counted and have no series");
+    } else if dropped == 0 && is_near_limit(check, state) && !was_near {
+        tracing::warn!(check = %name, drifted, max_resources, "drifting resources come near max_resources; those over it will have no series");
     }
 }
 

@@ -26,6 +26,8 @@ pub mod default {
     pub const MAX_CAPTURE_MEMORY: u64 = 256 << 20;
     /// Resources of a report that are kept, each of them two series.
     pub const MAX_RESOURCES: usize = 10_000;
+    /// The same over all checks.
+    pub const MAX_TOTAL_RESOURCES: usize = 250_000;
     /// How long a program may take that reads an output.
     pub const PROGRAM_TIMEOUT: Duration = Duration::from_secs(30);
 }
@@ -83,8 +85,23 @@ pub struct Check {
     pub ignore_defaults: bool,
     /// How many resources of a report are kept; the rest is counted.
     pub max_resources: usize,
+    /// What of its reports becomes metrics.
+    pub resource_metrics: ResourceMetrics,
+    /// Where its page is, for people; only with an external URL.
+    pub url: Option<String>,
     /// What is taken out of its output wherever it is shown or kept, beside secrets of known forms.
     pub redact: Vec<Secret>,
+}
+
+/// What of a check's reports becomes metrics. Pages show everything all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceMetrics {
+    /// Series for each resource that drifts and each scope that wasn't read, and the counts.
+    Full,
+    /// The counts.
+    Counts,
+    /// Nothing but the verdict.
+    Off,
 }
 
 impl Check {
@@ -116,6 +133,8 @@ impl Check {
             ignore: Vec::new(),
             ignore_defaults: true,
             max_resources: default::MAX_RESOURCES,
+            resource_metrics: ResourceMetrics::Full,
+            url: None,
             redact: Vec::new(),
         }
     }

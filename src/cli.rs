@@ -257,12 +257,55 @@ pub struct WebFlags {
     /// Where to listen, such as 127.0.0.1:9152; repeatable.
     #[arg(long = "web.listen-address", default_value = ":9152", value_name = "ADDRESS")]
     pub listen: Vec<String>,
+    /// Listen on the sockets that systemd hands over (a .socket unit), and on no address of its own.
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen")]
+    pub systemd_socket: bool,
     /// Where the metrics are.
     #[arg(long = "web.telemetry-path", default_value = "/metrics", value_name = "PATH", value_parser = path)]
     pub telemetry_path: String,
+    /// What all paths begin with; without it, the path of the external URL.
+    #[arg(long = "web.route-prefix", value_name = "PATH", value_parser = prefix)]
+    pub route_prefix: Option<String>,
+    /// Under which URL people reach the pages, such as <https://ops.example.com/driftrun>; alerts link there.
+    #[arg(long = "web.external-url", value_name = "URL", value_parser = external_url)]
+    pub external_url: Option<ExternalUrl>,
+    /// Let the configuration be loaded again by a POST to /-/reload.
+    #[arg(long = "web.enable-lifecycle")]
+    pub lifecycle: bool,
     /// Whether pages show outputs, which can hold secrets; `auto`: on loopback addresses only.
     #[arg(long = "web.output", value_enum, default_value = "auto", value_name = "WHEN")]
     pub output: ShowOutput,
+}
+
+impl WebFlags {
+    /// What all paths begin with: empty, or `/` and a name or more.
+    pub fn prefix(&self) -> &str {
+        self.route_prefix.as_deref().unwrap_or_else(|| self.link())
+    }
+
+    /// What links in pages begin with: what a browser has to ask for, whatever a proxy in between makes of it.
+    pub fn link(&self) -> &str {
+        match (&self.external_url, &self.route_prefix) {
+            (Some(url), _) => url.path(),
+            (None, Some(prefix)) => prefix,
+            (None, None) => "",
+        }
+    }
+}
+
+/// An `http` or `https` URL without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalUrl {
+    /// The whole.
+    pub url: String,
+    /// Where its path begins.
+    path: usize,
+}
+
+impl ExternalUrl {
+    fn path(&self) -> &str {
+        &self.url[self.path..]
+    }
 }
 
 /// Whether pages show outputs.
@@ -319,6 +362,33 @@ fn path(text: &str) -> Result<String, String> {
     }
 }
 
+/// A prefix of paths without the slash at its end; the empty one for `/`.
+fn prefix(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+    let names = text.trim_end_matches('/').split('/').skip(1);
+    let is_odd = |name: &str| matches!(name, "" | "." | "..");
+    if text.starts_with('/') && text.chars().all(plain) && !names.into_iter().any(is_odd) {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err(format!("{text:?} is no prefix; write one such as /driftrun"))
+    }
+}
+
+fn external_url(text: &str) -> Result<ExternalUrl, String> {
+    let wrong = || format!("{text:?} is no URL of pages; write one such as https://ops.example.com/driftrun");
+    let after_scheme = ["http://", "https://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
+    let rest = after_scheme.ok_or_else(wrong)?;
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if host.is_empty()
+        || host.contains(|c: char| "@?#\"<>".contains(c) || c.is_whitespace() || c.is_control())
+    {
+        return Err(wrong());
+    }
+    let path = if path.is_empty() { String::new() } else { prefix(path).map_err(|_| wrong())? };
+    let before = &text[..text.len() - rest.len()];
+    Ok(ExternalUrl { path: before.len() + host.len(), url: format!("{before}{host}{path}") })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,5 +397,46 @@ mod tests {
     fn the_definitions_are_sound() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn links_begin_where_a_browser_is_and_paths_where_the_route_does() {
+        let prefixes = |words: &[&str]| {
+            let words = [&["driftrun", "serve", "--config.file=x"], words].concat();
+            let cli = Cli::try_parse_from(words).map_err(|error| error.to_string());
+            match cli {
+                Ok(Cli { command: Command::Serve(serve), .. }) => {
+                    let url = serve.web.external_url.as_ref().map(|external| external.url.clone());
+                    Ok((serve.web.prefix().to_owned(), serve.web.link().to_owned(), url))
+                }
+                Ok(_) => Err("not serve".to_owned()),
+                Err(error) => Err(error.lines().next().unwrap_or_default().to_owned()),
+            }
+        };
+        let are = |prefix: &str, link: &str, url: Option<&str>| {
+            Ok((prefix.to_owned(), link.to_owned(), url.map(str::to_owned)))
+        };
+        assert_eq!(prefixes(&[]), are("", "", None));
+        assert_eq!(prefixes(&["--web.route-prefix=/"]), are("", "", None));
+        assert_eq!(prefixes(&["--web.route-prefix=/a/b/"]), are("/a/b", "/a/b", None));
+        let external = "--web.external-url=https://x.example:8443/ops/";
+        let url = Some("https://x.example:8443/ops");
+        assert_eq!(prefixes(&[external]), are("/ops", "/ops", url));
+        assert_eq!(prefixes(&[external, "--web.route-prefix=/"]), are("", "/ops", url));
+        assert_eq!(prefixes(&["--web.external-url=http://x"]), are("", "", Some("http://x")));
+        for wrong in ["x", "/a b", "/a/../b", "//a", "/a%2fb"] {
+            let error = format!(
+                "error: invalid value '{wrong}' for '--web.route-prefix <PATH>': {wrong:?} is no prefix; write one such as /driftrun"
+            );
+            assert_eq!(prefixes(&["--web.route-prefix", wrong]), Err(error));
+        }
+        for wrong in
+            ["x.example", "ftp://x", "http://", "https:///a", "http://me@x/", "http://x/a?b", "http://x#a"]
+        {
+            let error = format!(
+                "error: invalid value '{wrong}' for '--web.external-url <URL>': {wrong:?} is no URL of pages; write one such as https://ops.example.com/driftrun"
+            );
+            assert_eq!(prefixes(&["--web.external-url", wrong]), Err(error));
+        }
     }
 }

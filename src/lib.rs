@@ -10,6 +10,7 @@ pub mod board;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod drift;
 pub mod fleet;
 pub mod ignore;
 pub mod log;

@@ -26,6 +26,7 @@ impl Known {
                 About::Run | About::Report => true,
                 About::History => self.earlier,
                 About::Check => self.interval && family.name == INTERVAL,
+                About::Instance => false,
             }
     }
 }
@@ -40,13 +41,13 @@ pub enum Push {
 }
 
 /// All that is known of a check, as text format 0.0.4.
-pub fn text(view: &View, known: Known) -> String {
+pub fn text(view: &Arc<View>, known: Known) -> String {
     families_of(view, |family| known.has(family))
 }
 
 /// What is pushed of a check. After a good run everything; after any other what that run itself came to, so that the series of the last good
 /// report stay as they are.
-pub fn push(view: &View, known: Known) -> Push {
+pub fn push(view: &Arc<View>, known: Known) -> Push {
     if view.state.last.as_ref().is_some_and(|last| last.verdict.is_success()) {
         return Push::Replace(text(view, known));
     }
@@ -54,7 +55,7 @@ pub fn push(view: &View, known: Known) -> Push {
     let state = CheckState { drift: None, ..view.state.clone() };
     let check = Arc::clone(&view.check);
     let (run, live) = (Arc::new(render_run(&check, &state)), render_live(&check, &state));
-    Push::Update(text(&View { check, state, run, live }, known))
+    Push::Update(text(&Arc::new(View { check, state, run, live }), known))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A Pushgateway: one group {job, check} a check, over HTTP or TLS. The only place that knows an HTTP client, and how a group is spelt in a path.
 
+use crate::metrics::Format;
 use crate::oneshot::Push;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -197,7 +198,7 @@ impl Gateway {
             Push::Replace(text) => (self.agent.put(url), text),
             Push::Update(text) => (self.agent.post(url), text),
         };
-        let request = request.content_type(crate::metrics::CONTENT_TYPE);
+        let request = request.content_type(Format::Text.content_type());
         let request = match &self.login {
             Some((header, _)) => request.header("authorization", header),
             None => request,

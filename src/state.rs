@@ -13,8 +13,9 @@
 //! The folder is 0700, files are 0600, and nothing in it holds what was not redacted. Files are written anew and renamed. One that is damaged, or of a newer
 //! format, is moved aside and counted; everything else goes on.
 
-use crate::board::{CheckState, Drift, Dropped, LastRun, Seen};
+use crate::board::{CheckState, LastRun};
 use crate::check::{Check, Reader, ReaderChoice};
+use crate::drift::{Drift, Seen, Tally};
 use crate::outcome::Captured;
 use crate::run::is_private_folder;
 use crate::schedule::fnv1a;
@@ -475,7 +476,7 @@ fn reader_named(check: &Check, name: &str) -> Option<Reader> {
 }
 
 fn saved(drift: &Drift) -> SavedDrift {
-    let dropped = |dropped: &Dropped| SavedDropped {
+    let dropped = |dropped: &Tally| SavedDropped {
         drift: dropped.drift.clone(),
         outside: dropped.outside,
         ignored: dropped.ignored,
@@ -498,7 +499,7 @@ fn saved(drift: &Drift) -> SavedDrift {
 }
 
 fn restored(saved: SavedDrift, parser: Reader) -> Drift {
-    let dropped = |saved: SavedDropped| Dropped {
+    let dropped = |saved: SavedDropped| Tally {
         drift: saved.drift,
         outside: saved.outside,
         ignored: saved.ignored,
@@ -509,17 +510,14 @@ fn restored(saved: SavedDrift, parser: Reader) -> Drift {
             .collect(),
     };
     let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen };
-    Drift {
-        resources: Arc::new(saved.resources.into_iter().map(seen).collect()),
-        older: Arc::default(),
-        dropped: Arc::new(
-            saved.dropped.into_iter().map(|(scope, counts)| (scope, dropped(counts))).collect(),
-        ),
-        tool: Tool { name: saved.tool.into(), version: saved.tool_version },
+    Drift::of(
+        saved.resources.into_iter().map(seen).collect(),
+        saved.dropped.into_iter().map(|(scope, counts)| (scope, dropped(counts))).collect(),
+        Tool { name: saved.tool.into(), version: saved.tool_version },
         parser,
-        unused_rules: saved.unused_rules,
-        reported: saved.reported,
-    }
+        saved.unused_rules,
+        saved.reported,
+    )
 }
 
 /// A folder for this user only, with those above it.

@@ -7,7 +7,7 @@ mod support;
 
 use driftrun::board::Board;
 use driftrun::check::{Check, Program, Reader, ReaderChoice};
-use driftrun::metrics;
+use driftrun::metrics::{self, Kind};
 use driftrun::outcome::{Captured, End, Finished, Killed, Outcome, Stage};
 use driftrun::reader::judge;
 use driftrun_parsers::{Class, Parser, Verdict};
@@ -347,7 +347,8 @@ fn labels() -> BTreeMap<String, BTreeSet<String>> {
         .iter()
         .filter(|fixture| fixture.name().starts_with("terraform") || fixture.name().starts_with("ansible/"))
     {
-        let check = Check { command: fixture.command.clone(), ..check(fixture.parser) };
+        let url = Some("https://x/checks/c".to_owned());
+        let check = Check { command: fixture.command.clone(), url, ..check(fixture.parser) };
         let board = Board::new(vec![check], at(0));
         let killed = Killed { deadline: 1, leftover: 1 };
         run(&board, Outcome { killed, revision: Some("x".to_owned()), ..recorded(fixture) }, 10);
@@ -360,19 +361,20 @@ fn labels() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn the_reference_is_the_table() {
     let labels = labels();
-    let mut want = "# Metrics\n\nWritten from the tables in `src/metrics.rs`. Every sample of a check has the label `check` and the check's own labels, beside those listed.\nWhat has not happened yet is absent, never 0. Counters start at 0 when the configuration is loaded and live as long as the process;\nthose with a label that depends on what happens begin when it happens, except for `verdict=\"clean\"`, `verdict=\"failed\"`, `reason=\"overrun\"`, exit code 0 and the codes\nthat say \"differences\".\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
-    for family in metrics::LIVE.iter().chain(&metrics::RUN) {
+    let mut want = "# Metrics\n\nWritten from the tables in `src/metrics/families.rs`. Every sample of a check has the label `check` and the check's own labels, beside those listed.\nWhat has not happened yet is absent, never 0. Counters start at 0 when the configuration is loaded and live as long as the process;\nthose with a label that depends on what happens begin when it happens, except for `verdict=\"clean\"`, `verdict=\"failed\"`, `reason=\"overrun\"`, exit code 0 and the codes\nthat say \"differences\".\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    let mut row = |name: &str, kind: Kind, help: &str| {
         let labels: Vec<String> =
-            labels.get(family.name).into_iter().flatten().map(|label| format!("`{label}`")).collect();
-        want += &format!(
-            "| `{}` | {} | {} | {} |\n",
-            family.name,
-            format!("{:?}", family.kind).to_lowercase(),
-            labels.join(" "),
-            family.help
-        );
+            labels.get(name).into_iter().flatten().map(|label| format!("`{label}`")).collect();
+        let kind = format!("{kind:?}").to_lowercase();
+        want += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(" "));
+    };
+    for family in metrics::LIVE.iter().chain(&metrics::RUN) {
+        row(family.name, family.kind, family.help);
     }
-    want += "| `driftrun_build_info` | gauge | `version` `revision` `rustc` | What driftrun was built from; always 1. |\n| `driftrun_config_last_reload_successful` | gauge | | Whether the last attempt to load the configuration was a success. |\n| `driftrun_config_last_reload_success_timestamp_seconds` | gauge | | When the configuration was loaded last. |\n| `driftrun_shard_ordinal`, `driftrun_total_shards` | gauge | | Which of the instances that share the checks this is, and how many there are; only with `--shard.total`. |\n| `process_*` | | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run of a check that a parser reads (`parser: none` has no drift families): the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n\n## Classes of failure\n\nA run that is neither `clean` nor `drifted` has exactly one `class`:\n\n| class | meaning |\n|---|---|\n";
+    for family in &metrics::INSTANCE {
+        row(family.name, family.kind, family.help);
+    }
+    want += "| `process_*` | | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run of a check that a parser reads (`parser: none` and `resource_metrics: off` have no drift families): the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n\n## Classes of failure\n\nA run that is neither `clean` nor `drifted` has exactly one `class`:\n\n| class | meaning |\n|---|---|\n";
     for class in Class::ALL {
         want += &format!("| `{}` | {} |\n", class.as_str(), class.about());
     }

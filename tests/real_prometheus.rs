@@ -5,6 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -57,6 +58,10 @@ impl Prometheus {
     /// Scrapes `target` once a second.
     fn start(program: &Path, folder: &Folder, target: &str) -> Self {
         let jobs = json!([{"job_name": "driftrun", "static_configs": [{"targets": [target]}]}]);
+        Self::with_jobs(program, folder, &jobs)
+    }
+
+    fn with_jobs(program: &Path, folder: &Folder, jobs: &Value) -> Self {
         let config = json!({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs});
         let config = folder.write("prometheus.yml", &config.to_string());
         let mut child = Command::new(program)
@@ -78,12 +83,16 @@ impl Prometheus {
         Self { child, address: address.expect("Prometheus listens") }
     }
 
+    fn api(&self, path: &str) -> Value {
+        let request = format!("GET /api/v1/{path} HTTP/1.0\r\nHost: x\r\n\r\n");
+        let (head, body) = exchange(&self.address, &request);
+        assert!(head.contains(" 200 "), "{head}\n{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
     /// The samples that `query` (percent-encoded) gives: labels and value.
     fn query(&self, query: &str) -> Vec<(BTreeMap<String, String>, String)> {
-        let path = format!("/api/v1/query?query={query}");
-        let (head, body) = exchange(&self.address, &format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n"));
-        assert!(head.contains(" 200 "), "{head}\n{body}");
-        let answer: Value = serde_json::from_str(&body).unwrap();
+        let answer = self.api(&format!("query?query={query}"));
         let samples = answer["data"]["result"].as_array().unwrap().iter();
         samples
             .map(|sample| {
@@ -199,4 +208,64 @@ fn promtool_has_nothing_to_say() {
         (text(&output.stdout), text(&output.stderr), output.status.code()),
         (String::new(), String::new(), Some(0))
     );
+}
+
+/// Answers each request at an address of its own with what `target` has as text 0.0.4, whatever was asked for.
+fn plain_text_only(target: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, target) = (listener.local_addr().unwrap().to_string(), target.to_owned());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while stream.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let request = "GET /metrics HTTP/1.0\r\nHost: x\r\nAccept: text/plain;version=0.0.4\r\n\r\n";
+            let (head, body) = exchange(&target, request);
+            // Prometheus may have gone away meanwhile.
+            let _ = write!(stream.get_mut(), "{head}\r\n\r\n{body}");
+        }
+    });
+    address
+}
+
+#[test]
+fn both_formats_give_the_same_series() {
+    let Some(program) = tool("prometheus") else { return };
+    let folder = Folder::new("formats");
+    let server = server(&folder);
+    let plain = plain_text_only(&server.address);
+    let jobs = json!([
+        {"job_name": "open", "static_configs": [{"targets": [server.address]}]},
+        {"job_name": "plain", "static_configs": [{"targets": [plain]}]},
+    ]);
+    let prometheus = Prometheus::with_jobs(&program, &folder, &jobs);
+    prometheus.wait_for_scrape();
+    poll(|| prometheus.query("up==1").len() == 2);
+    // A family of counters is named without `_total` in OpenMetrics: so the formats are what they should be.
+    let named = |job: &str| -> BTreeSet<String> {
+        let path = format!("targets/metadata?match_target=%7Bjob%3D%22{job}%22%7D");
+        let metadata = prometheus.api(&path);
+        let families = metadata["data"].as_array().unwrap().iter();
+        let counters = families.filter(|family| family["type"] == "counter");
+        counters.map(|family| family["metric"].as_str().unwrap().to_owned()).collect()
+    };
+    let (open, with_total) = (named("open"), named("plain"));
+    assert!(open.contains("driftrun_check_runs") && open.contains("process_cpu_seconds"), "{open:?}");
+    assert_eq!(open.iter().map(|name| format!("{name}_total")).collect::<BTreeSet<_>>(), with_total);
+    let series = |job: &str| -> BTreeSet<String> {
+        let query = format!("%7B__name__%3D~%22(driftrun|process)_.*%22%2Cjob%3D%22{job}%22%7D");
+        let samples = prometheus.query(&query).into_iter();
+        samples
+            .map(|(mut labels, _)| {
+                labels.retain(|name, _| name != "job" && name != "instance");
+                format!("{labels:?}")
+            })
+            .collect()
+    };
+    let open = series("open");
+    assert!(open.len() > 200, "{}", open.len());
+    assert_eq!(open, series("plain"));
+    assert_eq!(server.stop(), Some(0));
 }

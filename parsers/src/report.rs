@@ -428,6 +428,11 @@ impl DriftReport {
         &self.resources
     }
 
+    /// The same, to keep.
+    pub fn into_resources(self) -> Vec<Resource> {
+        self.resources
+    }
+
     /// Resources that are drift and not ignored.
     pub fn drifted(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter().filter(|r| r.drift && !r.ignored)

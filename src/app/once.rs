@@ -131,7 +131,7 @@ impl Round {
             let bases: BTreeSet<PathBuf> = checks.iter().map(|check| check.tmp_base.clone()).collect();
             clear(Arc::clone(store), &runner, bases.into_iter().collect()).await;
         }
-        let board = Arc::new(Board::kept(checks, Clock::SYSTEM.now(), Shard::ALL, store));
+        let board = Arc::new(Board::kept(checks, Clock::SYSTEM.now(), Shard::ALL, store, usize::MAX));
         let limits = Arc::new(Limits::new(max_concurrent, memory));
         let mut lives = JoinSet::new();
         for check in board.checks() {
@@ -155,11 +155,11 @@ impl Round {
     /// Brings what ran to where it is wanted. What went wrong, for people.
     fn deliver(&self, snapshot: &Snapshot) -> Vec<String> {
         let mut problems = Vec::new();
-        let ran: Vec<(&str, &View)> = snapshot
+        let ran: Vec<(&str, &Arc<View>)> = snapshot
             .views
             .iter()
             .filter(|view| view.state.own_run().is_some())
-            .map(|view| (view.check.name.as_str(), &**view))
+            .map(|view| (view.check.name.as_str(), view))
             .collect();
         if let Some((folder, owner)) = &self.files {
             let texts: Vec<(&str, String)> =

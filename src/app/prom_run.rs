@@ -65,8 +65,15 @@ pub(super) fn prom_run(arguments: &[OsString]) -> Result<ExitCode> {
             "`driftrun watch --parser NAME` can name a parser",
         );
     }
-    let web =
-        WebFlags { listen: vec![listen], telemetry_path: "/metrics".to_owned(), output: ShowOutput::Always };
+    let web = WebFlags {
+        listen: vec![listen],
+        systemd_socket: false,
+        telemetry_path: "/metrics".to_owned(),
+        route_prefix: None,
+        external_url: None,
+        lifecycle: false,
+        output: ShowOutput::Always,
+    };
     serve(config, &web, None, Manner::PromRun { log_output })
         .map_err(|Error(why)| Error(why.replace("--web.listen-address", "-listen-addr")))
 }

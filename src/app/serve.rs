@@ -13,15 +13,16 @@ use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::state::Store;
 use crate::supervise::{Clock, Limits};
-use crate::web::{self, Bound, Paths, Show};
+use crate::web::{self, Bound, Listener, Paths, Show};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// How often orphans that belong to no run are looked for.
 const STRAYS: Duration = Duration::from_secs(30);
@@ -73,6 +74,7 @@ pub(super) fn serve(
         parsers: _,
         max_concurrent,
         max_capture_memory,
+        max_total_resources,
         warnings,
         state_dir,
         history,
@@ -83,15 +85,13 @@ pub(super) fn serve(
     let store =
         state_dir.map(|folder| Store::open(&folder, history)).transpose().map_err(Error)?.map(Arc::new);
     try_folders(&checks)?;
-    let checks = shard.of(checks);
+    let external = flags.external_url.as_ref().map(|external| external.url.clone());
+    let checks = with_urls(shard.of(checks), external.as_deref());
     let runtime = super::runtime()?;
     let served = runtime.block_on(async {
         let stop = stop_on_signals(reload.is_none())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut listeners = Vec::new();
-        for address in &flags.listen {
-            listeners.push(web::bind(address).await.map_err(Error)?);
-        }
+        let hangup = signal(SignalKind::hangup())?;
+        let listeners = listen(flags).await?;
         let memory = Arc::new(Memory::new(max_capture_memory));
         let runner = Arc::new(Runner::with(Arc::clone(&memory))?);
         if let Some(store) = &store {
@@ -104,9 +104,14 @@ pub(super) fn serve(
             tracing::info!(address = %listener.address, checks = checks.len(), "listening");
         }
         warn(&warnings);
-        let board = Arc::new(Board::kept(checks, now, shard, store));
+        let board = Arc::new(Board::kept(checks, now, shard, store, max_total_resources));
+        let (asking, asked) = mpsc::channel(1);
         let bound = Bound {
             listeners,
+            prefix: flags.prefix().to_owned(),
+            link: flags.link().to_owned(),
+            reload: (flags.lifecycle && reload.is_some()).then_some(asking),
+            stopping: stop.soft.clone(),
             metrics_path: flags.telemetry_path.clone(),
             show: match flags.output {
                 ShowOutput::Auto => None,
@@ -119,7 +124,7 @@ pub(super) fn serve(
             },
         };
         // The server outlives the runs: a last scrape can still see how they ended.
-        let server_stop = tokio_util::sync::CancellationToken::new();
+        let server_stop = CancellationToken::new();
         let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
         let limits = Arc::new(Limits::new(max_concurrent, memory));
         let first = |check: &Check| match reload {
@@ -139,18 +144,9 @@ pub(super) fn serve(
         match reload {
             None => stop.soft.cancelled().await,
             Some(mut reload) => {
-                reload.looks = looks;
-                let mut look = tokio::time::interval(LOOK);
-                look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-                look.tick().await;
-                loop {
-                    let why = tokio::select! {
-                        () = stop.soft.cancelled() => break,
-                        _ = hangup.recv() => Why::Asked,
-                        _ = look.tick() => Why::Time,
-                    };
-                    reload.go(why, &board, &limits, &mut fleet).await;
-                }
+                (reload.looks, reload.external) = (looks, external);
+                let asked = Asked { hangup, over_http: asked, stop: stop.soft.clone() };
+                reload.follow(asked, &board, &limits, &mut fleet).await;
             }
         }
         tracing::info!("stopping");
@@ -165,6 +161,17 @@ pub(super) fn serve(
     // A thread that waits for a file system is not waited for.
     runtime.shutdown_background();
     served
+}
+
+async fn listen(flags: &WebFlags) -> Result<Vec<Listener>> {
+    if flags.systemd_socket {
+        return web::activated().map_err(Error);
+    }
+    let mut listeners = Vec::new();
+    for address in &flags.listen {
+        listeners.push(web::bind(address).await.map_err(Error)?);
+    }
+    Ok(listeners)
 }
 
 /// Ends what a driftrun that was killed has left in this folder's name, before any run begins.
@@ -207,6 +214,21 @@ async fn end_strays(runner: Arc<Runner>) {
     }
 }
 
+/// Who asks for the configuration to be loaded, and for an end of it all.
+struct Asked {
+    hangup: Signal,
+    over_http: mpsc::Receiver<oneshot::Sender<std::result::Result<(), String>>>,
+    stop: CancellationToken,
+}
+
+/// Each check with the URL of its page.
+fn with_urls(mut checks: Vec<Check>, external: Option<&str>) -> Vec<Check> {
+    for check in &mut checks {
+        check.url = external.map(|external| format!("{external}/checks/{}", check.name));
+    }
+    checks
+}
+
 /// Why the configuration is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
@@ -229,15 +251,46 @@ pub(super) struct Reload {
     /// What was wrong when it was looked at last: said once.
     complaint: Option<String>,
     shard: Shard,
+    /// Where people find the pages.
+    external: Option<String>,
 }
 
 impl Reload {
     pub(super) fn new(path: PathBuf, accepted: Source, auto: bool, shard: Shard) -> Self {
-        Self { path, accepted, looks: false, auto, complaint: None, shard }
+        Self { path, accepted, looks: false, auto, complaint: None, shard, external: None }
     }
 
-    /// Takes in the configuration, whole or not at all.
-    async fn go<F, R>(&mut self, why: Why, board: &Board, limits: &Limits, fleet: &mut Fleet<F>)
+    /// Loads the configuration whenever somebody asks for it, and when it is time to see whether something has changed.
+    async fn follow<F, R>(&mut self, mut asked: Asked, board: &Board, limits: &Limits, fleet: &mut Fleet<F>)
+    where
+        F: Fn(Arc<Check>, Stop) -> R + Clone + Send + 'static,
+        R: Future<Output = Outcome> + Send + 'static,
+    {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        look.tick().await;
+        loop {
+            let (why, answer): (_, Option<oneshot::Sender<_>>) = tokio::select! {
+                () = asked.stop.cancelled() => break,
+                _ = asked.hangup.recv() => (Why::Asked, None),
+                Some(answer) = asked.over_http.recv() => (Why::Asked, Some(answer)),
+                _ = look.tick() => (Why::Time, None),
+            };
+            let loaded = self.go(why, board, limits, fleet).await;
+            if let Some(answer) = answer {
+                let _ = answer.send(loaded);
+            }
+        }
+    }
+
+    /// Takes in the configuration, whole or not at all; then why not.
+    async fn go<F, R>(
+        &mut self,
+        why: Why,
+        board: &Board,
+        limits: &Limits,
+        fleet: &mut Fleet<F>,
+    ) -> std::result::Result<(), String>
     where
         F: Fn(Arc<Check>, Stop) -> R + Clone + Send + 'static,
         R: Future<Output = Outcome> + Send + 'static,
@@ -249,11 +302,12 @@ impl Reload {
             Err(error) => Err(error.to_string()),
         };
         match found {
-            Ok(None) => {}
+            Ok(None) => Ok(()),
             Ok(Some((source, config))) => {
-                let Config { checks, parsers: _, max_concurrent, warnings, looks, .. } = config;
+                let Config { checks, max_concurrent, max_total_resources, warnings, looks, .. } = config;
                 limits.set_max_concurrent(max_concurrent);
-                let changes = fleet.apply(self.shard.of(checks));
+                board.set_max_total_resources(max_total_resources);
+                let changes = fleet.apply(with_urls(self.shard.of(checks), self.external.as_deref()));
                 let is_news = why == Why::Asked || source != self.accepted || changes != Changes::default();
                 if is_news || self.complaint.is_some() {
                     let Changes { added, changed, removed } = changes;
@@ -262,6 +316,7 @@ impl Reload {
                     tracing::info!(added, changed, removed, "configuration loaded");
                 }
                 (self.accepted, self.looks, self.complaint) = (source, looks, None);
+                Ok(())
             }
             Err(problems) => {
                 board.reload_failed();
@@ -270,7 +325,8 @@ impl Reload {
                         tracing::error!(problem, "configuration not loaded, the old one goes on");
                     }
                 }
-                self.complaint = Some(problems);
+                self.complaint = Some(problems.clone());
+                Err(problems)
             }
         }
     }
@@ -341,7 +397,7 @@ mod tests {
 
         /// The checks after a look, and whether the metric says that it was a success.
         async fn look(&mut self, why: Why) -> (Vec<String>, bool) {
-            self.reload.go(why, &self.board, &self.limits, &mut self.fleet).await;
+            let _ = self.reload.go(why, &self.board, &self.limits, &mut self.fleet).await;
             let snapshot = self.board.snapshot();
             (snapshot.views.iter().map(|view| view.check.name.clone()).collect(), snapshot.reloaded)
         }

@@ -4,7 +4,7 @@ use super::template::{Environment, TMP, Variables, expand, fill};
 use super::units;
 use super::yaml::{Entry, Node, Value};
 use super::{Config, Place, Problem, for_each, parsers};
-use crate::check::{self, Check, Reader, ReaderChoice, default, nearest};
+use crate::check::{self, Check, Reader, ReaderChoice, ResourceMetrics, default, nearest};
 use crate::ignore::{IgnoreRule, Pattern};
 use crate::redact::Secret;
 use crate::schedule::Cron;
@@ -22,6 +22,7 @@ const ROOT_KEYS: &[&str] = &[
     "lists",
     "max_capture_memory",
     "max_concurrent",
+    "max_total_resources",
     "parsers",
     "state_dir",
     "tmp_dir",
@@ -46,6 +47,7 @@ const CHECK_KEYS: &[&str] = &[
     "parser",
     "redact",
     "report",
+    "resource_metrics",
     "retries",
     "setup",
     "shell",
@@ -79,6 +81,10 @@ pub(super) fn config(
     decoder.keys(root, ROOT_KEYS, "the configuration")?;
     let max_concurrent =
         root.get("max_concurrent").map_or_else(cores, |node| decoder.places(node).unwrap_or(1));
+    let max_total_resources = root
+        .get("max_total_resources")
+        .map_or(Some(default::MAX_TOTAL_RESOURCES), |node| decoder.count(node))
+        .unwrap_or(1);
     let max_capture_memory = root
         .get("max_capture_memory")
         .map_or(Some(default::MAX_CAPTURE_MEMORY), |node| decoder.size(node))
@@ -160,7 +166,17 @@ pub(super) fn config(
     let parsers = decoder.parsers.into_iter().filter_map(|(name, reader)| Some((name, reader?))).collect();
     let state_dir = state_dir.map(|(folder, _)| folder);
     let history = history.unwrap_or_default();
-    Some(Config { checks, parsers, max_concurrent, max_capture_memory, warnings, state_dir, history, looks })
+    Some(Config {
+        checks,
+        parsers,
+        max_concurrent,
+        max_capture_memory,
+        max_total_resources,
+        warnings,
+        state_dir,
+        history,
+        looks,
+    })
 }
 
 /// What is wrong with a base for private folders, if anything.
@@ -413,6 +429,10 @@ impl Decoder<'_> {
             merged.get("ignore_defaults").and_then(|node| self.boolean(node)).unwrap_or(true);
         let max_resources =
             merged.get("max_resources").map_or(Some(default::MAX_RESOURCES), |node| self.count(node));
+        let resource_metrics = merged
+            .get("resource_metrics")
+            .and_then(|node| self.resource_metrics(node))
+            .unwrap_or(ResourceMetrics::Full);
         let redact = merged.get("redact").map(|node| self.secrets(node)).unwrap_or_default();
         let exit_codes = merged.get("exit_codes").map(|node| self.exit_codes(node));
         let printed = report.as_ref().unwrap_or(&command).clone();
@@ -450,6 +470,8 @@ impl Decoder<'_> {
             ignore,
             ignore_defaults,
             max_resources: max_resources?,
+            resource_metrics,
+            url: None,
             redact,
         };
         warnings.extend(check.warnings());
@@ -872,6 +894,16 @@ impl Decoder<'_> {
                 None
             }
         }
+    }
+
+    fn resource_metrics(&mut self, node: &Node) -> Option<ResourceMetrics> {
+        let known = [
+            ("full", ResourceMetrics::Full),
+            ("counts", ResourceMetrics::Counts),
+            ("off", ResourceMetrics::Off),
+        ];
+        let text = self.text(node)?;
+        one_of(&text, &known).map_err(|message| self.problem(node.place, message)).ok()
     }
 
     fn count(&mut self, node: &Node) -> Option<usize> {

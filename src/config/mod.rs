@@ -29,6 +29,8 @@ pub struct Config {
     pub max_concurrent: usize,
     /// How many bytes of output all runs under way may hold before a new one waits.
     pub max_capture_memory: usize,
+    /// How many drifting resources all checks together may have series for.
+    pub max_total_resources: usize,
     /// What is valid and yet probably not meant.
     pub warnings: Vec<String>,
     /// Where what is known survives a restart.
@@ -48,6 +50,7 @@ impl Config {
             parsers: BTreeMap::new(),
             max_concurrent: 1,
             max_capture_memory: usize::MAX,
+            max_total_resources: usize::MAX,
             warnings,
             looks: false,
             state_dir: None,

@@ -1,9 +1,10 @@
 //! The HTML: server-rendered, works without JavaScript. Everything that came from a command goes through maud, which escapes it.
 
 use super::{Paths, Show, Site};
-use crate::board::{LastRun, Seen};
+use crate::board::{LastRun, is_near_limit};
 use crate::check::Check;
 use crate::config::units::show_duration;
+use crate::drift::Seen;
 use crate::outcome::{Captured, End};
 use crate::redact::redacted_text;
 use crate::snapshot::{Snapshot, View};
@@ -41,7 +42,7 @@ fn overview_row(view: &View, site: &Site<'_>) -> Markup {
     let oldest = drifted.iter().map(|seen| seen.first_seen).min();
     html! {
         tr {
-            td { a href={ "/checks/" (view.check.name) } { (view.check.name) } }
+            td { a href={ (site.link) "/checks/" (view.check.name) } { (view.check.name) } }
             td {
                 (badge(last_verdict(view)))
                 @if let Some(reason) = state.last.as_ref().and_then(|last| last.reason.as_ref()) { div.reason { (reason) } }
@@ -66,7 +67,7 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
         site,
         Reload::Never,
         &html! {
-            @if site.paths == Paths::Own { p.crumbs { a href="/" { "All checks" } } }
+            @if site.paths == Paths::Own { p.crumbs { a href={ (site.link) "/" } { "All checks" } } }
             h1 { (check.name) " " (badge(last_verdict(view))) }
             @if let Some(last) = &state.last { (last_run(last)) }
             @else { p { "This check has not run yet." } }
@@ -75,6 +76,11 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
                 h2 { "Drift" }
                 @if state.last.as_ref().is_some_and(|last| last.ended != drift.reported) {
                     p.note { "From the last good report, made " (ago(drift.reported, site.now)) ": the runs since then could not tell." }
+                }
+                @if drift.dropped() > 0 {
+                    p.note { (drift.tally.drifted()) " resources drift. Those listed here have metrics of their own; " (drift.dropped()) " more are counted only (" code { "max_resources" } ", " code { "max_total_resources" } ")." }
+                } @else if is_near_limit(check, state) {
+                    p.note { (drift.tally.drifted()) " resources drift, which comes near the " (check.max_resources) " that have metrics of their own (" code { "max_resources" } ")." }
                 }
                 @let counting: Vec<&Seen> = drifted(view).collect();
                 @if counting.is_empty() { p { "Nothing drifts." } } @else { (resources(&counting, site.now)) }
@@ -206,7 +212,7 @@ pub(super) fn not_found(site: &Site<'_>) -> Markup {
         "Not found",
         site,
         Reload::Never,
-        &html! { h1 { "Not found" } p { "There is no such page or check. " a href="/" { "All checks" } } },
+        &html! { h1 { "Not found" } p { "There is no such page or check. " a href={ (site.link) "/" } { "All checks" } } },
     )
 }
 
@@ -234,11 +240,11 @@ fn page(title: &str, site: &Site<'_>, reload: Reload, body: &Markup) -> Markup {
                 meta name="color-scheme" content="light dark";
                 @if reload == Reload::NowAndThen { meta http-equiv="refresh" content="30"; }
                 title { (title) " · driftrun" }
-                link rel="stylesheet" href="/assets/style.css";
+                link rel="stylesheet" href={ (site.link) "/assets/style.css" };
                 link rel="icon" href="data:,";
             }
             body {
-                header { a.brand href="/" { "driftrun" } nav { a href=(site.metrics_path) { "Metrics" } } span.asof { "as of " (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
+                header { a.brand href={ (site.link) "/" } { "driftrun" } nav { a href={ (site.link) (site.metrics_path) } { "Metrics" } } span.asof { "as of " (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
                 main { (body) }
                 footer { "driftrun " (env!("CARGO_PKG_VERSION")) }
             }
