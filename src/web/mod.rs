@@ -1,8 +1,12 @@
 //! HTTP: [`respond`] is a pure function from a request and a snapshot to an answer; `server` is hyper around it; `pages` is the HTML.
 
+pub mod access;
 mod diff;
 mod pages;
+pub mod rate;
 mod server;
+pub mod tls;
+pub mod users;
 
 pub use server::{Bound, Listener, bind};
 
