@@ -267,3 +267,40 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_comes_while_the_disk_hangs_gets_what_was_found_last() {
+        let access = Access::new(Some(PathBuf::from("/nowhere/web.yml")), everything_as_it_is());
+        let held = Arc::clone(&access.shared.state().current);
+        access.shared.state().next_look = Instant::now();
+        let disk = access.shared.turn();
+        let current = timeout(Duration::from_secs(30), access.current()).await.unwrap();
+        assert!(Arc::ptr_eq(&current, &held));
+        // One look is under way, and there is time for another: it isn't started, and nobody waits.
+        access.shared.state().next_look = Instant::now();
+        assert!(!access.shared.is_time_to_look());
+        assert!(Arc::ptr_eq(&access.current().await, &held));
+        assert!(access.is_last_reload_ok());
+        drop(disk);
+        while access.shared.state().looking {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!access.is_last_reload_ok(), "the disk answered that there is no such file");
+        assert!(Arc::ptr_eq(&access.current().await, &held));
+    }
+
+    /// As of an empty file that is there no more.
+    fn everything_as_it_is() -> Current {
+        let folder = std::env::temp_dir().join(format!("driftrun-access-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("web.yml");
+        std::fs::write(&file, "").unwrap();
+        let config = load_web(&file).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        Current::new(config, None).unwrap()
+    }
+}
