@@ -235,8 +235,7 @@ fn a_complaint_is_logged_once_until_it_changes() {
     };
     let error = |problem: &str| {
         format!(
-            "ERROR driftrun::web::access: web configuration not taken in, the last good one holds problem=\"{}{problem}\"",
-            name
+            "ERROR driftrun::web::access: web configuration not taken in, the last good one holds problem=\"{name}{problem}\""
         )
     };
     assert_eq!(

@@ -8,8 +8,8 @@ use driftrun::config::web::{CipherSuite, ClientAuth, Curve, Order, Tls, TlsVersi
 use driftrun::web::tls::{Protocols, protects, server_config};
 use rcgen::SanType;
 use rustls::client::ResolvesClientCert;
-use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -132,7 +132,7 @@ async fn connect(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>) -> Resu
         Ok::<_, String>(Seen {
             version: connection.protocol_version().unwrap(),
             suite: connection.negotiated_cipher_suite().unwrap().suite(),
-            group: connection.negotiated_key_exchange_group().map(|group| group.name()),
+            group: connection.negotiated_key_exchange_group().map(SupportedKxGroup::name),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
             certificates: connection.peer_certificates().map_or(0, <[_]>::len),
             kind: connection.handshake_kind().unwrap(),
@@ -212,7 +212,7 @@ async fn one_of_the_allowed_names_is_enough_and_none_is_not() {
         SanType::IpAddress("10.0.0.1".parse().unwrap()),
         SanType::IpAddress("2001:db8::1".parse().unwrap()),
     ];
-    let named = town.authority.client(names.clone());
+    let holder = town.authority.client(names.clone());
     let forged = town.elsewhere.client(names);
     let nameless = town.authority.client(Vec::new());
     let admitted = async |allowed: &[&str], own: Own<'_>| {
@@ -228,7 +228,7 @@ async fn one_of_the_allowed_names_is_enough_and_none_is_not() {
         "2001:db8::1",
         "2001:DB8:0:0::1",
     ] {
-        assert!(admitted(&["no.example.org", allowed], Own::Certificate(&named)).await, "{allowed}");
+        assert!(admitted(&["no.example.org", allowed], Own::Certificate(&holder)).await, "{allowed}");
         assert!(!admitted(&[allowed], Own::Certificate(&forged)).await, "{allowed}");
         assert!(!admitted(&[allowed], Own::Certificate(&nameless)).await, "{allowed}");
         assert!(!admitted(&[allowed], Own::Nothing).await, "{allowed}");
@@ -245,20 +245,20 @@ async fn one_of_the_allowed_names_is_enough_and_none_is_not() {
         "2001:db8::2",
         "::ffff:10.0.0.1",
     ] {
-        assert!(!admitted(&[allowed], Own::Certificate(&named)).await, "{allowed}");
+        assert!(!admitted(&[allowed], Own::Certificate(&holder)).await, "{allowed}");
     }
     assert!(admitted(&[], Own::Certificate(&nameless)).await, "no list lets in all of the authority");
 }
 
 #[tokio::test]
 async fn versions_are_those_that_are_configured() {
+    use TlsVersion::{Tls12, Tls13};
     let town = Town::new();
     let version = async |min, max, offered: &[&'static SupportedProtocolVersion]| {
         let tls = Tls { min_version: min, max_version: max, ..town.tls(ClientAuth::NoClientCert) };
         let client = town.client(default_provider(), offered, Own::Nothing);
         seen(&tls, client).await.ok().map(|seen| seen.version)
     };
-    use TlsVersion::{Tls12, Tls13};
     assert_eq!(version(Tls12, Tls13, &[&TLS12, &TLS13]).await, Some(ProtocolVersion::TLSv1_3));
     assert_eq!(version(Tls12, Tls13, &[&TLS12]).await, Some(ProtocolVersion::TLSv1_2));
     assert_eq!(version(Tls12, Tls12, &[&TLS12, &TLS13]).await, Some(ProtocolVersion::TLSv1_2));

@@ -411,6 +411,21 @@ mod tests {
         }
     }
 
+    /// `htpasswd -nbBC 4 "" secret` of httpd 2.4.67, and `hashpw` of Python's bcrypt 5.0.0.
+    #[tokio::test]
+    async fn hashes_that_others_made_are_read() {
+        let hashes = [
+            ("httpd", "$2y$04$0HI4KvhdIcYdqRc4AgaMYeK9fm.uHlMlzc5eDkzLP5fIsEn4GbgvC"),
+            ("python", "$2b$04$FeDSGtOgmCzaOCrpY2y.6u6I683R6XOrHh1lwH/UBex83gfu13S8u"),
+            ("pythön", "$2a$04$c1VEYmUIyNWX.tEoUs.gcOAzu4Hri3FewcmHzKnSq84QELzQs8O3i"),
+        ];
+        let users = Users::new(hashes.map(|(user, hash)| (user.to_owned(), hash.to_owned())).into()).unwrap();
+        for (user, password) in [("httpd", "secret"), ("python", "secret"), ("pythön", "pässwörd:x")] {
+            assert_eq!(users.admit(Some(&basic(user, password))).await, admitted(user));
+            assert_eq!(users.admit(Some(&basic(user, "Secret"))).await, Admission::Refused);
+        }
+    }
+
     #[test]
     fn debug_shows_names_only() {
         let shown = format!("{:?}", Users::new(users(&[("ann", "a")])).unwrap());
