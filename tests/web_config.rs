@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use support::Folder;
 
-const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+const HASH: &str = "$2y$10$MvKglX4tUHO4NuprWL4G2ex/RwXUjw8B9bnUeSV8cyz66vCqGDZ02";
 
 /// What is no certificate and no key, in their clothes.
 fn section(label: &str, content: &str) -> String {

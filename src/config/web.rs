@@ -217,6 +217,10 @@ impl Decoder<'_> {
                 self.problem(*place, format!("header {name:?} stands twice: case makes no difference"));
                 continue;
             }
+            // Blank is how exporter-toolkit's documentation unsets one.
+            if value.is_null() || matches!(&value.value, Value::Scalar { text, .. } if text.is_empty()) {
+                continue;
+            }
             let Some(text) = self.text(value) else { continue };
             if !allowed.is_empty() && !allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(&text)) {
                 self.problem(

@@ -5,6 +5,7 @@ use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 /// What PEM libraries say may quote a line of the text, which may be a key's: these words are ours.
 const BROKEN: &str = "is broken: a section is cut off or has characters that don't belong there";
@@ -29,9 +30,7 @@ pub(super) fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, St
     let certificates = certificates(pem)?;
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
-        store
-            .add(certificate.clone())
-            .map_err(|error| format!("has a certificate that can't be read: {error}"))?;
+        store.add(certificate.clone()).map_err(|_| "has a certificate that can't be read".to_owned())?;
     }
     Ok(certificates)
 }
@@ -69,6 +68,12 @@ pub(super) fn pair(
             "the key doesn't belong to the certificate; the server's own certificate must be the first one"
                 .to_owned(),
         ),
-        Err(error) => Err(format!("the certificate can't be served: {error}")),
+        Err(error) => Err(match certificates.first().map(|first| X509Certificate::from_der(first)) {
+            Some(Ok((_, certificate))) if certificate.version != X509Version::V3 => {
+                "the certificate is one of version 1 of X.509, which has no names of hosts; openssl makes one of version 3 with: -addext subjectAltName=DNS:NAME".to_owned()
+            }
+            Some(Ok(_)) | None => format!("the certificate can't be served with: {error}"),
+            Some(Err(_)) => "the certificate can't be read".to_owned(),
+        }),
     }
 }

@@ -40,7 +40,7 @@ pub struct Tls {
     pub max_version: TlsVersion,
     /// In the order of preference. Some suite of them can be used with one of the versions.
     pub cipher_suites: Vec<CipherSuite>,
-    /// In the order of preference; at least one.
+    /// At least one; of several the client chooses.
     pub curves: Vec<Curve>,
     /// Whose order of cipher suites decides.
     pub order: Order,
@@ -111,7 +111,6 @@ pub enum Curve {
     P384,
 }
 
-/// In the order that is preferred where none is written.
 const CURVES: &[(&str, Curve)] =
     &[("X25519", Curve::X25519), ("CurveP256", Curve::P256), ("CurveP384", Curve::P384)];
 
