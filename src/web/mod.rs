@@ -1,11 +1,15 @@
 //! HTTP: [`respond`] is a pure function from a request and a snapshot to an answer; `server` is hyper around it; `pages` is the HTML.
 
+pub mod access;
 mod body;
 mod connections;
 mod diff;
 mod listen;
 mod pages;
+pub mod rate;
 mod server;
+pub mod tls;
+pub mod users;
 
 pub use body::Pieces;
 pub use listen::{Listener, activated, bind};
