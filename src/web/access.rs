@@ -175,6 +175,11 @@ impl Access {
         self.shared.take_in(path)
     }
 
+    /// Whether there is a file that it comes from.
+    pub fn is_from_a_file(&self) -> bool {
+        self.shared.path.is_some()
+    }
+
     /// Whether what holds is what the file said when it was looked at last.
     pub fn is_last_reload_ok(&self) -> bool {
         self.shared.state().complaint.is_none()
