@@ -1,4 +1,4 @@
-//! What a scrape costs: of 0 to 1,000,000 series, plain and gzip, beside nginx with the same bytes as a file (the limit) and node_exporter's textfile
+//! What a scrape costs: of 0 to 1,000,000 series, plain and gzip, beside nginx with the same bytes as a file (the limit) and `node_exporter`'s textfile
 //! collector with the same lines (what people do today); and what a new report costs, and whether scrapes notice it.
 //!
 //! `cargo bench --bench serving [-- apply | scrape | replace | memory | SERIES...]`. The programs it compares with come from `benches/tools`.
@@ -97,7 +97,7 @@ fn apply() {
             };
             let began = cpu();
             assert!(board.apply(&check, outcome, judgement, now));
-            times.push(cpu() - began);
+            times.push(cpu().saturating_sub(began));
         }
         times.sort_unstable();
         let what =

@@ -260,6 +260,9 @@ pub struct WebFlags {
     /// Listen on the sockets that systemd hands over (a .socket unit), and on no address of its own.
     #[arg(long = "web.systemd-socket", conflicts_with = "listen")]
     pub systemd_socket: bool,
+    /// TLS, users, headers and a limit on requests, in exporter-toolkit's format.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
     /// Where the metrics are.
     #[arg(long = "web.telemetry-path", default_value = "/metrics", value_name = "PATH", value_parser = path)]
     pub telemetry_path: String,
@@ -272,7 +275,8 @@ pub struct WebFlags {
     /// Let the configuration be loaded again by a POST to /-/reload.
     #[arg(long = "web.enable-lifecycle")]
     pub lifecycle: bool,
-    /// Whether pages show outputs, which can hold secrets; `auto`: on loopback addresses only.
+    /// Whether pages show outputs, which can hold secrets; `auto`: on loopback addresses and Unix sockets, and anywhere to users and to clients
+    /// with a verified certificate.
     #[arg(long = "web.output", value_enum, default_value = "auto", value_name = "WHEN")]
     pub output: ShowOutput,
 }
@@ -311,7 +315,7 @@ impl ExternalUrl {
 /// Whether pages show outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ShowOutput {
-    /// On loopback addresses only.
+    /// On loopback addresses and Unix sockets, and anywhere to those who are known.
     Auto,
     /// On every address.
     Always,

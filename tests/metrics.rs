@@ -374,6 +374,9 @@ fn the_reference_is_the_table() {
     for family in &metrics::INSTANCE {
         row(family.name, family.kind, family.help);
     }
+    for family in &metrics::WEB_CONFIG {
+        row(family.name, family.kind, family.help);
+    }
     want += "| `process_*` | | | CPU, memory and descriptors of driftrun itself. |\n\nAlways true after a good run of a check that a parser reads (`parser: none` and `resource_metrics: off` have no drift families): the verdict is `drifted` exactly when `sum by (check) (driftrun_drift_resources) > 0`. A check without drift costs at most 40 series.\n\n## Classes of failure\n\nA run that is neither `clean` nor `drifted` has exactly one `class`:\n\n| class | meaning |\n|---|---|\n";
     for class in Class::ALL {
         want += &format!("| `{}` | {} |\n", class.as_str(), class.about());

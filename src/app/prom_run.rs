@@ -68,6 +68,7 @@ pub(super) fn prom_run(arguments: &[OsString]) -> Result<ExitCode> {
     let web = WebFlags {
         listen: vec![listen],
         systemd_socket: false,
+        web_config: None,
         telemetry_path: "/metrics".to_owned(),
         route_prefix: None,
         external_url: None,

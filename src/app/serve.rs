@@ -13,6 +13,7 @@ use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::state::Store;
 use crate::supervise::{Clock, Limits};
+use crate::web::access::Access;
 use crate::web::{self, Bound, Listener, Paths, Show};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -81,6 +82,12 @@ pub(super) fn serve(
         looks,
     } = config;
     let shard = reload.as_ref().map_or(Shard::ALL, |reload| reload.shard);
+    // Before anything is begun.
+    let access = match &flags.web_config {
+        Some(file) => Access::load(file).map_err(Error)?,
+        None => Access::for_everybody(),
+    };
+    let access = Arc::new(access);
     // Before the temporary folders are tried: they may be in it.
     let store =
         state_dir.map(|folder| Store::open(&folder, history)).transpose().map_err(Error)?.map(Arc::new);
@@ -112,6 +119,7 @@ pub(super) fn serve(
             link: flags.link().to_owned(),
             reload: (flags.lifecycle && reload.is_some()).then_some(asking),
             stopping: stop.soft.clone(),
+            access: Arc::clone(&access),
             metrics_path: flags.telemetry_path.clone(),
             show: match flags.output {
                 ShowOutput::Auto => None,
@@ -145,7 +153,7 @@ pub(super) fn serve(
             None => stop.soft.cancelled().await,
             Some(mut reload) => {
                 (reload.looks, reload.external) = (looks, external);
-                let asked = Asked { hangup, over_http: asked, stop: stop.soft.clone() };
+                let asked = Asked { hangup, over_http: asked, stop: stop.soft.clone(), access };
                 reload.follow(asked, &board, &limits, &mut fleet).await;
             }
         }
@@ -219,6 +227,8 @@ struct Asked {
     hangup: Signal,
     over_http: mpsc::Receiver<oneshot::Sender<std::result::Result<(), String>>>,
     stop: CancellationToken,
+    /// What is loaded again with the configuration.
+    access: Arc<Access>,
 }
 
 /// Each check with the URL of its page.
@@ -276,7 +286,12 @@ impl Reload {
                 Some(answer) = asked.over_http.recv() => (Why::Asked, Some(answer)),
                 _ = look.tick() => (Why::Time, None),
             };
-            let loaded = self.go(why, board, limits, fleet).await;
+            let mut loaded = self.go(why, board, limits, fleet).await;
+            if why == Why::Asked {
+                let access = Arc::clone(&asked.access);
+                let web = tokio::task::spawn_blocking(move || access.reload()).await;
+                loaded = loaded.and(web.unwrap_or_else(|error| Err(error.to_string())));
+            }
             if let Some(answer) = answer {
                 let _ = answer.send(loaded);
             }

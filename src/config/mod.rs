@@ -1,12 +1,14 @@
 //! The configuration file: YAML → [`Config`], or every problem at once, each with its place and what to write instead.
 //!
-//! The only module that knows YAML. Nothing is started here; the file system is looked at only for globs and working folders.
+//! The only module that knows YAML. Nothing is started here; the file system is looked at only for globs, working folders and what the web configuration
+//! ([`web`]) names.
 
 mod decode;
 mod for_each;
 mod parsers;
 mod template;
 pub mod units;
+pub mod web;
 mod yaml;
 
 pub(crate) use decode::tmp_base_problem;

@@ -37,6 +37,33 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(wrong()) } else { Ok(Duration::from_millis(total)) }
 }
 
+/// As [`duration`], or as Go writes them (`1.5h`, `300us`, units in any order), for files that Go programs read, too. No signs: nothing here takes less
+/// than no time.
+///
+/// # Errors
+/// What is wrong and what to write instead, as a lowercase fragment.
+pub fn go_duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 7] =
+        [("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("µs", 1e-6), ("ns", 1e-9)];
+    let wrong = match duration(text) {
+        Ok(duration) => return Ok(duration),
+        Err(wrong) => wrong,
+    };
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    while !rest.is_empty() {
+        let (number, tail) =
+            rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len()));
+        let (unit, tail) =
+            tail.split_at(tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len()));
+        let seconds = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, seconds)| seconds);
+        let part = number.parse::<f64>().ok().zip(seconds).map(|(number, seconds)| number * seconds);
+        let part = part.and_then(|part| Duration::try_from_secs_f64(part).ok());
+        total = part.and_then(|part| total.checked_add(part)).ok_or_else(|| wrong.clone())?;
+        rest = tail;
+    }
+    if text.is_empty() { Err(wrong) } else { Ok(total) }
+}
+
 /// The shortest form that [`duration`] reads back; whole milliseconds.
 pub fn show_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -90,6 +117,35 @@ mod tests {
         }
         assert_eq!(show_duration(Duration::from_millis(5_400_500)), "1h30m500ms");
         assert_eq!(show_duration(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn durations_of_go_have_fractions_and_smaller_units() {
+        let us = |text: &str| go_duration(text).map(|d| d.as_micros());
+        assert_eq!(us("1.5h"), Ok(5_400_000_000));
+        assert_eq!((us("300us"), us("300µs"), us("2000ns")), (Ok(300), Ok(300), Ok(2)));
+        assert_eq!(
+            (us("30s1m"), us("1d"), us("0"), us("0s")),
+            (Ok(90_000_000), Ok(86_400_000_000), Ok(0), Ok(0))
+        );
+        for bad in [
+            "",
+            "5",
+            "s",
+            ".",
+            ".s",
+            "1..5s",
+            "-5s",
+            "+5s",
+            "1 s",
+            "1e3s",
+            "1x",
+            "1e400s",
+            "inf",
+            "99999999999999999999h",
+        ] {
+            assert_eq!(us(bad), Err(format!("{bad:?} is no duration; write it like 30s, 10m or 1h30m")));
+        }
     }
 
     #[test]

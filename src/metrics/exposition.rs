@@ -2,7 +2,10 @@
 
 use super::negotiation::{Encoding, Format};
 use super::packed::{Bulk, Member};
-use super::{About, Family, INSTANCE, Kind, LIVE, OfInstance, PROM_RUN, RUN, Rendered, Samples};
+use super::{
+    About, Family, INSTANCE, Kind, LIVE, OfInstance, PROM_RUN, RUN, Rendered, Samples, WEB_CONFIG,
+    WebConfigState,
+};
 use crate::board::Board;
 use crate::check::Reader;
 use crate::snapshot::{Snapshot, View};
@@ -55,6 +58,15 @@ impl Exposition {
                 (family.samples)(&view.check, &view.state, &mut Samples::new(&mut lines, family.name, ""));
                 self.lines(family, &lines);
             }
+        }
+    }
+
+    /// How the web configuration was loaded.
+    pub fn add_web_config(&mut self, state: &WebConfigState) {
+        for family in &WEB_CONFIG {
+            let mut lines = String::new();
+            (family.samples)(state, &mut Samples::new(&mut lines, family.name, ""));
+            self.lines(family, &lines);
         }
     }
 

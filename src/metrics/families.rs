@@ -1,6 +1,6 @@
 //! The tables of families: reading them is reading the reference.
 
-use super::{About, Family, Kind, OfInstance, number, seconds};
+use super::{About, Family, Kind, OfInstance, OfWebConfig, number, seconds};
 use crate::board::{CheckState, Skip};
 use crate::check::{Check, ResourceMetrics};
 use crate::drift::Drift;
@@ -78,6 +78,24 @@ pub static INSTANCE: [Family<OfInstance>; 7] = [
                 out.count(&[], snapshot.shard.total.into());
             }
         },
+    },
+];
+
+/// Families of the web configuration, where there is one.
+pub static WEB_CONFIG: [Family<OfWebConfig>; 2] = [
+    Family {
+        name: "driftrun_web_config_last_reload_successful",
+        help: "Whether the last attempt to load the web configuration or its certificates was a success; only with --web.config.file.",
+        kind: Kind::Gauge,
+        about: About::Instance,
+        samples: |state, out| out.add(&[], f64::from(u8::from(state.reloaded))),
+    },
+    Family {
+        name: "driftrun_web_config_last_reload_success_timestamp_seconds",
+        help: "When the web configuration was loaded last; only with --web.config.file.",
+        kind: Kind::Gauge,
+        about: About::Instance,
+        samples: |state, out| out.timestamp(Some(state.loaded)),
     },
 ];
 

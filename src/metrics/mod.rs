@@ -11,7 +11,7 @@ mod packed;
 mod prom_run;
 
 pub use exposition::{Exposition, families_of, render, render_once, render_report};
-pub use families::{INSTANCE, LIVE, RUN};
+pub use families::{INSTANCE, LIVE, RUN, WEB_CONFIG};
 pub use negotiation::{Encoding, Escaping, Format, encoding, format};
 pub use prom_run::PROM_RUN;
 
@@ -48,6 +48,18 @@ pub type OfCheck = fn(&Check, &CheckState, &mut Samples<'_>);
 
 /// Samples of driftrun itself.
 pub type OfInstance = fn(&Snapshot, &mut Samples<'_>);
+
+/// Samples of how the web configuration was loaded.
+pub type OfWebConfig = fn(&WebConfigState, &mut Samples<'_>);
+
+/// How the web configuration was loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct WebConfigState {
+    /// Whether the last attempt was a success.
+    pub reloaded: bool,
+    /// When what holds was loaded.
+    pub loaded: Timestamp,
+}
 
 /// Prometheus' metric types, as far as they are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -128,7 +128,6 @@ impl Place {
         Answer(Arc::clone(self))
     }
 
-    #[expect(dead_code, reason = "comes with TLS")]
     /// It speaks HTTP/2, where heads and answers mix.
     pub(super) fn multiplexed(&self) {
         self.change(|state, _| (state.ordered, state.head) = (false, None));

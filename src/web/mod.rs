@@ -1,17 +1,21 @@
 //! HTTP: [`respond`] is a pure function from a request and a snapshot to an answer; `server` is hyper around it; `pages` is the HTML.
 
+pub mod access;
 mod body;
 mod connections;
 mod diff;
 mod listen;
 mod pages;
+pub mod rate;
 mod server;
+pub mod tls;
+pub mod users;
 
 pub use body::Pieces;
 pub use listen::{Listener, activated, bind};
 pub use server::{Asking, Bound};
 
-use crate::metrics::{self, Encoding, Exposition};
+use crate::metrics::{self, Encoding, Exposition, WebConfigState};
 use crate::snapshot::Snapshot;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -67,6 +71,8 @@ pub struct Site<'a> {
     pub stopping: bool,
     /// The process' own metrics; only where metrics are asked for.
     pub process_metrics: &'a [MetricFamily],
+    /// How the web configuration was loaded, where there is one.
+    pub web_config: Option<WebConfigState>,
     /// The time of day.
     pub now: Timestamp,
 }
@@ -119,6 +125,9 @@ fn scrape(headers: &HeaderMap, snapshot: &Snapshot, site: &Site<'_>) -> Response
     exposition.add_all(snapshot);
     if site.paths == Paths::PromRun {
         exposition.add_prom_run(snapshot);
+    }
+    if let Some(state) = &site.web_config {
+        exposition.add_web_config(state);
     }
     exposition.add_process(site.process_metrics);
     let mut response = content(StatusCode::OK, "", exposition.finish());

@@ -1,17 +1,21 @@
-//! hyper around [`respond`](super::respond): connections, limits, and an end that lets answers finish.
+//! hyper around [`respond`](super::respond): connections, who is let in, limits, and an end that lets answers finish.
 
-use super::connections::{Answer, Connections, Entered, LOOK, Watched};
-use super::listen::{Address, Listener};
-use super::{Paths, Pieces, RELOAD, Show, Site, respond, text};
+use super::access::{Access, Current};
+use super::connections::{Answer, Connections, LOOK, Place, Watched};
+use super::listen::{Address, Listener, Stream};
+use super::users::Admission;
+use super::{Paths, Pieces, RELOAD, Show, Site, WebConfigState, respond, text};
 use crate::board::Board;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_ENCODING, HOST, HeaderMap, ORIGIN};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
-use hyper::service::service_fn;
+use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode, Version};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use jiff::Timestamp;
 use prometheus::Registry;
 use std::convert::Infallible;
@@ -20,13 +24,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// How long answers under way may take once the server ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How much of a request's head is read.
 const LONGEST_HEAD: usize = 64 << 10;
+/// Requests of one HTTP/2 connection at a time.
+const STREAMS: u32 = 64;
+/// How often an HTTP/2 connection is asked whether the other side is still there, and how long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How many answers are made at once. They are made on threads that runs need, too, for their outputs.
 const MADE_AT_ONCE: usize = 4;
 
@@ -44,8 +54,10 @@ pub struct Bound {
     pub link: String,
     /// Where the metrics are, below the prefix.
     pub metrics_path: String,
-    /// What pages may show; `None`: the output on loopback addresses, else tables only.
+    /// What pages may show; `None`: the output on loopback addresses, and where only those are let in who are known; else tables only.
     pub show: Option<Show>,
+    /// Who is let in, over what.
+    pub access: Arc<Access>,
     /// What is answered where.
     pub paths: Paths,
     /// Who loads the configuration again, where that may be asked for over HTTP.
@@ -57,7 +69,7 @@ pub struct Bound {
 impl Bound {
     /// Serves until `stop`, then lets answers under way finish for a moment.
     pub async fn serve(self, board: Arc<Board>, stop: CancellationToken) {
-        let Self { listeners, prefix, link, metrics_path, show, paths, reload, stopping } = self;
+        let Self { listeners, prefix, link, metrics_path, show, access, paths, reload, stopping } = self;
         let registry = Registry::new();
         // Counts the memory, CPU and descriptors of driftrun itself.
         if let Err(error) =
@@ -72,6 +84,7 @@ impl Bound {
             link,
             metrics_path,
             show,
+            access,
             paths,
             reload,
             stopping,
@@ -103,6 +116,7 @@ struct Shared {
     link: String,
     metrics_path: String,
     show: Option<Show>,
+    access: Arc<Access>,
     paths: Paths,
     reload: Option<Asking>,
     stopping: CancellationToken,
@@ -135,25 +149,38 @@ async fn accept(
         };
         let stream = Watched { stream, place: Arc::clone(&entered.place) };
         let caller = Caller { shared: Arc::clone(&shared), at: listener.address.clone() };
-        speak(stream, entered, caller, &graceful);
+        let watcher = graceful.watcher();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = speak(stream, Arc::clone(&entered.place), caller, watcher) => {}
+                () = entered.ended() => tracing::debug!("connection ended: too slow, or another one needed its place"),
+            }
+        });
     }
     drop(listener);
     let _ = tokio::time::timeout(LAST_ANSWERS, graceful.shutdown()).await;
 }
 
-/// HTTP on one connection, in a task of its own.
-fn speak<S>(stream: Watched<S>, entered: Entered, caller: Caller, graceful: &GracefulShutdown)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let place = Arc::clone(&entered.place);
-    let service = service_fn(move |request| {
-        let (caller, answer) = (caller.clone(), place.answer());
-        async move {
-            let response = caller.answer(request).await;
-            Ok::<_, Infallible>(response.map(|pieces| Answered { pieces, _answer: answer }))
+/// One connection: the handshake where there is TLS, then HTTP/1 or 2.
+async fn speak(stream: Watched<Stream>, place: Arc<Place>, caller: Caller, watcher: Watcher) {
+    let current = caller.shared.access.current().await;
+    let Some(tls) = &current.tls else {
+        return http1(stream, place, caller, watcher).await;
+    };
+    match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
+        Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            place.multiplexed();
+            http2(stream, place, caller, watcher).await;
         }
-    });
+        Ok(stream) => http1(stream, place, caller, watcher).await,
+        Err(error) => tracing::debug!(%error, "no TLS connection"),
+    }
+}
+
+async fn http1<S>(stream: S, place: Arc<Place>, caller: Caller, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         // Whoever is too slow is ended by `connections`, which knows idle from slow.
@@ -161,16 +188,48 @@ where
         .max_buf_size(LONGEST_HEAD)
         // A client may say that it is done before it has its answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        tokio::select! {
-            ended = connection => if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
-            },
-            () = entered.ended() => tracing::debug!("connection ended: too slow, or another one needed its place"),
-        }
-    });
+        .serve_connection(TokioIo::new(stream), Answering { place, caller });
+    ended(watcher.watch(connection).await);
+}
+
+async fn http2<S>(stream: S, place: Arc<Place>, caller: Caller, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(64 << 10)
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
+        .serve_connection(TokioIo::new(stream), Answering { place, caller });
+    ended(watcher.watch(connection).await);
+}
+
+fn ended(connection: hyper::Result<()>) {
+    if let Err(error) = connection {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Answers the requests of one connection.
+struct Answering {
+    place: Arc<Place>,
+    caller: Caller,
+}
+
+impl Service<Request<Incoming>> for Answering {
+    type Response = Response<Answered>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (caller, answer) = (self.caller.clone(), self.place.answer());
+        Box::pin(async move {
+            let response = caller.answer(request).await;
+            Ok(response.map(|pieces| Answered { pieces, _answer: answer }))
+        })
+    }
 }
 
 /// A body, and the place that it is sent from.
@@ -207,11 +266,49 @@ struct Caller {
 }
 
 impl Caller {
+    /// Every answer carries the headers of the web configuration, whose word counts where it says something of a header of ours.
     async fn answer(&self, request: Request<Incoming>) -> Response<Pieces> {
+        let current = self.shared.access.current().await;
         let (request, _) = request.into_parts();
-        if request.version == Version::HTTP_11 && !request.headers.contains_key(HOST) {
-            return text(StatusCode::BAD_REQUEST, "HTTP/1.1 wants a Host header\n");
+        let mut response = match self.refused(&request, &current).await {
+            Some(refusal) => refusal,
+            None => self.admitted(request, &current).await,
+        };
+        for (name, value) in &current.headers {
+            response.headers_mut().insert(name, value.clone());
         }
+        response
+    }
+
+    /// In exporter-toolkit's order: how many requests there are, then who it is.
+    async fn refused(&self, request: &Parts, current: &Current) -> Option<Response<Pieces>> {
+        if request.version == Version::HTTP_11 && !request.headers.contains_key(HOST) {
+            return Some(text(StatusCode::BAD_REQUEST, "HTTP/1.1 wants a Host header\n"));
+        }
+        if current.limiter.as_ref().is_some_and(|limiter| !limiter.allow()) {
+            return Some(text(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"));
+        }
+        let admission = match &current.users {
+            None => return None,
+            Some(users) => users.admit(request.headers.get(AUTHORIZATION)).await,
+        };
+        match admission {
+            Admission::Admitted(_) => None,
+            Admission::Refused => {
+                let mut response = text(StatusCode::UNAUTHORIZED, "unauthorized\n");
+                let realm = HeaderValue::from_static("Basic realm=\"driftrun\", charset=\"UTF-8\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, realm);
+                Some(response)
+            }
+            Admission::Busy => {
+                let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many passwords to verify\n");
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                Some(response)
+            }
+        }
+    }
+
+    async fn admitted(&self, request: Parts, current: &Current) -> Response<Pieces> {
         let asks = request.method == Method::POST || request.method == Method::PUT;
         if asks && request.uri.path().strip_prefix(&*self.shared.prefix) == Some(RELOAD) {
             return self.reload(&request).await;
@@ -219,7 +316,7 @@ impl Caller {
         let Ok(_making) = self.shared.making.acquire().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "driftrun is stopping\n");
         };
-        let (shared, show) = (Arc::clone(&self.shared), self.show(&request));
+        let (shared, show) = (Arc::clone(&self.shared), self.show(&request, current));
         // Rendering a page, compressing, or gathering /proc takes time: not on a worker.
         let made = tokio::task::spawn_blocking(move || shared.respond(&request, show)).await;
         made.unwrap_or_else(|error| {
@@ -236,7 +333,7 @@ impl Caller {
                 "not enabled; `driftrun serve --web.enable-lifecycle` loads its file again when asked here, and by SIGHUP in any case\n",
             );
         };
-        if is_from_elsewhere(&request.headers) {
+        if is_from_elsewhere(request) {
             return text(StatusCode::FORBIDDEN, "not for pages of other sites\n");
         }
         let (answer, answered) = oneshot::channel();
@@ -253,14 +350,15 @@ impl Caller {
         }
     }
 
-    /// What the pages of this listener show to whom. By itself, the output only to whoever asks for this machine by one of its loopback names: a web
-    /// page elsewhere can make a browser ask under a name of its own that leads here (DNS rebinding).
-    fn show(&self, request: &Parts) -> Show {
+    /// What the pages of this listener show to whom. By itself, the output only to those who are known, and to whoever asks for this machine by one of
+    /// its loopback names: a web page elsewhere can make a browser ask under a name of its own that leads here (DNS rebinding).
+    fn show(&self, request: &Parts, current: &Current) -> Show {
+        let known = current.users.is_some() || current.is_protected_by_client_certificates();
         let is_own = match &self.at {
-            Address::Tcp(address) => address.ip().is_loopback() && is_local(&request.headers),
+            Address::Tcp(address) => address.ip().is_loopback() && is_local(request),
             Address::Unix(_) => true,
         };
-        self.shared.show.unwrap_or(if is_own { Show::Output } else { Show::TablesOnly })
+        self.shared.show.unwrap_or(if known || is_own { Show::Output } else { Show::TablesOnly })
     }
 }
 
@@ -275,6 +373,10 @@ impl Shared {
             paths: self.paths,
             stopping: self.stopping.is_cancelled(),
             process_metrics: &[],
+            web_config: self.access.is_from_a_file().then(|| WebConfigState {
+                reloaded: self.access.is_last_reload_ok(),
+                loaded: self.access.last_success(),
+            }),
             now: Timestamp::now(),
         };
         let gathered;
@@ -290,24 +392,28 @@ impl Shared {
     }
 }
 
-fn is_local(headers: &HeaderMap) -> bool {
-    let name = authority(headers).map(|authority| authority.host().to_owned()).unwrap_or_default();
+fn is_local(request: &Parts) -> bool {
+    let name = authority(request).map(|authority| authority.host().to_owned()).unwrap_or_default();
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn authority(headers: &HeaderMap) -> Option<Authority> {
-    headers.get(HOST)?.to_str().ok()?.parse().ok()
+/// Whom the client believes to ask: HTTP/2 says it in place of `Host`.
+fn authority(request: &Parts) -> Option<Authority> {
+    match request.headers.get(HOST) {
+        Some(host) => host.to_str().ok()?.parse().ok(),
+        None => request.uri.authority().cloned(),
+    }
 }
 
 /// Whether a browser sends this for a page that isn't ours. What isn't a browser says neither.
-fn is_from_elsewhere(headers: &HeaderMap) -> bool {
-    let fetched = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
-    let origin = headers.get(ORIGIN).is_some_and(|origin| {
+fn is_from_elsewhere(request: &Parts) -> bool {
+    let header = |name: &str| request.headers.get(name);
+    let fetched = header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+    let origin = header(ORIGIN.as_str()).is_some_and(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        origin.map(|(_, authority)| authority) != host
+        origin.and_then(|(_, origin)| origin.parse().ok()) != authority(request)
     });
     fetched || origin
 }
