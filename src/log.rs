@@ -71,7 +71,8 @@ where
             Level::INFO => "info",
             Level::DEBUG | Level::TRACE => "debug",
         };
-        writeln!(writer, "{}", line(self.0, &Timestamp::now().to_string(), level, fields))
+        // Milliseconds, so that lines sort as text.
+        writeln!(writer, "{}", line(self.0, &format!("{:.3}", Timestamp::now()), level, fields))
     }
 }
 

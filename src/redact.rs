@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 const GONE: &[u8] = b"(redacted)";
 
 /// Secrets that are known by their form. A group called `secret` is what goes, else all that matches.
-const BUILT_IN: [&str; 10] = [
+const BUILT_IN: [&str; 12] = [
     // Access keys of AWS, and the secret ones by their names. None demands a border before it: in JSON a `\n` may stand there.
     r"(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}\b",
     r#"(?i)(?:secret_?access_?key|session_?token)["']?\s*[=:]\s*["']?(?P<secret>[A-Za-z0-9/+=]{16,})"#,
@@ -27,6 +27,15 @@ const BUILT_IN: [&str; 10] = [
     r"(?i)\b(?:bearer|basic)\s+(?P<secret>[A-Za-z0-9._~+/-]{8,}=*)",
     // The password of `scheme://user:password@host`.
     r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:(?P<secret>[^/\s]+)@",
+    // `password = "old" -> "new"`, `--password=word`; and `password: word` where nothing but a border follows, as a sentence would go on.
+    concat!(
+        r#"(?i)(?:password|passwd|passphrase|client_?secret|api_?key|(?:access|auth)_?token)(?:\\?["'])?\s*=\s*"#,
+        r#"(?P<secret>"[^"]*"(?:\s*->\s*"[^"]*")?|'[^']*'|\\"[^"\\]*\\"|[^\s"'\\,;&=>()<\[{][^\s"',;&]*)"#
+    ),
+    concat!(
+        r#"(?i)(?:password|passwd|passphrase|client_?secret|api_?key|(?:access|auth)_?token)(?:\\?["'])?\s*:\s*"#,
+        r#"(?P<secret>"[^"]*"|'[^']*'|\\"[^"\\]*\\"|[^\s"'\\,;&()<\[{|>*][^\s"',;&}]*)\s*(?:\\n|[,}]|$)"#
+    ),
 ];
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN ";
@@ -297,6 +306,23 @@ mod tests {
             ("Bearer abc\u{1b}[0mdefghijklmnop", "Bearer (redacted)"),
             ("postgres://u:p@ss@h/x", "postgres://u:(redacted)@h/x"),
             ("{\"SecretAccessKey\": \"wJalrXUtnFEMIK7MDENG\"}", "{\"SecretAccessKey\": \"(redacted)\"}"),
+            (
+                "~ password = \"old one\" -> \"new, one\"\n- db_password: abc\n+db_password: 'd e'\n",
+                "~ password = (redacted)\n- db_password: (redacted)\n+db_password: (redacted)\n",
+            ),
+            (
+                "mysql --password=hunter2 -u x; PASSWORD='a b' y",
+                "mysql --password=(redacted) -u x; PASSWORD=(redacted) y",
+            ),
+            (
+                "{\"user\": \"u\", \"password\": \"a,b\", \"apiKey\":\"k\"} {\\\"passwd\\\": \\\"x\\\"}",
+                "{\"user\": \"u\", \"password\": (redacted), \"apiKey\":(redacted)} {\\\"passwd\\\": (redacted)}",
+            ),
+            // What is said of passwords.
+            (
+                "wrong password: access denied for user x\n~ password = (sensitive value)\npassword:\npassword_length = 12\n",
+                "wrong password: access denied for user x\n~ password = (sensitive value)\npassword:\npassword_length = 12\n",
+            ),
             // Kubernetes' own mask, a certificate, a URL without a password.
             (
                 "-  token: '*** (before)'\n+  token: '*** (after)'\n",

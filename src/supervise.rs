@@ -373,10 +373,15 @@ pub async fn record(check: Arc<Check>, place: &Place, outcome: Outcome, again: b
 struct Summary {
     verdict: &'static str,
     class: Option<&'static str>,
-    code: String,
+    /// What it exited with, if it did.
+    code: Option<i32>,
+    /// What ended it.
+    signal: Option<i32>,
     seconds: f64,
     /// Without a report nothing is known.
     drifted: Option<usize>,
+    /// Drift that an ignore rule takes out.
+    ignored: Option<usize>,
     reason: String,
     recognised: Option<(&'static str, &'static str)>,
     leaked: bool,
@@ -384,16 +389,15 @@ struct Summary {
 
 impl Summary {
     fn of(outcome: &Outcome, judgement: &reader::Judgement) -> Self {
+        let report = judgement.report.as_ref();
         Self {
             verdict: judgement.verdict.as_str(),
             class: judgement.class.map(driftrun_parsers::Class::as_str),
-            code: match outcome.end {
-                End::Exited(code) => code.to_string(),
-                End::Signalled(signal) => format!("signal {signal}"),
-                End::TimedOut | End::Cancelled | End::NotStarted(_) => "none".to_owned(),
-            },
+            code: if let End::Exited(code) = outcome.end { Some(code) } else { None },
+            signal: if let End::Signalled(signal) = outcome.end { Some(signal) } else { None },
             seconds: outcome.duration.as_secs_f64(),
-            drifted: judgement.report.as_ref().map(|report| report.drifted().count()),
+            drifted: report.map(|report| report.drifted().count()),
+            ignored: report.map(|report| report.resources().iter().filter(|r| r.drift && r.ignored).count()),
             reason: judgement.reason.clone().unwrap_or_default(),
             recognised: judgement
                 .parser
@@ -407,7 +411,8 @@ impl Summary {
 
     /// One line a run, and one for what is odd about it.
     fn log(&self, check: &str) {
-        let Self { verdict, class, code, seconds, drifted, reason, recognised, leaked } = self;
+        let Self { verdict, class, code, signal, seconds, drifted, ignored, reason, recognised, leaked } =
+            self;
         if let Some((parser, because)) = recognised {
             tracing::info!(check, parser, because, "output recognised");
         }
@@ -415,8 +420,10 @@ impl Summary {
             tracing::warn!(check, "a process that outlived the run still holds its output");
         }
         match class {
-            None => tracing::info!(check, verdict, code, seconds, drifted, "run"),
-            Some(class) => tracing::warn!(check, verdict, code, seconds, drifted, class, reason, "run"),
+            None => tracing::info!(check, verdict, code, seconds, drifted, ignored, "run"),
+            Some(class) => {
+                tracing::warn!(check, verdict, code, signal, seconds, drifted, ignored, class, reason, "run");
+            }
         }
     }
 }
