@@ -5,6 +5,7 @@ use driftrun::{app, cli::Cli, promrun};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    driftrun_heap::give_large_blocks_back();
     // Whatever the caller left open is not for our children.
     close_fds::set_fds_cloexec(3, &[]);
     let (ours, prom_run) = promrun::split(std::env::args_os().collect());

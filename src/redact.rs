@@ -6,7 +6,7 @@
 use driftrun_parsers::text::strip_ansi;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// What stands where a secret was.
 const GONE: &[u8] = b"(redacted)";
@@ -42,12 +42,21 @@ const PEM_BEGIN: &[u8] = b"-----BEGIN ";
 const PEM_KEY: &[u8] = b"PRIVATE KEY-----";
 const PEM_END: &[u8] = b"-----END ";
 
-static SET: LazyLock<Option<(RegexSet, Vec<Regex>)>> = LazyLock::new(|| {
-    // Without tables of Unicode's classes they are small.
-    let one = |pattern: &&str| RegexBuilder::new(pattern).unicode(false).build();
-    let all: Result<Vec<Regex>, _> = BUILT_IN.iter().map(one).collect();
-    Some((RegexSetBuilder::new(BUILT_IN).unicode(false).build().ok()?, all.ok()?))
-});
+/// Which patterns match a line. Without tables of Unicode's classes it is small.
+static SET: LazyLock<Option<RegexSet>> =
+    LazyLock::new(|| RegexSetBuilder::new(BUILT_IN).unicode(false).build().ok());
+
+/// Each of them for itself, made when it matches something first: most never do.
+static EACH: [OnceLock<Option<Regex>>; BUILT_IN.len()] = [const { OnceLock::new() }; BUILT_IN.len()];
+
+/// The built-in patterns that match `line`.
+fn built_in<'r>(line: &[u8]) -> impl Iterator<Item = &'r Regex> + use<'r> {
+    let matches = SET.as_ref().map(|set| set.matches(line).into_iter());
+    matches.into_iter().flatten().filter_map(|n| {
+        let make = || RegexBuilder::new(BUILT_IN[n]).unicode(false).build().ok();
+        EACH[n].get_or_init(make).as_ref()
+    })
+}
 
 /// A pattern of a check's own.
 #[derive(Clone, Debug)]
@@ -169,9 +178,7 @@ fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within_key: &mut bool) -> C
 /// What a line is without what the patterns match, if they do.
 fn without_secrets(line: &[u8], own: &[Secret]) -> Option<Vec<u8>> {
     let mut line = Cow::Borrowed(line);
-    let built_in = SET.as_ref().map(|(set, all)| set.matches(&line).into_iter().map(|n| &all[n]));
-    let patterns: Vec<&Regex> =
-        built_in.into_iter().flatten().chain(own.iter().map(|Secret(pattern)| pattern)).collect();
+    let patterns: Vec<&Regex> = built_in(&line).chain(own.iter().map(|Secret(pattern)| pattern)).collect();
     for pattern in patterns {
         if let Some(clean) = without(&line, pattern) {
             line = Cow::Owned(clean);
@@ -214,8 +221,7 @@ fn secrets(bytes: &[u8], own: &[Secret]) -> Vec<String> {
             found.push(String::from_utf8_lossy(&plain).trim().to_owned());
             continue;
         }
-        let built_in = SET.as_ref().map(|(set, all)| set.matches(&plain).into_iter().map(|n| &all[n]));
-        let patterns = built_in.into_iter().flatten().chain(own.iter().map(|Secret(pattern)| pattern));
+        let patterns = built_in(&plain).chain(own.iter().map(|Secret(pattern)| pattern));
         for captures in patterns.flat_map(|pattern| pattern.captures_iter(&plain)) {
             if let Some(secret) = captures.name("secret").or_else(|| captures.get(0)) {
                 found.push(String::from_utf8_lossy(secret.as_bytes()).trim().to_owned());
@@ -391,5 +397,6 @@ mod tests {
         assert!(matches!(redacted(bytes, &[]), Cow::Borrowed(_)));
         assert_eq!(&*redacted(b"\xff AKIAIOSFODNN7EXAMPLE \0\n\xfe", &[]), b"\xff (redacted) \0\n\xfe");
         assert!(SET.is_some());
+        assert!(BUILT_IN.iter().all(|pattern| RegexBuilder::new(pattern).unicode(false).build().is_ok()));
     }
 }
