@@ -283,6 +283,61 @@ fn a_bad_web_configuration_is_told_with_its_line_before_anything_begins() {
 }
 
 #[test]
+fn a_bad_web_configuration_that_is_loaded_changes_nothing_and_says_why() {
+    let place = Place::new("secure-reload");
+    let mut server = place.serve(CHECKS, TLS, &["--web.enable-lifecycle"]);
+    let client = place.anybody();
+    let reload =
+        "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let post = |server: &Server| {
+        let answer = client.ask(&server.address, reload).unwrap();
+        (status(&answer).to_owned(), answer.1)
+    };
+    let metric = |server: &Server, name: &str| {
+        let (_, metrics) = client.get(&server.address, "/metrics").unwrap();
+        metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
+    };
+    let state = |server: &Server| {
+        ["driftrun_config_last_reload_successful ", "driftrun_web_config_last_reload_successful "]
+            .map(|name| metric(server, name))
+    };
+    assert_eq!(state(&server), ["1", "1"]);
+    let since = metric(&server, "driftrun_web_config_last_reload_success_timestamp_seconds ");
+    let web = place.replace("web.yml", &format!("{TLS}rate_limit: 5\n"));
+    let problem = format!("{}:2:13: ", web.display());
+    // Each time that somebody asks, though it is the same.
+    for _ in 0..2 {
+        server.signal("HUP");
+        let line = server.wait_for("msg=\"configuration loaded\"");
+        assert!(line.contains("level=info"), "{line}");
+        let line = server.wait_for("msg=\"web configuration not taken in, the last good one holds\"");
+        assert!(line.contains(&problem) && line.contains("level=error"), "{line}");
+    }
+    assert_eq!(state(&server), ["1", "0"]);
+    let (status, body) = post(&server);
+    assert_eq!(status, "HTTP/1.1 500 Internal Server Error");
+    let told = format!("web configuration not taken in, the last good one holds:\n{problem}");
+    assert!(body.starts_with(&told), "{body}");
+    // Both are told where both are bad.
+    place.replace("driftrun.yaml", "checks: [");
+    let (status, body) = post(&server);
+    assert_eq!(status, "HTTP/1.1 500 Internal Server Error");
+    assert!(
+        body.starts_with("configuration not loaded, the old one goes on:\n") && body.contains(&told),
+        "{body}"
+    );
+    assert_eq!(state(&server), ["0", "0"]);
+    assert_eq!(metric(&server, "driftrun_web_config_last_reload_success_timestamp_seconds "), since);
+    place.replace("driftrun.yaml", CHECKS);
+    place.replace("web.yml", &format!("{TLS}{HEADERS}"));
+    assert_eq!(post(&server), ("HTTP/1.1 200 OK".to_owned(), "configuration loaded\n".to_owned()));
+    assert_eq!(state(&server), ["1", "1"]);
+    let (top, _) = client.get(&server.address, "/-/healthy").unwrap();
+    assert_eq!(head(&top).1["x-frame-options"], "deny");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
 fn a_certificate_that_is_renewed_is_shown_to_new_connections_and_old_ones_go_on() {
     let place = Place::new("secure-renew");
     let server = place.serve(CHECKS, TLS, &[]);

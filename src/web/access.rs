@@ -172,7 +172,7 @@ impl Access {
     pub fn reload(&self) -> Result<(), String> {
         let Some(path) = &self.shared.path else { return Ok(()) };
         let _turn = self.shared.turn();
-        self.shared.take_in(path)
+        self.shared.take_in(path, Why::Asked)
     }
 
     /// Whether there is a file that it comes from.
@@ -189,6 +189,15 @@ impl Access {
     pub fn last_success(&self) -> Timestamp {
         self.shared.state().last_success
     }
+}
+
+/// Why the file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Somebody wants it loaded, and wants to know how it went.
+    Asked,
+    /// It is time to see whether something has changed.
+    Time,
 }
 
 /// Ends the look also when it panics.
@@ -232,12 +241,12 @@ impl Shared {
         // Which files a bad one names isn't known: it is read again until it is good.
         if complained || !current.config.is_up_to_date() {
             // Logged there.
-            let _ = self.take_in(path);
+            let _ = self.take_in(path, Why::Time);
         }
     }
 
     /// The caller has the turn.
-    fn take_in(&self, path: &Path) -> Result<(), String> {
+    fn take_in(&self, path: &Path, why: Why) -> Result<(), String> {
         let before = Arc::clone(&self.state().current);
         let found = match load_web(path) {
             Err(invalid) => Err(invalid.to_string()),
@@ -260,8 +269,8 @@ impl Shared {
                 Ok(())
             }
             Err(complaint) => {
-                // Once: it is the same every second until somebody sees to it.
-                if state.complaint.as_ref() != Some(&complaint) {
+                // By itself once: it is the same every second until somebody sees to it.
+                if why == Why::Asked || state.complaint.as_ref() != Some(&complaint) {
                     for problem in complaint.lines() {
                         tracing::error!(problem, "web configuration not taken in, the last good one holds");
                     }

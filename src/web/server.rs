@@ -342,10 +342,7 @@ impl Caller {
         }
         match answered.await {
             Ok(Ok(())) => text(StatusCode::OK, "configuration loaded\n"),
-            Ok(Err(problems)) => text(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("configuration not loaded, the old one goes on:\n{problems}\n"),
-            ),
+            Ok(Err(problems)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{problems}\n")),
             Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "driftrun is stopping\n"),
         }
     }
