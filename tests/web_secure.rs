@@ -18,7 +18,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
-use support::{Server, ended, poll, tool};
+use support::{Server, ended, exchange, poll, tool};
 
 /// A check whose output is a secret, at whose end the page has it.
 const CHECKS: &str =
@@ -122,6 +122,8 @@ parsers: { lines: { regex: '^(?P<name>\\S+) is (?P<kind>stale)$', clean: '^fresh
     assert_eq!(by_job("max_over_time(up[5m])"), expected.into(), "{:?}", targets());
     let (_, refused) = &targets()["password"];
     assert_eq!(refused, "server returned HTTP status 401 Unauthorized");
+    let (_, refused) = &targets()["plain"];
+    assert_eq!(refused, "server returned HTTP status 400 Bad Request");
     let drift: Vec<_> = prometheus
         .query("driftrun_resource_drift")
         .into_iter()
@@ -166,6 +168,26 @@ fn every_answer_has_the_headers_that_are_configured() {
     let many = (expected("429 Too Many Requests", &[]), "too many requests\n".to_owned());
     for more in [String::new(), basic("ann", "wrong"), basic("ann", "right")] {
         assert_eq!(ask("/metrics", &more), many);
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn plain_http_to_a_port_of_tls_is_told_so() {
+    let place = Place::new("secure-plain");
+    let web = format!("{TLS}{HEADERS}{}", users(&[("ann", "right")]));
+    let server = place.serve(CHECKS, &web, &[]);
+    for request in [
+        get("/metrics", &basic("ann", "right")),
+        "POST /-/reload HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+        "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+    ] {
+        let (top, body) = exchange(&server.address, &request);
+        let (status, headers) = head(&top);
+        assert!(status.ends_with(" 400 Bad Request"), "{request:?}: {top}");
+        let own = ["cache-control", "content-type", "x-content-type-options"];
+        assert_eq!(headers.keys().collect::<Vec<_>>(), own);
+        assert_eq!(body, "Client sent an HTTP request to an HTTPS server.\n");
     }
     assert_eq!(server.stop(), Some(0));
 }

@@ -4,6 +4,7 @@
 //! no byte for the longest time gives way.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -167,15 +168,32 @@ impl Drop for Answer {
 /// A stream whose every byte is noticed.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
-    pub(super) stream: S,
-    pub(super) place: Arc<Place>,
+    stream: S,
+    place: Arc<Place>,
+    /// Read already, and not yet by whom it is for.
+    ahead: Option<u8>,
 }
 
 impl<S> Watched<S> {
+    pub(super) fn new(stream: S, place: Arc<Place>) -> Self {
+        Self { stream, place, ahead: None }
+    }
+
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         if matches!(result, Poll::Ready(Ok(1..))) {
             self.place.change(|state, now| state.moved = now);
         }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// The first byte, which stays to be read; `None` where there is none.
+    pub(super) async fn first(&mut self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let mut into = ReadBuf::new(&mut byte);
+        poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut into)).await?;
+        self.ahead = into.filled().first().copied();
+        Ok(self.ahead)
     }
 }
 
@@ -185,6 +203,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(byte) = self.ahead.take() {
+            into.put_slice(&[byte]);
+            return Poll::Ready(Ok(()));
+        }
         let before = into.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, into);
         if into.filled().len() > before {
@@ -253,7 +275,7 @@ mod tests {
         for second in 1..=IDLE.as_secs() {
             advance(Duration::from_secs(1)).await;
             // One takes a byte a second, the other none.
-            Watched { stream: (), place: Arc::clone(&slow.place) }.wrote(&Poll::Ready(Ok(1)));
+            Watched::new((), Arc::clone(&slow.place)).wrote(&Poll::Ready(Ok(1)));
             connections.look();
             for (name, entered) in
                 [("silent", &silent), ("idle", &idle), ("slow", &slow), ("stalled", &stalled)]
@@ -278,7 +300,7 @@ mod tests {
         // All are busy.
         assert!(connections.enter().is_none());
         advance(BUSY).await;
-        Watched { stream: (), place: Arc::clone(&open[1].place) }.wrote(&Poll::Ready(Ok(1)));
+        Watched::new((), Arc::clone(&open[1].place)).wrote(&Poll::Ready(Ok(1)));
         open.push(connections.enter().unwrap());
         let ends: Vec<usize> = (0..open.len()).filter(|n| ended(&open[*n])).collect();
         assert!(ends.len() == 2 && !ends.contains(&1), "{ends:?}");

@@ -8,7 +8,7 @@ use super::{Paths, Pieces, RELOAD, Show, Site, WebConfigState, respond, text};
 use crate::board::Board;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, HOST, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
@@ -147,7 +147,7 @@ async fn accept(
             tracing::warn!("connection closed: all places are taken by answers under way");
             continue;
         };
-        let stream = Watched { stream, place: Arc::clone(&entered.place) };
+        let stream = Watched::new(stream, Arc::clone(&entered.place));
         let caller = Caller { shared: Arc::clone(&shared), at: listener.address.clone() };
         let watcher = graceful.watcher();
         tokio::spawn(async move {
@@ -162,22 +162,26 @@ async fn accept(
 }
 
 /// One connection: the handshake where there is TLS, then HTTP/1 or 2.
-async fn speak(stream: Watched<Stream>, place: Arc<Place>, caller: Caller, watcher: Watcher) {
+async fn speak(mut stream: Watched<Stream>, place: Arc<Place>, caller: Caller, watcher: Watcher) {
     let current = caller.shared.access.current().await;
     let Some(tls) = &current.tls else {
-        return http1(stream, place, caller, watcher).await;
+        return http1(stream, Answering { place, caller: Some(caller) }, watcher).await;
     };
+    // No TLS begins with a letter, and a method does.
+    if matches!(stream.first().await, Ok(Some(byte)) if byte.is_ascii_uppercase()) {
+        return http1(stream, Answering { place, caller: None }, watcher).await;
+    }
     match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
         Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             place.multiplexed();
-            http2(stream, place, caller, watcher).await;
+            http2(stream, Answering { place, caller: Some(caller) }, watcher).await;
         }
-        Ok(stream) => http1(stream, place, caller, watcher).await,
+        Ok(stream) => http1(stream, Answering { place, caller: Some(caller) }, watcher).await,
         Err(error) => tracing::debug!(%error, "no TLS connection"),
     }
 }
 
-async fn http1<S>(stream: S, place: Arc<Place>, caller: Caller, watcher: Watcher)
+async fn http1<S>(stream: S, answering: Answering, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -188,11 +192,11 @@ where
         .max_buf_size(LONGEST_HEAD)
         // A client may say that it is done before it has its answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), Answering { place, caller });
+        .serve_connection(TokioIo::new(stream), answering);
     ended(watcher.watch(connection).await);
 }
 
-async fn http2<S>(stream: S, place: Arc<Place>, caller: Caller, watcher: Watcher)
+async fn http2<S>(stream: S, answering: Answering, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -202,7 +206,7 @@ where
         .max_header_list_size(64 << 10)
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
-        .serve_connection(TokioIo::new(stream), Answering { place, caller });
+        .serve_connection(TokioIo::new(stream), answering);
     ended(watcher.watch(connection).await);
 }
 
@@ -215,7 +219,8 @@ fn ended(connection: hyper::Result<()>) {
 /// Answers the requests of one connection.
 struct Answering {
     place: Arc<Place>,
-    caller: Caller,
+    /// `None` where somebody speaks plain HTTP to TLS.
+    caller: Option<Caller>,
 }
 
 impl Service<Request<Incoming>> for Answering {
@@ -226,10 +231,20 @@ impl Service<Request<Incoming>> for Answering {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (caller, answer) = (self.caller.clone(), self.place.answer());
         Box::pin(async move {
-            let response = caller.answer(request).await;
+            let response = match caller {
+                Some(caller) => caller.answer(request).await,
+                None => not_over_tls(),
+            };
             Ok(response.map(|pieces| Answered { pieces, _answer: answer }))
         })
     }
+}
+
+/// What Go answers, word for word. It carries no headers of the web configuration: those are for HTTPS.
+fn not_over_tls() -> Response<Pieces> {
+    let mut response = text(StatusCode::BAD_REQUEST, "Client sent an HTTP request to an HTTPS server.\n");
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// A body, and the place that it is sent from.
