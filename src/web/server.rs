@@ -88,7 +88,7 @@ impl Bound {
             paths,
             reload,
             stopping,
-            making: Semaphore::new(MADE_AT_ONCE),
+            making: Arc::new(Semaphore::new(MADE_AT_ONCE)),
         });
         let connections = Arc::new(Connections::default());
         let mut tasks = tokio::task::JoinSet::new();
@@ -120,7 +120,7 @@ struct Shared {
     paths: Paths,
     reload: Option<Asking>,
     stopping: CancellationToken,
-    making: Semaphore,
+    making: Arc<Semaphore>,
 }
 
 async fn accept(
@@ -328,12 +328,18 @@ impl Caller {
         if asks && request.uri.path().strip_prefix(&*self.shared.prefix) == Some(RELOAD) {
             return self.reload(&request).await;
         }
-        let Ok(_making) = self.shared.making.acquire().await else {
+        let Ok(making) = Arc::clone(&self.shared.making).acquire_owned().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "driftrun is stopping\n");
         };
         let (shared, show) = (Arc::clone(&self.shared), self.show(&request, current));
         // Rendering a page, compressing, or gathering /proc takes time: not on a worker.
-        let made = tokio::task::spawn_blocking(move || shared.respond(&request, show)).await;
+        let work = move || {
+            let response = shared.respond(&request, show);
+            // Here and not outside: whoever resets what was asked for doesn't stop the work, and others must not begin beside it without bound.
+            drop(making);
+            response
+        };
+        let made = tokio::task::spawn_blocking(work).await;
         made.unwrap_or_else(|error| {
             tracing::error!(%error, "no answer");
             text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
