@@ -4,7 +4,7 @@ use super::access::{Access, Current};
 use super::connections::{Answer, Connections, LOOK, Place, Watched};
 use super::listen::{Address, Listener, Stream};
 use super::users::Admission;
-use super::{Paths, Pieces, RELOAD, Show, Site, WebConfigState, respond, text};
+use super::{Paths, Pieces, QUICK, RELOAD, Show, Site, WebConfigState, below, respond, text};
 use crate::board::Board;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
@@ -37,8 +37,12 @@ const LONGEST_HEAD: usize = 64 << 10;
 const STREAMS: u32 = 64;
 /// How often an HTTP/2 connection is asked whether the other side is still there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-/// How many answers are made at once. They are made on threads that runs need, too, for their outputs.
-const MADE_AT_ONCE: usize = 4;
+/// How many pages, and how many other answers, are made at once: no scrape stands in line behind pages. They are made on threads that runs need, too,
+/// for their outputs.
+const MADE_AT_ONCE: usize = 2;
+/// KiB of pages that may be under way. Each is made for whoever asked, while metrics are shared; and a client can ask for many over HTTP/2
+/// and take none.
+const ROOM: usize = 64 << 10;
 
 /// Whoever asks for the configuration to be loaded again is told how it went.
 pub type Asking = mpsc::Sender<oneshot::Sender<Result<(), String>>>;
@@ -88,7 +92,9 @@ impl Bound {
             paths,
             reload,
             stopping,
-            making: Arc::new(Semaphore::new(MADE_AT_ONCE)),
+            others: Arc::new(Semaphore::new(MADE_AT_ONCE)),
+            pages: Arc::new(Semaphore::new(MADE_AT_ONCE)),
+            room: Arc::new(Semaphore::new(ROOM)),
         });
         let connections = Arc::new(Connections::default());
         let mut tasks = tokio::task::JoinSet::new();
@@ -120,7 +126,11 @@ struct Shared {
     paths: Paths,
     reload: Option<Asking>,
     stopping: CancellationToken,
-    making: Arc<Semaphore>,
+    /// Turns.
+    pages: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    /// See [`ROOM`].
+    room: Arc<Semaphore>,
 }
 
 async fn accept(
@@ -247,6 +257,13 @@ fn not_over_tls() -> Response<Pieces> {
     response
 }
 
+/// For whoever may come again.
+fn busy(why: &'static str) -> Response<Pieces> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// A body, and the place that it is sent from.
 struct Answered {
     pieces: Pieces,
@@ -315,11 +332,7 @@ impl Caller {
                 response.headers_mut().insert(WWW_AUTHENTICATE, realm);
                 Some(response)
             }
-            Admission::Busy => {
-                let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many passwords to verify\n");
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                Some(response)
-            }
+            Admission::Busy => Some(busy("too many passwords to verify\n")),
         }
     }
 
@@ -328,7 +341,8 @@ impl Caller {
         if asks && request.uri.path().strip_prefix(&*self.shared.prefix) == Some(RELOAD) {
             return self.reload(&request).await;
         }
-        let Ok(making) = Arc::clone(&self.shared.making).acquire_owned().await else {
+        let making = if self.shared.is_page(&request) { &self.shared.pages } else { &self.shared.others };
+        let Ok(making) = Arc::clone(making).acquire_owned().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "driftrun is stopping\n");
         };
         let (shared, show) = (Arc::clone(&self.shared), self.show(&request, current));
@@ -406,7 +420,25 @@ impl Shared {
         if response.headers().contains_key(CONTENT_ENCODING) {
             self.board.pack_from_now_on();
         }
-        response
+        if self.is_page(request) { self.within_room(response) } else { response }
+    }
+
+    /// Whether the answer is made for this request alone.
+    fn is_page(&self, request: &Parts) -> bool {
+        let path = below(&self.prefix, request.uri.path());
+        !path.is_some_and(|path| path == self.metrics_path || QUICK.contains(&path))
+    }
+
+    /// The answer with its share of the room, which it has until it is sent. One that is larger than the room takes all of it.
+    fn within_room(&self, response: Response<Pieces>) -> Response<Pieces> {
+        let size = usize::try_from(response.body().len() >> 10).unwrap_or(usize::MAX).min(ROOM);
+        let share = u32::try_from(size)
+            .ok()
+            .and_then(|size| Arc::clone(&self.room).try_acquire_many_owned(size).ok());
+        match share {
+            Some(share) => response.map(|pieces| pieces.keeping(share)),
+            None => busy("too many pages are under way\n"),
+        }
     }
 }
 
