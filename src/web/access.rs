@@ -285,6 +285,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[tokio::test]
     #[expect(clippy::await_holding_lock, reason = "a disk that hangs is a turn that doesn't end")]
@@ -306,6 +307,72 @@ mod tests {
         }
         assert!(!access.is_last_reload_ok(), "the disk answered that there is no such file");
         assert!(Arc::ptr_eq(&access.current().await, &held));
+    }
+
+    #[test]
+    fn a_complaint_is_logged_once_until_it_changes_or_somebody_asks() {
+        let folder = std::env::temp_dir().join(format!("driftrun-access-log-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("web.yml");
+        std::fs::write(&file, "").unwrap();
+        let access = Access::load(&file).unwrap();
+        let name = file.display().to_string();
+        let tell = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            logged(|| (0..3).for_each(|_| access.shared.look()))
+        };
+        let error = |problem: &str| {
+            format!(
+                "ERROR driftrun::web::access: web configuration not taken in, the last good one holds problem=\"{name}{problem}\""
+            )
+        };
+        assert_eq!(
+            tell("htp: 1"),
+            [error(
+                ":1:1: unknown key \\\"htp\\\" in a web configuration; known here: basic_auth_users, http_server_config, rate_limit, tls_server_config"
+            )]
+        );
+        assert_eq!(
+            tell("rate_limit: 1"),
+            [error(":1:13: rate_limit must be a mapping of keys to values, not a value")]
+        );
+        let asked = logged(|| (0..2).for_each(|_| drop(access.reload())));
+        assert_eq!(
+            asked,
+            [(); 2].map(|()| error(":1:13: rate_limit must be a mapping of keys to values, not a value"))
+        );
+        assert_eq!(
+            tell(""),
+            [format!(" INFO driftrun::web::access: web configuration is good again, as it was file={name}")]
+        );
+        assert_eq!(
+            tell("rate_limit: { interval: 1s, burst: 1 }"),
+            [format!(" INFO driftrun::web::access: web configuration taken in file={name}")]
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// What is logged while `work` runs on this thread.
+    fn logged(work: impl FnOnce()) -> Vec<String> {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, work);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// As of an empty file that is there no more.
