@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 const MOST: usize = 512;
 /// A connection that has moved a byte within this time doesn't give way, unless it is idle.
 const BUSY: Duration = Duration::from_secs(1);
+/// Where all are busy, one whose answer has been under way for so long gives way all the same: scrapes give up by then, and bytes alone prove
+/// nothing, be they pings of HTTP/2 or an answer's, taken one by one.
+const LONG: Duration = Duration::from_secs(10);
 /// From the connection, or a request's first byte, to the end of its head; a TLS handshake is in it.
 const HEAD: Duration = Duration::from_secs(10);
 /// A client that takes no byte of its answer for so long is gone.
@@ -85,7 +88,12 @@ impl Connections {
             let given = given.filter(|place| {
                 let state = place.state();
                 state.answers == 0 || now.duration_since(state.moved) >= BUSY
-            })?;
+            });
+            let longest = || {
+                let long = |place: &&Arc<Place>| now.duration_since(place.state().answering) >= LONG;
+                open.places.values().filter(long).min_by_key(|place| place.state().answering)
+            };
+            let given = given.or_else(longest)?;
             given.end.cancel();
             let id = given.id;
             open.places.remove(&id);
@@ -305,6 +313,37 @@ mod tests {
         let ends: Vec<usize> = (0..open.len()).filter(|n| ended(&open[*n])).collect();
         assert!(ends.len() == 2 && !ends.contains(&1), "{ends:?}");
         drop((answers, new, open));
+        assert!(connections.0.lock().unwrap().places.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_are_busy_for_long_the_longest_answer_gives_way() {
+        let connections = Arc::new(Connections::default());
+        let mut open: Vec<Entered> = (0..MOST).map(|_| connections.enter().unwrap()).collect();
+        let late = 7;
+        let mut answers: Vec<Answer> = open.iter().map(|entered| entered.place.answer()).collect();
+        let busy = |open: &[Entered]| {
+            for entered in open {
+                Watched::new((), Arc::clone(&entered.place)).wrote(&Poll::Ready(Ok(1)));
+            }
+        };
+        advance(LONG.checked_sub(Duration::from_millis(1)).unwrap()).await;
+        answers.remove(late);
+        answers.push(open[late].place.answer());
+        busy(&open);
+        assert!(connections.enter().is_none());
+        advance(Duration::from_millis(1)).await;
+        busy(&open);
+        for _ in 1..MOST {
+            let new = connections.enter().unwrap();
+            answers.push(new.place.answer());
+            open.push(new);
+        }
+        // All but the one whose answer is young.
+        let stay: Vec<usize> = (0..MOST).filter(|n| !ended(&open[*n])).collect();
+        assert_eq!(stay, [late]);
+        assert!(connections.enter().is_none());
+        drop((answers, open));
         assert!(connections.0.lock().unwrap().places.is_empty());
     }
 }
