@@ -1,15 +1,17 @@
 //! Real Prometheus scrapes driftrun: every label arrives as the tool printed it, and promtool finds nothing to say.
 
+#[path = "support/prometheus.rs"]
+mod prometheus;
 mod support;
 
+use prometheus::Prometheus;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use support::{Folder, HANG, Server, driftrun, exchange, tool};
+use std::process::{Command, Stdio};
+use support::{Folder, Server, driftrun, exchange, poll, tool};
 
 /// Labels and what isn't a name in YAML, in one.
 const ODD: &str = "a \"b\"\\c\nd é\t{}";
@@ -46,85 +48,6 @@ fn server(folder: &Folder) -> Server {
 fn verdicts() -> BTreeMap<String, String> {
     let verdicts = ["failed", "clean", "failed", "partial", "drifted", "timeout", "unreadable"];
     CHECKS.into_iter().zip(verdicts).map(|(check, verdict)| (check.to_owned(), verdict.to_owned())).collect()
-}
-
-/// A Prometheus on a port of its own.
-struct Prometheus {
-    child: Child,
-    address: String,
-}
-
-impl Prometheus {
-    /// Scrapes `target` once a second.
-    fn start(program: &Path, folder: &Folder, target: &str) -> Self {
-        let jobs = json!([{"job_name": "driftrun", "static_configs": [{"targets": [target]}]}]);
-        Self::with_jobs(program, folder, &jobs)
-    }
-
-    fn with_jobs(program: &Path, folder: &Folder, jobs: &Value) -> Self {
-        let config = json!({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs});
-        let config = folder.write("prometheus.yml", &config.to_string());
-        let mut child = Command::new(program)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()))
-            .arg("--web.listen-address=127.0.0.1:0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let address = lines.find_map(|line| {
-            let (_, address) = line.split_once("msg=\"Listening on\" address=")?;
-            Some(address.to_owned())
-        });
-        // Nobody reads the rest, but the pipe must not fill up.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.expect("Prometheus listens") }
-    }
-
-    fn api(&self, path: &str) -> Value {
-        let request = format!("GET /api/v1/{path} HTTP/1.0\r\nHost: x\r\n\r\n");
-        let (head, body) = exchange(&self.address, &request);
-        assert!(head.contains(" 200 "), "{head}\n{body}");
-        serde_json::from_str(&body).unwrap()
-    }
-
-    /// The samples that `query` (percent-encoded) gives: labels and value.
-    fn query(&self, query: &str) -> Vec<(BTreeMap<String, String>, String)> {
-        let answer = self.api(&format!("query?query={query}"));
-        let samples = answer["data"]["result"].as_array().unwrap().iter();
-        samples
-            .map(|sample| {
-                let labels = serde_json::from_value(sample["metric"].clone()).unwrap();
-                (labels, sample["value"][1].as_str().unwrap().to_owned())
-            })
-            .collect()
-    }
-
-    /// Waits until it answers, and has taken a whole scrape.
-    fn wait_for_scrape(&self) {
-        let ready =
-            || exchange(&self.address, "GET /-/ready HTTP/1.0\r\nHost: x\r\n\r\n").0.contains(" 200 ");
-        poll(ready);
-        poll(|| !self.query("up==1").is_empty());
-    }
-}
-
-/// Asks again until it is so.
-fn poll(so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !so() {
-        assert!(began.elapsed() < HANG, "it never is");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// What `driftrun parse` says drifts: scope, kind, name, action, outside.

@@ -10,10 +10,9 @@ use certificates::Authority;
 use driftrun::web::access::{Access, Current};
 use driftrun::web::users::Admission;
 use hyper::header::HeaderValue;
-use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use support::Folder;
 use tokio::time::advance;
@@ -47,29 +46,6 @@ fn write_certificate(folder: &Folder, below: &str) {
     let server = Authority::new("here").server();
     folder.write(&format!("{below}server.pem"), &server.pem);
     folder.write(&format!("{below}server.key"), &server.key_pem());
-}
-
-/// What is logged while `work` runs on this thread.
-fn logged(work: impl FnOnce()) -> Vec<String> {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .without_time()
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,45 +193,6 @@ async fn what_listeners_were_opened_with_stays() {
     );
     folder.write("web.yml", "http_server_config: { http2: false }\n");
     assert_eq!(plain.reload(), Ok(()), "there is no HTTP/2 without TLS");
-}
-
-#[test]
-fn a_complaint_is_logged_once_until_it_changes() {
-    let folder = Folder::new("access-log");
-    let file = folder.write("web.yml", "");
-    let access = Access::load(&file).unwrap();
-    let name = file.display().to_string();
-    let tell = |text: &str| {
-        folder.write("web.yml", text);
-        logged(|| {
-            for _ in 0..3 {
-                let _ = access.reload();
-            }
-        })
-    };
-    let error = |problem: &str| {
-        format!(
-            "ERROR driftrun::web::access: web configuration not taken in, the last good one holds problem=\"{name}{problem}\""
-        )
-    };
-    assert_eq!(
-        tell("htp: 1"),
-        [error(
-            ":1:1: unknown key \\\"htp\\\" in a web configuration; known here: basic_auth_users, http_server_config, rate_limit, tls_server_config"
-        )]
-    );
-    assert_eq!(
-        tell("rate_limit: 1"),
-        [error(":1:13: rate_limit must be a mapping of keys to values, not a value")]
-    );
-    assert_eq!(
-        tell(""),
-        [format!(" INFO driftrun::web::access: web configuration is good again, as it was file={name}")]
-    );
-    assert_eq!(
-        tell("rate_limit: { interval: 1s, burst: 1 }"),
-        [format!(" INFO driftrun::web::access: web configuration taken in file={name}")]
-    );
 }
 
 #[test]

@@ -286,14 +286,21 @@ impl Reload {
                 Some(answer) = asked.over_http.recv() => (Why::Asked, Some(answer)),
                 _ = look.tick() => (Why::Time, None),
             };
-            let mut loaded = self.go(why, board, limits, fleet).await;
+            let mut wrong = Vec::new();
+            if let Err(problems) = self.go(why, board, limits, fleet).await {
+                wrong.push(format!("configuration not loaded, the old one goes on:\n{problems}"));
+            }
             if why == Why::Asked {
                 let access = Arc::clone(&asked.access);
                 let web = tokio::task::spawn_blocking(move || access.reload()).await;
-                loaded = loaded.and(web.unwrap_or_else(|error| Err(error.to_string())));
+                if let Err(problems) = web.unwrap_or_else(|error| Err(error.to_string())) {
+                    wrong.push(format!(
+                        "web configuration not taken in, the last good one holds:\n{problems}"
+                    ));
+                }
             }
             if let Some(answer) = answer {
-                let _ = answer.send(loaded);
+                let _ = answer.send(if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) });
             }
         }
     }

@@ -172,7 +172,7 @@ impl Access {
     pub fn reload(&self) -> Result<(), String> {
         let Some(path) = &self.shared.path else { return Ok(()) };
         let _turn = self.shared.turn();
-        self.shared.take_in(path)
+        self.shared.take_in(path, Why::Asked)
     }
 
     /// Whether there is a file that it comes from.
@@ -189,6 +189,15 @@ impl Access {
     pub fn last_success(&self) -> Timestamp {
         self.shared.state().last_success
     }
+}
+
+/// Why the file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Somebody wants it loaded, and wants to know how it went.
+    Asked,
+    /// It is time to see whether something has changed.
+    Time,
 }
 
 /// Ends the look also when it panics.
@@ -232,12 +241,12 @@ impl Shared {
         // Which files a bad one names isn't known: it is read again until it is good.
         if complained || !current.config.is_up_to_date() {
             // Logged there.
-            let _ = self.take_in(path);
+            let _ = self.take_in(path, Why::Time);
         }
     }
 
     /// The caller has the turn.
-    fn take_in(&self, path: &Path) -> Result<(), String> {
+    fn take_in(&self, path: &Path, why: Why) -> Result<(), String> {
         let before = Arc::clone(&self.state().current);
         let found = match load_web(path) {
             Err(invalid) => Err(invalid.to_string()),
@@ -260,8 +269,8 @@ impl Shared {
                 Ok(())
             }
             Err(complaint) => {
-                // Once: it is the same every second until somebody sees to it.
-                if state.complaint.as_ref() != Some(&complaint) {
+                // By itself once: it is the same every second until somebody sees to it.
+                if why == Why::Asked || state.complaint.as_ref() != Some(&complaint) {
                     for problem in complaint.lines() {
                         tracing::error!(problem, "web configuration not taken in, the last good one holds");
                     }
@@ -276,6 +285,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[tokio::test]
     #[expect(clippy::await_holding_lock, reason = "a disk that hangs is a turn that doesn't end")]
@@ -297,6 +307,72 @@ mod tests {
         }
         assert!(!access.is_last_reload_ok(), "the disk answered that there is no such file");
         assert!(Arc::ptr_eq(&access.current().await, &held));
+    }
+
+    #[test]
+    fn a_complaint_is_logged_once_until_it_changes_or_somebody_asks() {
+        let folder = std::env::temp_dir().join(format!("driftrun-access-log-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("web.yml");
+        std::fs::write(&file, "").unwrap();
+        let access = Access::load(&file).unwrap();
+        let name = file.display().to_string();
+        let tell = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            logged(|| (0..3).for_each(|_| access.shared.look()))
+        };
+        let error = |problem: &str| {
+            format!(
+                "ERROR driftrun::web::access: web configuration not taken in, the last good one holds problem=\"{name}{problem}\""
+            )
+        };
+        assert_eq!(
+            tell("htp: 1"),
+            [error(
+                ":1:1: unknown key \\\"htp\\\" in a web configuration; known here: basic_auth_users, http_server_config, rate_limit, tls_server_config"
+            )]
+        );
+        assert_eq!(
+            tell("rate_limit: 1"),
+            [error(":1:13: rate_limit must be a mapping of keys to values, not a value")]
+        );
+        let asked = logged(|| (0..2).for_each(|_| drop(access.reload())));
+        assert_eq!(
+            asked,
+            [(); 2].map(|()| error(":1:13: rate_limit must be a mapping of keys to values, not a value"))
+        );
+        assert_eq!(
+            tell(""),
+            [format!(" INFO driftrun::web::access: web configuration is good again, as it was file={name}")]
+        );
+        assert_eq!(
+            tell("rate_limit: { interval: 1s, burst: 1 }"),
+            [format!(" INFO driftrun::web::access: web configuration taken in file={name}")]
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// What is logged while `work` runs on this thread.
+    fn logged(work: impl FnOnce()) -> Vec<String> {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, work);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// As of an empty file that is there no more.

@@ -4,6 +4,7 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// What is handed over at once. An answer is under way as long as pieces are left: most of a large one should not be out of hand at once.
@@ -24,9 +25,27 @@ impl Pieces {
         self.0.is_empty()
     }
 
+    /// The same, and `what` is dropped when nobody has any of its bytes any more, wherever they are on their way.
+    pub(super) fn keeping<T: Send + Sync + 'static>(self, what: T) -> Self {
+        let what = Arc::new(what);
+        let keep = |bytes| Bytes::from_owner(Keeping { bytes, _what: Arc::clone(&what) });
+        Self(self.0.into_iter().map(keep).collect())
+    }
+
     /// The rest in one piece.
     pub fn concat(self) -> Vec<u8> {
         Vec::from(self.0).concat()
+    }
+}
+
+struct Keeping<T> {
+    bytes: Bytes,
+    _what: Arc<T>,
+}
+
+impl<T> AsRef<[u8]> for Keeping<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

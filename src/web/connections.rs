@@ -4,6 +4,7 @@
 //! no byte for the longest time gives way.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 const MOST: usize = 512;
 /// A connection that has moved a byte within this time doesn't give way, unless it is idle.
 const BUSY: Duration = Duration::from_secs(1);
+/// Where all are busy, one whose answer has been under way for so long gives way all the same: scrapes give up by then, and bytes alone prove
+/// nothing, be they pings of HTTP/2 or an answer's, taken one by one.
+const LONG: Duration = Duration::from_secs(10);
 /// From the connection, or a request's first byte, to the end of its head; a TLS handshake is in it.
 const HEAD: Duration = Duration::from_secs(10);
 /// A client that takes no byte of its answer for so long is gone.
@@ -84,7 +88,12 @@ impl Connections {
             let given = given.filter(|place| {
                 let state = place.state();
                 state.answers == 0 || now.duration_since(state.moved) >= BUSY
-            })?;
+            });
+            let longest = || {
+                let long = |place: &&Arc<Place>| now.duration_since(place.state().answering) >= LONG;
+                open.places.values().filter(long).min_by_key(|place| place.state().answering)
+            };
+            let given = given.or_else(longest)?;
             given.end.cancel();
             let id = given.id;
             open.places.remove(&id);
@@ -167,15 +176,32 @@ impl Drop for Answer {
 /// A stream whose every byte is noticed.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
-    pub(super) stream: S,
-    pub(super) place: Arc<Place>,
+    stream: S,
+    place: Arc<Place>,
+    /// Read already, and not yet by whom it is for.
+    ahead: Option<u8>,
 }
 
 impl<S> Watched<S> {
+    pub(super) fn new(stream: S, place: Arc<Place>) -> Self {
+        Self { stream, place, ahead: None }
+    }
+
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         if matches!(result, Poll::Ready(Ok(1..))) {
             self.place.change(|state, now| state.moved = now);
         }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// The first byte, which stays to be read; `None` where there is none.
+    pub(super) async fn first(&mut self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let mut into = ReadBuf::new(&mut byte);
+        poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut into)).await?;
+        self.ahead = into.filled().first().copied();
+        Ok(self.ahead)
     }
 }
 
@@ -185,6 +211,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(byte) = self.ahead.take() {
+            into.put_slice(&[byte]);
+            return Poll::Ready(Ok(()));
+        }
         let before = into.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, into);
         if into.filled().len() > before {
@@ -253,7 +283,7 @@ mod tests {
         for second in 1..=IDLE.as_secs() {
             advance(Duration::from_secs(1)).await;
             // One takes a byte a second, the other none.
-            Watched { stream: (), place: Arc::clone(&slow.place) }.wrote(&Poll::Ready(Ok(1)));
+            Watched::new((), Arc::clone(&slow.place)).wrote(&Poll::Ready(Ok(1)));
             connections.look();
             for (name, entered) in
                 [("silent", &silent), ("idle", &idle), ("slow", &slow), ("stalled", &stalled)]
@@ -278,11 +308,42 @@ mod tests {
         // All are busy.
         assert!(connections.enter().is_none());
         advance(BUSY).await;
-        Watched { stream: (), place: Arc::clone(&open[1].place) }.wrote(&Poll::Ready(Ok(1)));
+        Watched::new((), Arc::clone(&open[1].place)).wrote(&Poll::Ready(Ok(1)));
         open.push(connections.enter().unwrap());
         let ends: Vec<usize> = (0..open.len()).filter(|n| ended(&open[*n])).collect();
         assert!(ends.len() == 2 && !ends.contains(&1), "{ends:?}");
         drop((answers, new, open));
+        assert!(connections.0.lock().unwrap().places.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_are_busy_for_long_the_longest_answer_gives_way() {
+        let connections = Arc::new(Connections::default());
+        let mut open: Vec<Entered> = (0..MOST).map(|_| connections.enter().unwrap()).collect();
+        let late = 7;
+        let mut answers: Vec<Answer> = open.iter().map(|entered| entered.place.answer()).collect();
+        let busy = |open: &[Entered]| {
+            for entered in open {
+                Watched::new((), Arc::clone(&entered.place)).wrote(&Poll::Ready(Ok(1)));
+            }
+        };
+        advance(LONG.checked_sub(Duration::from_millis(1)).unwrap()).await;
+        answers.remove(late);
+        answers.push(open[late].place.answer());
+        busy(&open);
+        assert!(connections.enter().is_none());
+        advance(Duration::from_millis(1)).await;
+        busy(&open);
+        for _ in 1..MOST {
+            let new = connections.enter().unwrap();
+            answers.push(new.place.answer());
+            open.push(new);
+        }
+        // All but the one whose answer is young.
+        let stay: Vec<usize> = (0..MOST).filter(|n| !ended(&open[*n])).collect();
+        assert_eq!(stay, [late]);
+        assert!(connections.enter().is_none());
+        drop((answers, open));
         assert!(connections.0.lock().unwrap().places.is_empty());
     }
 }

@@ -36,6 +36,9 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:
 /// Where whoever may loads the configuration again.
 const RELOAD: &str = "/-/reload";
 
+/// What costs the same for everybody, beside the metrics.
+const QUICK: [&str; 3] = ["/-/healthy", "/-/ready", "/assets/style.css"];
+
 /// What of a command's output a page may show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
@@ -80,10 +83,14 @@ pub struct Site<'a> {
 impl Site<'_> {
     /// The path below the prefix; nothing where it isn't below it.
     fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let below = path.strip_prefix(self.prefix)?;
-        // `/x` is `/x/` to people.
-        if below.is_empty() && !self.prefix.is_empty() { Some("/") } else { Some(below) }
+        below(self.prefix, path)
     }
+}
+
+fn below<'p>(prefix: &str, path: &'p str) -> Option<&'p str> {
+    let below = path.strip_prefix(prefix)?;
+    // `/x` is `/x/` to people.
+    if below.is_empty() && !prefix.is_empty() { Some("/") } else { Some(below) }
 }
 
 /// Answers a request; a path is taken as it was sent, and no name of a check has to be encoded in one. HEAD is answered like GET; the server leaves

@@ -4,11 +4,11 @@ use super::access::{Access, Current};
 use super::connections::{Answer, Connections, LOOK, Place, Watched};
 use super::listen::{Address, Listener, Stream};
 use super::users::Admission;
-use super::{Paths, Pieces, RELOAD, Show, Site, WebConfigState, respond, text};
+use super::{Paths, Pieces, QUICK, RELOAD, Show, Site, WebConfigState, below, respond, text};
 use crate::board::Board;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, HOST, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
@@ -37,8 +37,12 @@ const LONGEST_HEAD: usize = 64 << 10;
 const STREAMS: u32 = 64;
 /// How often an HTTP/2 connection is asked whether the other side is still there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-/// How many answers are made at once. They are made on threads that runs need, too, for their outputs.
-const MADE_AT_ONCE: usize = 4;
+/// How many pages, and how many other answers, are made at once: no scrape stands in line behind pages. They are made on threads that runs need, too,
+/// for their outputs.
+const MADE_AT_ONCE: usize = 2;
+/// KiB of pages that may be under way. Each is made for whoever asked, while metrics are shared; and a client can ask for many over HTTP/2
+/// and take none.
+const ROOM: usize = 64 << 10;
 
 /// Whoever asks for the configuration to be loaded again is told how it went.
 pub type Asking = mpsc::Sender<oneshot::Sender<Result<(), String>>>;
@@ -88,7 +92,9 @@ impl Bound {
             paths,
             reload,
             stopping,
-            making: Semaphore::new(MADE_AT_ONCE),
+            others: Arc::new(Semaphore::new(MADE_AT_ONCE)),
+            pages: Arc::new(Semaphore::new(MADE_AT_ONCE)),
+            room: Arc::new(Semaphore::new(ROOM)),
         });
         let connections = Arc::new(Connections::default());
         let mut tasks = tokio::task::JoinSet::new();
@@ -120,7 +126,11 @@ struct Shared {
     paths: Paths,
     reload: Option<Asking>,
     stopping: CancellationToken,
-    making: Semaphore,
+    /// Turns.
+    pages: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    /// See [`ROOM`].
+    room: Arc<Semaphore>,
 }
 
 async fn accept(
@@ -147,7 +157,7 @@ async fn accept(
             tracing::warn!("connection closed: all places are taken by answers under way");
             continue;
         };
-        let stream = Watched { stream, place: Arc::clone(&entered.place) };
+        let stream = Watched::new(stream, Arc::clone(&entered.place));
         let caller = Caller { shared: Arc::clone(&shared), at: listener.address.clone() };
         let watcher = graceful.watcher();
         tokio::spawn(async move {
@@ -162,22 +172,26 @@ async fn accept(
 }
 
 /// One connection: the handshake where there is TLS, then HTTP/1 or 2.
-async fn speak(stream: Watched<Stream>, place: Arc<Place>, caller: Caller, watcher: Watcher) {
+async fn speak(mut stream: Watched<Stream>, place: Arc<Place>, caller: Caller, watcher: Watcher) {
     let current = caller.shared.access.current().await;
     let Some(tls) = &current.tls else {
-        return http1(stream, place, caller, watcher).await;
+        return http1(stream, Answering { place, caller: Some(caller) }, watcher).await;
     };
+    // No TLS begins with a letter, and a method does.
+    if matches!(stream.first().await, Ok(Some(byte)) if byte.is_ascii_uppercase()) {
+        return http1(stream, Answering { place, caller: None }, watcher).await;
+    }
     match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
         Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             place.multiplexed();
-            http2(stream, place, caller, watcher).await;
+            http2(stream, Answering { place, caller: Some(caller) }, watcher).await;
         }
-        Ok(stream) => http1(stream, place, caller, watcher).await,
+        Ok(stream) => http1(stream, Answering { place, caller: Some(caller) }, watcher).await,
         Err(error) => tracing::debug!(%error, "no TLS connection"),
     }
 }
 
-async fn http1<S>(stream: S, place: Arc<Place>, caller: Caller, watcher: Watcher)
+async fn http1<S>(stream: S, answering: Answering, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -188,11 +202,11 @@ where
         .max_buf_size(LONGEST_HEAD)
         // A client may say that it is done before it has its answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), Answering { place, caller });
+        .serve_connection(TokioIo::new(stream), answering);
     ended(watcher.watch(connection).await);
 }
 
-async fn http2<S>(stream: S, place: Arc<Place>, caller: Caller, watcher: Watcher)
+async fn http2<S>(stream: S, answering: Answering, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -202,7 +216,7 @@ where
         .max_header_list_size(64 << 10)
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
-        .serve_connection(TokioIo::new(stream), Answering { place, caller });
+        .serve_connection(TokioIo::new(stream), answering);
     ended(watcher.watch(connection).await);
 }
 
@@ -215,7 +229,8 @@ fn ended(connection: hyper::Result<()>) {
 /// Answers the requests of one connection.
 struct Answering {
     place: Arc<Place>,
-    caller: Caller,
+    /// `None` where somebody speaks plain HTTP to TLS.
+    caller: Option<Caller>,
 }
 
 impl Service<Request<Incoming>> for Answering {
@@ -226,10 +241,27 @@ impl Service<Request<Incoming>> for Answering {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (caller, answer) = (self.caller.clone(), self.place.answer());
         Box::pin(async move {
-            let response = caller.answer(request).await;
+            let response = match caller {
+                Some(caller) => caller.answer(request).await,
+                None => not_over_tls(),
+            };
             Ok(response.map(|pieces| Answered { pieces, _answer: answer }))
         })
     }
+}
+
+/// What Go answers, word for word. It carries no headers of the web configuration: those are for HTTPS.
+fn not_over_tls() -> Response<Pieces> {
+    let mut response = text(StatusCode::BAD_REQUEST, "Client sent an HTTP request to an HTTPS server.\n");
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// For whoever may come again.
+fn busy(why: &'static str) -> Response<Pieces> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// A body, and the place that it is sent from.
@@ -300,11 +332,7 @@ impl Caller {
                 response.headers_mut().insert(WWW_AUTHENTICATE, realm);
                 Some(response)
             }
-            Admission::Busy => {
-                let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many passwords to verify\n");
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                Some(response)
-            }
+            Admission::Busy => Some(busy("too many passwords to verify\n")),
         }
     }
 
@@ -313,12 +341,19 @@ impl Caller {
         if asks && request.uri.path().strip_prefix(&*self.shared.prefix) == Some(RELOAD) {
             return self.reload(&request).await;
         }
-        let Ok(_making) = self.shared.making.acquire().await else {
+        let making = if self.shared.is_page(&request) { &self.shared.pages } else { &self.shared.others };
+        let Ok(making) = Arc::clone(making).acquire_owned().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "driftrun is stopping\n");
         };
         let (shared, show) = (Arc::clone(&self.shared), self.show(&request, current));
         // Rendering a page, compressing, or gathering /proc takes time: not on a worker.
-        let made = tokio::task::spawn_blocking(move || shared.respond(&request, show)).await;
+        let work = move || {
+            let response = shared.respond(&request, show);
+            // Here and not outside: whoever resets what was asked for doesn't stop the work, and others must not begin beside it without bound.
+            drop(making);
+            response
+        };
+        let made = tokio::task::spawn_blocking(work).await;
         made.unwrap_or_else(|error| {
             tracing::error!(%error, "no answer");
             text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
@@ -342,10 +377,7 @@ impl Caller {
         }
         match answered.await {
             Ok(Ok(())) => text(StatusCode::OK, "configuration loaded\n"),
-            Ok(Err(problems)) => text(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("configuration not loaded, the old one goes on:\n{problems}\n"),
-            ),
+            Ok(Err(problems)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{problems}\n")),
             Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "driftrun is stopping\n"),
         }
     }
@@ -388,7 +420,25 @@ impl Shared {
         if response.headers().contains_key(CONTENT_ENCODING) {
             self.board.pack_from_now_on();
         }
-        response
+        if self.is_page(request) { self.within_room(response) } else { response }
+    }
+
+    /// Whether the answer is made for this request alone.
+    fn is_page(&self, request: &Parts) -> bool {
+        let path = below(&self.prefix, request.uri.path());
+        !path.is_some_and(|path| path == self.metrics_path || QUICK.contains(&path))
+    }
+
+    /// The answer with its share of the room, which it has until it is sent. One that is larger than the room takes all of it.
+    fn within_room(&self, response: Response<Pieces>) -> Response<Pieces> {
+        let size = usize::try_from(response.body().len() >> 10).unwrap_or(usize::MAX).min(ROOM);
+        let share = u32::try_from(size)
+            .ok()
+            .and_then(|size| Arc::clone(&self.room).try_acquire_many_owned(size).ok());
+        match share {
+            Some(share) => response.map(|pieces| pieces.keeping(share)),
+            None => busy("too many pages are under way\n"),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nothing here takes that long: whoever waits longer hangs.
 pub const HANG: Duration = Duration::from_mins(2);
@@ -109,7 +109,13 @@ impl Server {
 
     /// Starts `command`, which serves, and waits until it listens.
     pub fn of(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdout(Stdio::null());
+        Self::as_it_is(command)
+    }
+
+    /// As `of`, and stdout stays what it was set to.
+    pub fn as_it_is(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let (send, lines) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
@@ -344,6 +350,15 @@ impl Scrape {
     /// The drifting resources: labels as written after the check's own.
     pub fn drift(&self, check: &str) -> Vec<String> {
         self.samples("driftrun_resource_drift", check).into_keys().collect()
+    }
+}
+
+/// Asks again until it is so.
+pub fn poll(so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < HANG, "it never is");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
