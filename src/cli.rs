@@ -269,14 +269,14 @@ pub struct WebFlags {
     /// What all paths begin with; without it, the path of the external URL.
     #[arg(long = "web.route-prefix", value_name = "PATH", value_parser = prefix)]
     pub route_prefix: Option<String>,
-    /// Under which URL people reach the pages, such as <https://ops.example.com/driftrun>; alerts link there.
+    /// Under which URL people reach the pages, such as `https://ops.example.com/driftrun`; alerts link there.
     #[arg(long = "web.external-url", value_name = "URL", value_parser = external_url)]
     pub external_url: Option<ExternalUrl>,
     /// Let the configuration be loaded again by a POST to /-/reload.
     #[arg(long = "web.enable-lifecycle")]
     pub lifecycle: bool,
-    /// Whether pages show outputs, which can hold secrets; `auto`: on loopback addresses and Unix sockets, and anywhere to users and to clients
-    /// with a verified certificate.
+    /// Whether pages show outputs, which can hold secrets; `auto`: on loopback addresses and Unix sockets, and anywhere to users and where every
+    /// client must show a verified certificate.
     #[arg(long = "web.output", value_enum, default_value = "auto", value_name = "WHEN")]
     pub output: ShowOutput,
 }

@@ -182,7 +182,7 @@ fn output(view: &View, last: &LastRun, site: &Site<'_>) -> Markup {
                 (stream("Standard error", &last.stderr, false))
             }
             Show::TablesOnly => p.note {
-                "Not shown: an output can hold secrets, and this address can be reached from other machines. Listen on a loopback address (" code { "--web.listen-address=127.0.0.1:9152" } "), or allow it with " code { "--web.output=always" } "."
+                "Not shown: an output can hold secrets, and this address can be reached from other machines. Let in users or certificates only (" code { "--web.config.file" } "), listen on a loopback address (" code { "--web.listen-address=127.0.0.1:9152" } "), or allow it with " code { "--web.output=always" } "."
             }
         }
     }
