@@ -15,7 +15,6 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long each server is asked.
@@ -44,10 +43,8 @@ fn main() {
 }
 
 /// A resource as the checks print it; its two sample lines have 130 and 160 bytes.
-fn line(check: usize, n: usize, action: &str) -> String {
-    format!(
-        "module.network/aws_instance/module.network.aws_instance.web[\"item-{check:02}-{n:06}\"] {action}\n"
-    )
+fn line(n: usize, action: &str) -> String {
+    format!("module.network/aws_instance/module.network.aws_instance.web[\"item-00-{n:06}\"] {action}\n")
 }
 
 /// CPU of taking in a report: `Board::apply`, which merges it with what was known, renders its lines and shows them.
@@ -115,6 +112,7 @@ struct Driftrun {
     server: Ended,
     address: String,
     folder: Folder,
+    checks: usize,
 }
 
 /// Removed with the value.
@@ -128,58 +126,66 @@ impl Drop for Folder {
 
 impl Driftrun {
     fn start(series: usize, interval: &str) -> Self {
+        Self::with(series, CHECKS, interval, "cat 0.txt")
+    }
+
+    /// So many checks with so many series together. Each runs `shell` in a folder with files `0.txt` and `1.txt`, which name the same resources
+    /// with another action.
+    fn with(series: usize, checks: usize, interval: &str, shell: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("driftrun-serving-{}-{series}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let folder = Folder(folder);
-        print(&folder.0, series, "update");
-        let checks: String = (0..CHECKS)
-            .map(|check| format!("- {{ name: c{check}, command: [cat, \"{check}.txt\"], parser: lines, max_resources: 1000000, interval: {interval}, splay: 0s }}\n"))
+        for check in 0..checks {
+            let below = folder.0.join(format!("c{check}"));
+            std::fs::create_dir_all(&below).unwrap();
+            print(&below, series / 2 / checks, "update", 0);
+            print(&below, series / 2 / checks, "delete", 1);
+        }
+        let all: String = (0..checks)
+            .map(|check| format!("- {{ name: c{check}, shell: '{shell}', workdir: c{check}, parser: lines, max_resources: 1000000, interval: {interval}, splay: 0s }}\n"))
             .collect::<Vec<_>>()
             .concat();
         let regex = r"^(?P<scope>[^/]+)/(?P<kind>[^/]+)/(?P<name>\S+) (?P<action>\w+)$";
         let text = format!(
-            "max_total_resources: 1000000\nchecks:\n{checks}parsers: {{ lines: {{ regex: '{regex}', clean: '^none$' }} }}\n"
+            "max_total_resources: 1000000\nchecks:\n{all}parsers: {{ lines: {{ regex: '{regex}', clean: '^none$' }} }}\n"
         );
         let (config, address) = (folder.0.join("driftrun.yaml"), free_address());
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_driftrun"));
         command.args(["serve", "--log.level=error", "--web.listen-address", &address, "--config.file"]);
-        let running = Self { server: Ended::start(command.arg(config)), address, folder };
+        let running = Self { server: Ended::start(command.arg(config)), address, folder, checks };
         running.wait_for_runs(1);
         running
+    }
+
+    /// How many runs the check with the fewest has made.
+    fn runs(&self) -> u32 {
+        let text = get(&self.address, "/metrics", "").map(|body| String::from_utf8(body).unwrap());
+        let each = (0..self.checks).map(|check| {
+            let series = format!("driftrun_check_run_duration_seconds_count{{check=\"c{check}\"}} ");
+            let found = text.as_ref()?.lines().find_map(|line| line.strip_prefix(&series));
+            found?.parse().ok()
+        });
+        each.map(Option::unwrap_or_default).min().unwrap_or_default()
     }
 
     /// Waits until each check has made so many runs.
     fn wait_for_runs(&self, runs: u32) {
         let began = Instant::now();
-        loop {
-            let text = get(&self.address, "/metrics", "").map(|body| String::from_utf8(body).unwrap());
-            let done = text.is_some_and(|text| {
-                (0..CHECKS).all(|check| {
-                    let series = format!("driftrun_check_run_duration_seconds_count{{check=\"c{check}\"}} ");
-                    let found = text.lines().find_map(|line| line.strip_prefix(&series));
-                    found.is_some_and(|count| count.parse::<f64>().unwrap() >= f64::from(runs))
-                })
-            });
-            if done {
-                return;
-            }
+        while self.runs() < runs {
             assert!(began.elapsed() < Duration::from_mins(5), "the checks don't run");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
-/// Writes what the checks will print.
-fn print(folder: &Path, series: usize, action: &str) {
-    for check in 0..CHECKS {
-        let each = series / 2 / CHECKS;
-        let text = (0..each).map(|n| line(check, n, action)).collect::<Vec<_>>().concat();
-        let text = if each == 0 { "none\n".to_owned() } else { text };
-        let new = folder.join("new");
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, folder.join(format!("{check}.txt"))).unwrap();
-    }
+/// Writes what a check will print.
+fn print(folder: &Path, resources: usize, action: &str, file: u8) {
+    let text = (0..resources).map(|n| line(n, action)).collect::<Vec<_>>().concat();
+    let text = if resources == 0 { "none\n".to_owned() } else { text };
+    let new = folder.join("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, folder.join(format!("{file}.txt"))).unwrap();
 }
 
 fn scrape(series: usize) {
@@ -207,56 +213,41 @@ fn scrape(series: usize) {
     textfile(&tools, &running.folder.0, &text, &plain);
 }
 
-/// Scrapes while reports are replaced, and while none are.
-fn replace(series: usize) {
-    let running = Driftrun::start(series, "2s");
-    let stop = Arc::new(AtomicBool::new(false));
-    let (address, stopped) = (running.address.clone(), Arc::clone(&stop));
-    let scraper = std::thread::spawn(move || {
+/// Scrapes, one every 50 ms, while a check's report of so many resources is replaced by another one, again and again, and while nothing is.
+fn replace(resources: usize) {
+    println!("replace: one check with {resources} resources, all replaced every 2 s, a scrape every 50 ms");
+    for (what, interval) in [("while nothing changes", "10h"), ("while they are replaced", "2s")] {
+        let running = Driftrun::with(2 * resources, 1, interval, "cat $(($(date +%s) / 2 % 2)).txt");
         let mut times = Vec::new();
-        while !stopped.load(Ordering::Relaxed) {
+        while times.len() < 300 {
             let began = Instant::now();
-            get(&address, "/metrics", "").unwrap();
+            get(&running.address, "/metrics", "").unwrap();
             times.push(began.elapsed());
+            std::thread::sleep(Duration::from_millis(50).saturating_sub(began.elapsed()));
         }
-        times
-    });
-    for round in 0..5 {
-        print(&running.folder.0, series, ["delete", "update"][round % 2]);
-        running.wait_for_runs(2 + u32::try_from(round).unwrap());
-    }
-    stop.store(true, Ordering::Relaxed);
-    let busy = sorted(scraper.join().unwrap());
-    let peak = memory(&running.server, "VmHWM:");
-    drop(running);
-    let running = Driftrun::start(series, "10h");
-    let mut calm = Vec::new();
-    while calm.len() < busy.len() {
-        let began = Instant::now();
-        get(&running.address, "/metrics", "").unwrap();
-        calm.push(began.elapsed());
-    }
-    let calm = sorted(calm);
-    println!("replace: {series} series, all replaced every 2 s, scraped all the time");
-    for (what, times) in [("while nothing changes", &calm), ("while they are replaced", &busy)] {
-        let at = |share: usize| times[(times.len() - 1) * share / 1000].as_secs_f64() * 1e3;
+        let runs = running.runs();
+        let times = sorted(times);
+        let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
         println!(
-            "  {what}: median {:.1} ms, 99 % {:.1} ms, longest {:.1} ms of {} scrapes",
-            at(500),
-            at(990),
-            at(1000),
-            times.len()
+            "  {what}: median {:.1} ms, 95 % {:.1} ms, 99 % {:.1} ms, longest {:.1} ms of {} scrapes; {runs} runs; resident at most {:.1} MiB",
+            at(50),
+            at(95),
+            at(99),
+            at(100),
+            times.len(),
+            memory(&running.server, "VmHWM:")
         );
     }
-    println!("  resident at most {peak:.1} MiB");
 }
 
 /// Memory while every report is replaced, and after it.
 fn replaced_memory(series: usize) {
     let running = Driftrun::start(series, "30s");
     let before = memory(&running.server, "VmRSS:");
-    print(&running.folder.0, series, "delete");
-    running.wait_for_runs(2);
+    for check in 0..CHECKS {
+        print(&running.folder.0.join(format!("c{check}")), series / 2 / CHECKS, "delete", 0);
+    }
+    running.wait_for_runs(running.runs() + 2);
     let peak = memory(&running.server, "VmHWM:");
     std::thread::sleep(Duration::from_secs(10));
     let after = memory(&running.server, "VmRSS:");

@@ -187,6 +187,11 @@ fn mistakes_that_need_a_whole_check_to_be_seen() {
             "4:22: an empty name for a concurrency group",
         ),
         ("checks:\n- name: a\n  command: [x]\n  splay: soon", "4:10: \"soon\" is no duration"),
+        (
+            "checks:\n- name: a\n  command: [x]\n  resource_metrics: count",
+            "4:21: \"count\" is not one of full, counts, off",
+        ),
+        ("max_total_resources: 0\nchecks:\n- name: a\n  command: [x]", "1:22: \"0\" is no number from 1"),
     ] {
         let (got, code) = check(text);
         assert!(got.contains(says) && code == Some(1), "{text:?} gives {got:?}, not {says:?}");
