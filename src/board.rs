@@ -597,9 +597,11 @@ fn warn_of_limit(check: &Check, state: &CheckState, was_near: bool, dropped_befo
     let (drifted, dropped, max_resources) = (drift.tally.drifted(), drift.dropped(), check.max_resources);
     let name = &check.name;
     if dropped > 0 && dropped_before == 0 {
-        tracing::warn!(check = %name, drifted, dropped, max_resources, "resources over max_resources or max_total_resources are counted and have no series");
+        let over = drifted.saturating_sub(max_resources as u64);
+        let bound = if dropped == over { "max_resources" } else { "max_total_resources" };
+        tracing::warn!(check = %name, drifted, dropped, max_resources, "more resources drift than {bound} allows: those over it are counted only");
     } else if dropped == 0 && is_near_limit(check, state) && !was_near {
-        tracing::warn!(check = %name, drifted, max_resources, "drifting resources come near max_resources; those over it will have no series");
+        tracing::warn!(check = %name, drifted, max_resources, "drifting resources come near max_resources; those over it will be counted only");
     }
 }
 

@@ -379,7 +379,11 @@ fn prefix(text: &str) -> Result<String, String> {
 }
 
 fn external_url(text: &str) -> Result<ExternalUrl, String> {
-    let wrong = || format!("{text:?} is no URL of pages; write one such as https://ops.example.com/driftrun");
+    let wrong = || {
+        format!(
+            "{text:?} is no URL of pages; write one such as https://ops.example.com/driftrun, without user, query or fragment"
+        )
+    };
     let after_scheme = ["http://", "https://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
     let rest = after_scheme.ok_or_else(wrong)?;
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -438,7 +442,7 @@ mod tests {
             ["x.example", "ftp://x", "http://", "https:///a", "http://me@x/", "http://x/a?b", "http://x#a"]
         {
             let error = format!(
-                "error: invalid value '{wrong}' for '--web.external-url <URL>': {wrong:?} is no URL of pages; write one such as https://ops.example.com/driftrun"
+                "error: invalid value '{wrong}' for '--web.external-url <URL>': {wrong:?} is no URL of pages; write one such as https://ops.example.com/driftrun, without user, query or fragment"
             );
             assert_eq!(prefixes(&["--web.external-url", wrong]), Err(error));
         }

@@ -2,6 +2,7 @@
 
 use crate::metrics::Format;
 use crate::oneshot::Push;
+use crate::web::tls::unusable_certificate;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
@@ -280,6 +281,9 @@ impl Gateway {
 }
 
 fn tls_problem(error: &str) -> String {
+    if let Some(made) = unusable_certificate(error) {
+        return format!("TLS: the gateway's certificate {made}");
+    }
     let remedy = if error.contains("certificate") {
         "--push.ca-file names certificates to trust"
     } else {

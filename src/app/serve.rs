@@ -107,8 +107,10 @@ pub(super) fn serve(
         }
         let runs = RunsThread::start()?;
         let now = Clock::SYSTEM.now();
+        let current = access.current().await;
+        let (tls, users) = (current.tls.is_some(), current.users.is_some());
         for listener in &listeners {
-            tracing::info!(address = %listener.address, checks = checks.len(), "listening");
+            tracing::info!(address = %listener.address, checks = checks.len(), tls, users, "listening");
         }
         warn(&warnings);
         let board = Arc::new(Board::kept(checks, now, shard, store, max_total_resources));

@@ -65,7 +65,7 @@ impl Listener {
 /// # Errors
 /// For people: the address, what is wrong, what to do.
 pub async fn bind(address: &str) -> Result<Listener, String> {
-    if address.contains("://") {
+    if address.contains('/') {
         return Err(format!(
             "can't listen on {address}: only TCP addresses such as 127.0.0.1:9152 or :9152 can be bound; other sockets come with --web.systemd-socket"
         ));
@@ -95,6 +95,11 @@ pub async fn bind(address: &str) -> Result<Listener, String> {
         Some(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
             format!(
                 "can't listen on {address}: no interface of this machine has that address; :PORT listens on all"
+            )
+        }
+        Some(error) if address.matches(':').count() > 1 && !address.contains('[') => {
+            format!(
+                "can't listen on {address}: {error}; an IPv6 address stands in brackets, as in [::1]:9152"
             )
         }
         Some(error) => {

@@ -78,9 +78,9 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
                     p.note { "From the last good report, made " (ago(drift.reported, site.now)) ": the runs since then could not tell." }
                 }
                 @if drift.dropped() > 0 {
-                    p.note { (drift.tally.drifted()) " resources drift. Those listed here have metrics of their own; " (drift.dropped()) " more are counted only (" code { "max_resources" } ", " code { "max_total_resources" } ")." }
+                    p.note { (drift.tally.drifted()) " resources drift; " (drift.dropped()) " of them are counted only and not listed here (" code { "max_resources" } ", " code { "max_total_resources" } ")." }
                 } @else if is_near_limit(check, state) {
-                    p.note { (drift.tally.drifted()) " resources drift, which comes near the " (check.max_resources) " that have metrics of their own (" code { "max_resources" } ")." }
+                    p.note { (drift.tally.drifted()) " resources drift, which comes near " code { "max_resources" } ", " (check.max_resources) ": those over it will be counted only." }
                 }
                 @let counting: Vec<&Seen> = drifted(view).collect();
                 @if counting.is_empty() { p { "Nothing drifts." } } @else { (resources(&counting, site.now)) }

@@ -3,6 +3,7 @@
 use super::access::{Access, Current};
 use super::connections::{Answer, Connections, LOOK, Place, Watched};
 use super::listen::{Address, Listener, Stream};
+use super::tls::unusable_certificate;
 use super::users::Admission;
 use super::{Paths, Pieces, QUICK, RELOAD, Show, Site, WebConfigState, below, respond, text};
 use crate::board::Board;
@@ -19,7 +20,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use jiff::Timestamp;
 use prometheus::Registry;
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
 /// How long answers under way may take once the server ends.
@@ -157,12 +159,16 @@ async fn accept(
             tracing::warn!("connection closed: all places are taken by answers under way");
             continue;
         };
+        let peer = match &stream {
+            Either::Left(stream) => stream.peer_addr().ok(),
+            Either::Right(_) => None,
+        };
         let stream = Watched::new(stream, Arc::clone(&entered.place));
         let caller = Caller { shared: Arc::clone(&shared), at: listener.address.clone() };
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             tokio::select! {
-                () = speak(stream, Arc::clone(&entered.place), caller, watcher) => {}
+                () = speak(stream, peer, Arc::clone(&entered.place), caller, watcher) => {}
                 () = entered.ended() => tracing::debug!("connection ended: too slow, or another one needed its place"),
             }
         });
@@ -172,7 +178,13 @@ async fn accept(
 }
 
 /// One connection: the handshake where there is TLS, then HTTP/1 or 2.
-async fn speak(mut stream: Watched<Stream>, place: Arc<Place>, caller: Caller, watcher: Watcher) {
+async fn speak(
+    mut stream: Watched<Stream>,
+    peer: Option<SocketAddr>,
+    place: Arc<Place>,
+    caller: Caller,
+    watcher: Watcher,
+) {
     let current = caller.shared.access.current().await;
     let Some(tls) = &current.tls else {
         return http1(stream, Answering { place, caller: Some(caller) }, watcher).await;
@@ -187,7 +199,13 @@ async fn speak(mut stream: Watched<Stream>, place: Arc<Place>, caller: Caller, w
             http2(stream, Answering { place, caller: Some(caller) }, watcher).await;
         }
         Ok(stream) => http1(stream, Answering { place, caller: Some(caller) }, watcher).await,
-        Err(error) => tracing::debug!(%error, "no TLS connection"),
+        Err(error) => {
+            let error = error.to_string();
+            let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+            let error = unusable_certificate(&error)
+                .map_or(error.clone(), |made| format!("the client's certificate {made}"));
+            tracing::debug!(client, error, "no TLS connection");
+        }
     }
 }
 

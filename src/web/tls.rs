@@ -31,6 +31,19 @@ pub enum Protocols {
     Http2AndHttp1,
 }
 
+/// What makes the other side's certificate one that `rustls` takes from nobody, where `error` says that; what OpenSSL and Go may take.
+pub fn unusable_certificate(error: &str) -> Option<&'static str> {
+    if error.contains("CaUsedAsEndEntity") {
+        Some("is an authority's own (CA:TRUE); openssl makes another with: -addext basicConstraints=CA:FALSE")
+    } else if error.contains("UnsupportedCertVersion") {
+        Some(
+            "is one of version 1 of X.509; openssl makes one of version 3 with: -addext subjectAltName=DNS:NAME",
+        )
+    } else {
+        None
+    }
+}
+
 /// What connections are accepted with.
 ///
 /// # Errors

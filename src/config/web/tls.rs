@@ -8,6 +8,7 @@ use super::{Decoder, Source, pem, read};
 use crate::check::nearest;
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
 
 pub(super) const KEYS: &[&str] = &[
     "cert",
@@ -256,7 +257,10 @@ impl Decoder<'_> {
         match parse(&bytes) {
             Ok(value) => Given::Is(place, value),
             Err(message) => {
-                self.problem(place, format!("{what} {message}"));
+                let is_path = node.get(inline).is_some() && memchr::memmem::find(&bytes, b"-----").is_none();
+                let remedy =
+                    if is_path { format!("; a file's name is written as `{file}`") } else { String::new() };
+                self.problem(place, format!("{what} {message}{remedy}"));
                 Given::Wrong
             }
         }
@@ -277,13 +281,13 @@ impl Decoder<'_> {
                 Some((what, bytes))
             }
             Err(error) => {
+                let remedy = if error.kind() == io::ErrorKind::NotFound {
+                    "; relative paths are relative to the configuration file"
+                } else {
+                    ""
+                };
                 let path = path.display();
-                self.problem(
-                    node.place,
-                    format!(
-                        "can't read {path}: {error}; relative paths are relative to the configuration file"
-                    ),
-                );
+                self.problem(node.place, format!("can't read {path}: {error}{remedy}"));
                 None
             }
         }
