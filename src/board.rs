@@ -1,6 +1,6 @@
 //! What is known of every check: the only place where state changes, by [`CheckState::apply`] alone.
 
-use crate::check::{Check, Reader, ReaderChoice};
+use crate::check::{Check, Reader, ReaderChoice, ResourceMetrics};
 use crate::drift::Drift;
 use crate::metrics::{self, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
@@ -449,6 +449,7 @@ impl Board {
                     if *entry.check != check {
                         let old = std::mem::replace(&mut entry.check, Arc::new(check.clone()));
                         entry.state.configured(&old, &check, now);
+                        self.limit(&check, &mut entry.state);
                         entry.render(Change::Run);
                     }
                 });
@@ -540,12 +541,14 @@ impl Board {
         recorded
     }
 
-    /// Leaves out what there is no room for beside the other checks.
+    /// Leaves out what there is no room for beside the other checks. One that has no series of single resources takes none from them.
     fn limit(&self, check: &Check, state: &mut CheckState) {
-        let wanted = state.drift.as_ref().map_or(0, Drift::listed);
-        let room = self.listed.lock().unwrap_or_else(PoisonError::into_inner).take(&check.name, wanted);
-        if let Some(drift) = &mut state.drift {
-            drift.limit(room);
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut state.drift {
+            Some(drift) if check.resource_metrics == ResourceMetrics::Full => {
+                drift.limit(listed.take(&check.name, drift.listed()));
+            }
+            Some(_) | None => listed.give_back(&check.name),
         }
     }
 
@@ -588,7 +591,7 @@ impl Board {
 /// Whether a check has so many drifting resources that soon some will have no series.
 pub fn is_near_limit(check: &Check, state: &CheckState) -> bool {
     let drifted = state.drift.as_ref().map_or(0, |drift| drift.tally.drifted());
-    drifted > check.max_resources as u64 / 10 * 8
+    drifted.saturating_mul(5) > (check.max_resources as u64).saturating_mul(4)
 }
 
 /// Says once that a check comes near its limit, and that some of its resources have no series.

@@ -109,6 +109,9 @@ impl Gateway {
             }
             None => None,
         };
+        if scheme == "http" && ca_file.is_some() {
+            return Err("--push.ca-file: the URL of --push is http://, so that nobody shows a certificate; write https://, or leave the flag out".to_owned());
+        }
         let roots = match (scheme, ca_file) {
             ("https", Some(file)) => trusted(file)?,
             ("https", None) => system_roots()?,
@@ -206,8 +209,16 @@ impl Gateway {
         };
         let mut response = request.send(text.as_bytes()).map_err(|error| self.no_answer(error))?;
         let status = response.status();
-        if status.is_success() {
+        let is_page = response
+            .headers()
+            .get("content-type")
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        if status.is_success() && !is_page {
             return Ok(());
+        }
+        if status.is_success() {
+            // Whatever answers everything with a page has not taken it.
+            return Err(Failure::Refused("what answers is no Pushgateway: it sends a page for people; the URL is the gateway's own, without /metrics".to_owned()));
         }
         let why = self.answer(&mut response);
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {

@@ -314,6 +314,10 @@ fn what_a_gateway_refuses_is_not_tried_again() {
             "the gateway answers 308 Permanent Redirect to https://elsewhere/; name that URL",
         ),
         (
+            "200 OK\nContent-Type: text/html; charset=UTF-8\r\n<h1>Node Exporter</h1>",
+            "what answers is no Pushgateway: it sends a page for people; the URL is the gateway's own, without /metrics",
+        ),
+        (
             "403 Forbidden\np@ss:w/rd is not the one",
             "the gateway answers 403 Forbidden: (redacted) is not the one; the user or the password is not the gateway's",
         ),
@@ -431,6 +435,7 @@ fn flags_that_do_not_fit_are_told_before_anything_is_run() {
         (vec!["--push=http://h", "--push.user=u", "--push.password-file", &empty], format!("--push.password-file {empty}: it is empty; it holds the password and nothing else")),
         (vec!["--push=http://h", "--push.user=u", "--push.password-file", &nowhere], format!("--push.password-file {nowhere}: No such file or directory (os error 2)")),
         (vec!["--push=http://u:x@h", "--push.user=u", "--push.password-file", &empty], "--push.user: the URL of --push names a user, too; keep one".to_owned()),
+        (vec!["--push=http://h", "--push.ca-file", &nowhere], "--push.ca-file: the URL of --push is http://, so that nobody shows a certificate; write https://, or leave the flag out".to_owned()),
         (vec!["--push=https://h", "--push.ca-file", &empty], format!("--push.ca-file {empty}: it holds no certificate in PEM form")),
     ] {
         let output = driftrun().args(["once", "--config.file"]).arg(&config).args(&flags).output().unwrap();

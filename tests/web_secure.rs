@@ -455,6 +455,15 @@ fn without_a_socket_of_systemd_or_with_an_address_beside_it_nothing_begins() {
     assert!(stderr.starts_with("driftrun: --web.systemd-socket: socket 0: "), "{stderr}");
     assert!(stderr.ends_with("; TCP and Unix stream sockets are served\n"), "{stderr}");
     assert_eq!(output.status.code(), Some(1));
+    // A connection, as `Accept=yes` hands it over.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let mut command = handed(1, &serve);
+    let output = command.stdin(OwnedFd::from(accepted)).output().unwrap();
+    drop(client);
+    let says = "driftrun: --web.systemd-socket: socket 0: it is no listening socket: the .socket unit must not have Accept=yes; TCP and Unix stream sockets are served\n";
+    assert_eq!((String::from_utf8(output.stderr).unwrap(), output.status.code()), (says.to_owned(), Some(1)));
     let both = [&serve[..], &["--web.listen-address=127.0.0.1:0"]].concat();
     let (_, stderr, code) = ended(&both);
     let expected =

@@ -429,8 +429,10 @@ pub static RUN: [Family; 32] = [
         kind: Kind::Gauge,
         about: About::Report,
         samples: |check, state, out| {
+            // Without series of single resources none lacks them.
+            let full = check.resource_metrics == ResourceMetrics::Full;
             let dropped = counted(check, state).map_or(0, Drift::dropped);
-            if dropped > 0 {
+            if full && dropped > 0 {
                 out.count(&[], dropped);
             }
         },

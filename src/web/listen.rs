@@ -4,6 +4,7 @@ use listenfd::ListenFd;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
@@ -140,12 +141,23 @@ pub fn activated() -> Result<Vec<Listener>, String> {
         .collect()
 }
 
+/// A socket of a unit with `Accept=yes` is a connection, and nothing could be accepted from it.
+fn listens(socket: impl AsFd) -> io::Result<()> {
+    if rustix::net::sockopt::socket_acceptconn(socket)? {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is no listening socket: the .socket unit must not have Accept=yes"))
+    }
+}
+
 fn take(handed: &mut ListenFd, n: usize) -> io::Result<Listener> {
     if let Ok(Some(socket)) = handed.take_tcp_listener(n) {
+        listens(&socket)?;
         socket.set_nonblocking(true)?;
         return tcp(TcpListener::from_std(socket)?);
     }
     let socket = handed.take_unix_listener(n)?.ok_or(io::ErrorKind::NotFound)?;
+    listens(&socket)?;
     socket.set_nonblocking(true)?;
     unix(UnixListener::from_std(socket)?)
 }

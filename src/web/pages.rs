@@ -38,8 +38,7 @@ pub(super) fn overview(snapshot: &Snapshot, site: &Site<'_>) -> Markup {
 
 fn overview_row(view: &View, site: &Site<'_>) -> Markup {
     let state = &view.state;
-    let drifted: Vec<&Seen> = drifted(view).collect();
-    let oldest = drifted.iter().map(|seen| seen.first_seen).min();
+    let oldest = drifted(view).map(|seen| seen.first_seen).min();
     html! {
         tr {
             td { a href={ (site.link) "/checks/" (view.check.name) } { (view.check.name) } }
@@ -47,7 +46,7 @@ fn overview_row(view: &View, site: &Site<'_>) -> Markup {
                 (badge(last_verdict(view)))
                 @if let Some(reason) = state.last.as_ref().and_then(|last| last.reason.as_ref()) { div.reason { (reason) } }
             }
-            td.number { @if state.drift.is_some() { (drifted.len()) } @else { "–" } }
+            td.number { @if let Some(drift) = &state.drift { (drift.tally.drifted()) } @else { "–" } }
             td { @if let Some(since) = oldest { (ago(since, site.now)) } @else { "–" } }
             td {
                 @if let Some(last) = &state.last { (ago(last.ended, site.now)) } @else { "not yet" }
@@ -83,7 +82,7 @@ pub(super) fn check(view: &View, site: &Site<'_>) -> Markup {
                     p.note { (drift.tally.drifted()) " resources drift, which comes near " code { "max_resources" } ", " (check.max_resources) ": those over it will be counted only." }
                 }
                 @let counting: Vec<&Seen> = drifted(view).collect();
-                @if counting.is_empty() { p { "Nothing drifts." } } @else { (resources(&counting, site.now)) }
+                @if drift.tally.drifted() == 0 { p { "Nothing drifts." } } @else if !counting.is_empty() { (resources(&counting, site.now)) }
                 @let ignored: Vec<&Seen> = drift.resources.iter().filter(|seen| seen.resource.ignored).collect();
             @if !ignored.is_empty() {
                 details { summary { "Ignored by a rule: " (ignored.len()) } (resources(&ignored, site.now)) }

@@ -1,10 +1,10 @@
 //! Certificates and keys out of PEM text, and whether they can be served together. Who is allowed to see what is not its business.
 
-use rustls::crypto::ring::default_provider;
+use rustls::crypto::ring::{default_provider, sign::any_supported_type};
 use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, RootCertStore};
+use rustls::{InconsistentKeys, RootCertStore, SignatureAlgorithm};
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 /// What PEM libraries say may quote a line of the text, which may be a key's: these words are ours.
@@ -55,6 +55,12 @@ pub(super) fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
         Ok(_) => Ok(key),
         Err(_) => Err(format!("is no key that can be served with; {KEY_KINDS}")),
     }
+}
+
+/// Whether a key is RSA; `None` where it is no key that can be used.
+pub(super) fn is_rsa(key: &PrivateKeyDer<'_>) -> Option<bool> {
+    let key = any_supported_type(key).ok()?;
+    Some(key.algorithm() == SignatureAlgorithm::RSA)
 }
 
 /// Whether `key` belongs to the first of `certificates`.

@@ -159,6 +159,12 @@ impl CipherSuite {
         }
     }
 
+    /// Whether it is one of TLS 1.2 that can be used with a key that is RSA, or with one that isn't.
+    fn is_for(self, rsa: bool) -> bool {
+        let name = self.as_str();
+        name.contains(if rsa { "_RSA_" } else { "_ECDSA_" })
+    }
+
     /// The one version that it belongs to.
     pub fn version(self) -> TlsVersion {
         match self {
@@ -218,6 +224,22 @@ impl Decoder<'_> {
         let client_auth = self.client_auth(node);
         let (min_version, max_version) = self.versions(node);
         let cipher_suites = self.cipher_suites(node, min_version, max_version);
+        if let (Some(list), Given::Is(_, key), TlsVersion::Tls12) =
+            (node.get("cipher_suites"), &key, max_version)
+            && let Some(is_rsa) = pem::is_rsa(key)
+            && cipher_suites.iter().any(|suite| suite.version() == TlsVersion::Tls12)
+            && !cipher_suites.iter().any(|suite| suite.is_for(is_rsa))
+        {
+            let (has, wants) = if is_rsa {
+                ("RSA", "TLS_ECDHE_RSA_…")
+            } else {
+                ("ECDSA or Ed25519", "TLS_ECDHE_ECDSA_…")
+            };
+            self.problem(
+                list.place,
+                format!("none of cipher_suites can be used with the certificate's key, which is {has}: nobody could connect; add one called {wants}"),
+            );
+        }
         let curves = node.get("curve_preferences").map(|node| self.curves(node)).unwrap_or_default();
         let prefer = node.get("prefer_server_cipher_suites").and_then(|node| self.boolean(node));
         Some(Tls {
