@@ -280,4 +280,17 @@ fn all_checks_together_have_room_for_so_many_resources() {
     board.replace(vec![check("b")], at(20));
     assert_eq!(run(&board, "b", report(9), 21), Verdict::Drifted);
     assert_eq!(listed(&board), [("b".to_owned(), 5, 4)]);
+    // One without series of single resources takes no room, and wants some when it gets them.
+    let counts = |name: &str| Check { resource_metrics: ResourceMetrics::Counts, ..check(name) };
+    board.replace(vec![check("a"), counts("b")], at(22));
+    assert_eq!(run(&board, "a", report(9), 23), Verdict::Drifted);
+    assert_eq!(run(&board, "b", report(9), 24), Verdict::Drifted);
+    assert_eq!(listed(&board), are((5, 4), (9, 0)));
+    assert!(!metrics::render(&board.snapshot()).contains("driftrun_drift_dropped_resources{check=\"b\""));
+    board.replace(vec![check("a"), check("b")], at(25));
+    assert_eq!(listed(&board), are((5, 4), (0, 9)));
+    assert!(metrics::render(&board.snapshot()).contains("driftrun_drift_dropped_resources{check=\"b\"} 9"));
+    board.replace(vec![counts("a"), check("b")], at(26));
+    assert_eq!(run(&board, "b", report(9), 27), Verdict::Drifted);
+    assert_eq!(listed(&board), are((5, 4), (5, 4)));
 }

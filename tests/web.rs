@@ -70,6 +70,27 @@ fn an_output_is_shown_on_loopback_addresses_only_unless_told_otherwise() {
 }
 
 #[test]
+fn pages_count_what_they_have_no_room_to_list() {
+    let folder = Folder::new("room");
+    let text = "max_total_resources: 2\ndefaults: { interval: 1h, splay: 0s, parser: lines }\nchecks:\n- { name: a, command: [printf, 'x\\ny\\n'] }\n- { name: b, command: [printf, 'x\\ny\\nz\\n'], cron: \"H H 1 1 *\" }\nparsers: { lines: { regex: '^(?P<name>[xyz])$', clean: '^none$' } }\n";
+    let config = folder.write("driftrun.yaml", text);
+    let mut server = Server::serve(&config);
+    server.wait_for_run("a");
+    // Only now, as room goes to whoever comes first.
+    folder.write("driftrun.yaml", &text.replace(", cron: \"H H 1 1 *\"", ""));
+    server.signal("HUP");
+    server.wait_for_run("b");
+    let (_, all) = server.get("/");
+    assert!(
+        all.contains("<td class=\"number\">2</td>") && all.contains("<td class=\"number\">3</td>"),
+        "{all}"
+    );
+    let (_, page) = server.get("/checks/b");
+    assert!(page.contains("3 resources drift; 3 of them are counted only"), "{page}");
+    assert!(!page.contains("Nothing drifts"), "{page}");
+}
+
+#[test]
 fn a_name_that_leads_here_is_not_this_machine() {
     let mut server = Server::watch(&["--name=t", "--interval=1h"], &["echo", "s3cret"]);
     server.wait_for_run("t");
