@@ -73,17 +73,35 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Parse(arguments) => parse(&arguments),
         Command::Parsers { name } => parsers(name.as_deref()),
         Command::PromRun => prom_run::prom_run(&cli.prom_run),
-        Command::Config(ConfigCommand::Check { file }) => {
-            let Config { checks, warnings, .. } = config::load(&file)?;
-            for warning in &warnings {
-                eprintln!("warning: {warning}");
-            }
-            let checks =
-                if checks.len() == 1 { "1 check".to_owned() } else { format!("{} checks", checks.len()) };
-            print(&format!("{} is good: {checks}\n", file.display()))?;
-            Ok(ExitCode::SUCCESS)
+        Command::Config(ConfigCommand::Check { file, web_config }) => {
+            config_check(file.as_deref(), web_config.as_deref())
         }
     }
+}
+
+/// Looks at both files, so that the mistakes of both are told.
+fn config_check(file: Option<&Path>, web_config: Option<&Path>) -> Result<ExitCode> {
+    let mut wrong = Vec::new();
+    if let Some(file) = file {
+        match config::load(file) {
+            Ok(Config { checks, warnings, .. }) => {
+                for warning in &warnings {
+                    eprintln!("warning: {warning}");
+                }
+                let checks =
+                    if checks.len() == 1 { "1 check".to_owned() } else { format!("{} checks", checks.len()) };
+                print(&format!("{} is good: {checks}\n", file.display()))?;
+            }
+            Err(invalid) => wrong.push(invalid.to_string()),
+        }
+    }
+    if let Some(file) = web_config {
+        match config::web::load_web(file) {
+            Ok(_) => print(&format!("{} is good\n", file.display()))?,
+            Err(invalid) => wrong.push(invalid.to_string()),
+        }
+    }
+    if wrong.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Error(wrong.join("\n"))) }
 }
 
 fn warn(warnings: &[String]) {

@@ -75,7 +75,11 @@ pub enum ConfigCommand {
     /// Report every mistake of a configuration file, each with its line and what to write instead.
     Check {
         /// The file.
-        file: PathBuf,
+        #[arg(required_unless_present = "web_config")]
+        file: Option<PathBuf>,
+        /// The web configuration, alone or beside the file; certificates and keys that it names are looked at, too.
+        #[arg(long = "web.config.file", value_name = "FILE")]
+        web_config: Option<PathBuf>,
     },
 }
 

@@ -4,9 +4,12 @@ use jiff::Timestamp;
 use std::fmt;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -43,11 +46,14 @@ impl From<Threshold> for Level {
 
 /// Sends all events to stderr. Only the first call counts.
 pub fn init(format: Format, threshold: Threshold) {
-    let _ = tracing_subscriber::fmt()
+    // What libraries trace (each frame of HTTP/2) is no matter of driftrun's.
+    let own = Targets::new().with_target("driftrun", Level::from(threshold));
+    let lines = tracing_subscriber::fmt()
         .with_max_level(Level::from(threshold))
         .with_writer(std::io::stderr)
         .event_format(Lines(format))
-        .try_init();
+        .finish();
+    let _ = lines.with(own).try_init();
 }
 
 struct Lines(Format);

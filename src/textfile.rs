@@ -72,7 +72,7 @@ pub fn write(folder: &Path, owner: &Owner, ran: &[(&str, String)], configured: &
             Found::Nothing => None,
             Found::Of(line) if line == owner.line => None,
             Found::Of(line) => Some(format!(
-                "{name} is of another one ({}); give the check another name, or this one another folder, or remove the file",
+                "{name} belongs to another configuration or command ({}); give the check another name, or this one another folder, or remove the file",
                 line.trim_start_matches("# ")
             )),
             Found::Foreign => Some(format!(

@@ -95,7 +95,10 @@ fn each_metric_is_one_of_the_tables() {
 #[test]
 fn the_crontab_s_line_writes_a_file() {
     let lines = page();
-    let line = lines.lines().find_map(|line| line.strip_prefix("*/30 * * * * root driftrun once ")).unwrap();
+    let line = lines
+        .lines()
+        .find_map(|line| line.strip_prefix("*/30 * * * * root /usr/local/bin/driftrun once "))
+        .unwrap();
     let folder = Folder::new("cron");
     let prom = folder.write("prom/driftrun_t.prom", "");
     fs::remove_file(&prom).unwrap();

@@ -181,7 +181,7 @@ fn only_its_own_files_are_removed_and_written() {
     let prom = folder.path().join("prom");
     let want = [
         format!(
-            "driftrun: --textfile {}: driftrun_else.prom is of another one (driftrun once --config.file {other:?}); give the check another name, or this one another folder, or remove the file",
+            "driftrun: --textfile {}: driftrun_else.prom belongs to another configuration or command (driftrun once --config.file {other:?}); give the check another name, or this one another folder, or remove the file",
             prom.display()
         ),
         format!(
@@ -208,7 +208,11 @@ fn only_its_own_files_are_removed_and_written() {
         kept.into_keys().chain(["driftrun_plan.prom".to_owned(), "driftrun_hosts.prom".to_owned()]).collect()
     );
     let output = command("plan");
-    assert!(said(&output)[0].contains("driftrun_plan.prom is of another one"), "{:?}", said(&output));
+    assert!(
+        said(&output)[0].contains("driftrun_plan.prom belongs to another configuration or command"),
+        "{:?}",
+        said(&output)
+    );
 }
 
 #[test]

@@ -242,3 +242,20 @@ fn a_file_that_can_t_be_read_is_named() {
     assert_eq!(complaint(&path), format!("{}: not UTF-8", path.display()));
     assert_eq!(complaint(folder.path()), format!("{}: can't read it: not a file", folder.path().display()));
 }
+
+#[test]
+fn config_check_looks_at_both_files_at_once() {
+    let folder = Folder::new("check-both");
+    let bad = folder.write("driftrun.yaml", "checks:\n- name: a\n");
+    let web = folder.write("web.yml", "rate_limit: 1\n");
+    let flag = format!("--web.config.file={}", web.display());
+    let (bad, name) = (bad.to_str().unwrap(), web.display().to_string());
+    let complaint = format!("{name}:1:13: rate_limit must be a mapping of keys to values, not a value\n");
+    let (stdout, stderr, code) = support::ended(&["config", "check", bad, &flag]);
+    assert!(stderr.starts_with(&format!("driftrun: {bad}:2:3: ")), "{stderr}");
+    assert!(stderr.ends_with(&complaint), "{stderr}");
+    assert_eq!((stdout, code), (String::new(), Some(1)));
+    folder.write("web.yml", "rate_limit: { interval: 1s, burst: 1 }\n");
+    let good = (format!("{name} is good\n"), String::new(), Some(0));
+    assert_eq!(support::ended(&["config", "check", &flag]), good);
+}
