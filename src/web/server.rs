@@ -158,12 +158,12 @@ async fn accept(
             continue;
         };
         let stream = Watched::new(stream, Arc::clone(&entered.place));
-        let caller = Caller { shared: Arc::clone(&shared), at: listener.address.clone() };
+        let (shared, at) = (Arc::clone(&shared), listener.address.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             tokio::select! {
-                () = speak(stream, Arc::clone(&entered.place), caller, watcher) => {}
-                () = entered.ended() => tracing::debug!("connection ended: too slow, or another one needed its place"),
+                () = speak(stream, Arc::clone(&entered.place), shared, at, watcher) => {}
+                () = entered.ended() => tracing::debug!("connection ended: too slow, not let in any more, or another one needed its place"),
             }
         });
     }
@@ -172,8 +172,15 @@ async fn accept(
 }
 
 /// One connection: the handshake where there is TLS, then HTTP/1 or 2.
-async fn speak(mut stream: Watched<Stream>, place: Arc<Place>, caller: Caller, watcher: Watcher) {
-    let current = caller.shared.access.current().await;
+async fn speak(
+    mut stream: Watched<Stream>,
+    place: Arc<Place>,
+    shared: Arc<Shared>,
+    at: Address,
+    watcher: Watcher,
+) {
+    let current = shared.access.current().await;
+    let caller = Caller { shared, at, accepted: Arc::clone(&current) };
     let Some(tls) = &current.tls else {
         return http1(stream, Answering { place, caller: Some(caller) }, watcher).await;
     };
@@ -240,9 +247,16 @@ impl Service<Request<Incoming>> for Answering {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (caller, answer) = (self.caller.clone(), self.place.answer());
+        let place = Arc::clone(&self.place);
         Box::pin(async move {
             let response = match caller {
-                Some(caller) => caller.answer(request).await,
+                Some(caller) => match caller.answer(request).await {
+                    Some(response) => response,
+                    None => {
+                        place.end();
+                        std::future::pending().await
+                    }
+                },
                 None => not_over_tls(),
             };
             Ok(response.map(|pieces| Answered { pieces, _answer: answer }))
@@ -295,12 +309,18 @@ impl Body for Answered {
 struct Caller {
     shared: Arc<Shared>,
     at: Address,
+    /// What held when the connection was accepted: who it is by certificate was found out then, and never again.
+    accepted: Arc<Current>,
 }
 
 impl Caller {
-    /// Every answer carries the headers of the web configuration, whose word counts where it says something of a header of ours.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Pieces> {
+    /// Every answer carries the headers of the web configuration, whose word counts where it says something of a header of ours. There is none where
+    /// other certificates are asked for by now than when the connection was accepted: whoever it is has to come anew.
+    async fn answer(&self, request: Request<Incoming>) -> Option<Response<Pieces>> {
         let current = self.shared.access.current().await;
+        if !current.asks_for_the_same_certificates_as(&self.accepted) {
+            return None;
+        }
         let (request, _) = request.into_parts();
         let mut response = match self.refused(&request, &current).await {
             Some(refusal) => refusal,
@@ -309,7 +329,7 @@ impl Caller {
         for (name, value) in &current.headers {
             response.headers_mut().insert(name, value.clone());
         }
-        response
+        Some(response)
     }
 
     /// In exporter-toolkit's order: how many requests there are, then who it is.
