@@ -463,6 +463,11 @@ impl Shared {
 }
 
 fn is_local(request: &Parts) -> bool {
+    // A proxy on this machine asks for somebody elsewhere, by whatever name.
+    if ["forwarded", "via", "x-forwarded-for", "x-real-ip"].iter().any(|by| request.headers.contains_key(*by))
+    {
+        return false;
+    }
     let name = authority(request).map(|authority| authority.host().to_owned()).unwrap_or_default();
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
@@ -483,7 +488,8 @@ fn is_from_elsewhere(request: &Parts) -> bool {
     let fetched = header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
     let origin = header(ORIGIN.as_str()).is_some_and(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        origin.and_then(|(_, origin)| origin.parse().ok()) != authority(request)
+        let origin = origin.and_then(|(_, origin)| origin.parse::<Authority>().ok());
+        origin.is_none() || origin != authority(request)
     });
     fetched || origin
 }
