@@ -108,6 +108,9 @@ struct SavedDrift {
     parser: String,
     unused_rules: usize,
     reported: Timestamp,
+    /// Not known of what an older driftrun wrote.
+    #[serde(default)]
+    whole: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -495,6 +498,7 @@ fn saved(drift: &Drift) -> SavedDrift {
         parser: drift.parser.name().to_owned(),
         unused_rules: drift.unused_rules,
         reported: drift.reported,
+        whole: drift.whole,
     }
 }
 
@@ -510,14 +514,16 @@ fn restored(saved: SavedDrift, parser: Reader) -> Drift {
             .collect(),
     };
     let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen };
-    Drift::of(
+    let whole = saved.whole;
+    let drift = Drift::of(
         saved.resources.into_iter().map(seen).collect(),
         saved.dropped.into_iter().map(|(scope, counts)| (scope, dropped(counts))).collect(),
         Tool { name: saved.tool.into(), version: saved.tool_version },
         parser,
         saved.unused_rules,
         saved.reported,
-    )
+    );
+    Drift { whole, ..drift }
 }
 
 /// A folder for this user only, with those above it.
