@@ -241,6 +241,8 @@ impl CheckState {
         counters.cpu_user += outcome.usage.user;
         counters.cpu_system += outcome.usage.system;
         counters.duration += outcome.duration;
+        // Where the clock was set back, the one before is no later than this.
+        self.last_success = self.last_success.map(|before| before.min(ended));
         if verdict.is_success() {
             self.last_success = Some(ended);
         }

@@ -253,11 +253,13 @@ impl Store {
         true
     }
 
-    /// What is known of a check from before, on top of a fresh state.
+    /// What is known of a check from before, on top of a fresh state. Nothing was seen later than now: the clock was wrong then, and what is younger
+    /// than anything would be young for ever.
     pub fn restore(&self, check: &Check, state: &mut CheckState) {
+        let now = state.loaded;
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(first) = loaded.get(&check.name) {
-            state.loaded = *first;
+            state.loaded = now.min(*first);
         }
         drop(loaded);
         let Some(saved) = self.read(&self.check_file(&check.name), |saved: &Saved| saved.format) else {
@@ -268,7 +270,7 @@ impl Store {
             return;
         }
         state.changed_since = saved.command != fingerprint(check);
-        state.last_success = saved.last_success;
+        state.last_success = saved.last_success.map(|time| time.min(now));
         state.last = saved.last.map(|mut last| {
             if let Some(run) = self.run(&check.name, id(&last)) {
                 (last.stdout, last.stderr) = (run.stdout, run.stderr);
@@ -283,7 +285,7 @@ impl Store {
             if parser.is_none() {
                 tracing::warn!(check = %check.name, parser = drift.parser, "its last report is forgotten: that parser is not there any more");
             }
-            Some(restored(drift, parser?))
+            Some(restored(drift, parser?, now))
         });
         state.forget_unreadable(check);
     }
@@ -502,7 +504,7 @@ fn saved(drift: &Drift) -> SavedDrift {
     }
 }
 
-fn restored(saved: SavedDrift, parser: Reader) -> Drift {
+fn restored(saved: SavedDrift, parser: Reader, now: Timestamp) -> Drift {
     let dropped = |saved: SavedDropped| Tally {
         drift: saved.drift,
         outside: saved.outside,
@@ -513,7 +515,7 @@ fn restored(saved: SavedDrift, parser: Reader) -> Drift {
             .map(|(source, action, n)| ((source, action), n))
             .collect(),
     };
-    let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen };
+    let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen: first_seen.min(now) };
     let whole = saved.whole;
     let drift = Drift::of(
         saved.resources.into_iter().map(seen).collect(),
