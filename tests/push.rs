@@ -487,6 +487,15 @@ fn flags_that_do_not_fit_are_told_before_anything_is_run() {
         let output = driftrun().args(["once", "--config.file"]).arg(&config).args(&flags).output().unwrap();
         assert_eq!((said(&output), stdout(&output)), ((Some(1), vec![format!("driftrun: {says}")]), String::new()), "{flags:?}");
     }
+    // A command without a name would take the place of another one of the same program.
+    for flag in ["--push=http://h", "--textfile=DIR", "--state-dir=DIR"] {
+        let output = driftrun().args(["once", flag, "--format=prometheus", "--", "true"]).output().unwrap();
+        let says = format!(
+            "driftrun: {}: a command has no name of its own, and what another one brings there under the same name would replace it; add --name NAME",
+            flag.split('=').next().unwrap()
+        );
+        assert_eq!((said(&output), stdout(&output)), ((Some(1), vec![says]), String::new()));
+    }
     for flags in [
         &["--push.job=x"][..],
         &["--push.user=u", "--push=http://h"],
