@@ -241,6 +241,8 @@ impl CheckState {
         counters.cpu_user += outcome.usage.user;
         counters.cpu_system += outcome.usage.system;
         counters.duration += outcome.duration;
+        // Where the clock was set back, the one before is no later than this.
+        self.last_success = self.last_success.map(|before| before.min(ended));
         if verdict.is_success() {
             self.last_success = Some(ended);
         }
@@ -523,8 +525,20 @@ impl Board {
     ///
     /// `ran` is the check as it was run: where a reload has put another command in its place meanwhile, there is no record of it. Whether there is one.
     pub fn apply(&self, ran: &Check, outcome: Outcome, judgement: Judgement, ended: Timestamp) -> bool {
+        let Some(entry) = self.entry(&ran.name) else { return false };
+        self.apply_to(&entry, ran, outcome, judgement, ended)
+    }
+
+    fn apply_to(
+        &self,
+        entry: &Mutex<Entry>,
+        ran: &Check,
+        outcome: Outcome,
+        judgement: Judgement,
+        ended: Timestamp,
+    ) -> bool {
         let mut recorded = false;
-        self.change(&ran.name, |check, state| {
+        self.change_of(entry, |check, state| {
             recorded = ran.runs_like(check);
             if recorded {
                 let was_near = is_near_limit(check, state);
@@ -538,6 +552,11 @@ impl Board {
             }
             Change::Run
         });
+        // A reload may have taken the check out meanwhile: what has no series takes no room from others.
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        if !entries.contains_key(&ran.name) {
+            self.listed.lock().unwrap_or_else(PoisonError::into_inner).give_back(&ran.name);
+        }
         recorded
     }
 
@@ -557,7 +576,12 @@ impl Board {
     }
 
     fn change(&self, name: &str, act: impl FnOnce(&Check, &mut CheckState) -> Change) {
-        let Some(entry) = self.entry(name) else { return };
+        if let Some(entry) = self.entry(name) {
+            self.change_of(&entry, act);
+        }
+    }
+
+    fn change_of(&self, entry: &Mutex<Entry>, act: impl FnOnce(&Check, &mut CheckState) -> Change) {
         let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
         let what = {
             let entry = &mut *entry;
@@ -618,4 +642,58 @@ enum Change {
 fn view(check: &Arc<Check>, state: &CheckState, run: Arc<Rendered>) -> Arc<View> {
     let live = metrics::render_live(check, state);
     Arc::new(View { check: Arc::clone(check), state: state.clone(), run, live })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Program;
+    use crate::outcome::Finished;
+
+    fn check(name: &str) -> Check {
+        let program = Program {
+            name: "mine".to_owned(),
+            command: vec!["x".to_owned()],
+            timeout: Duration::from_secs(1),
+            exit_codes: None,
+        };
+        let reader = ReaderChoice::Known(Reader::Program(Arc::new(program)));
+        Check { reader, ..Check::recorded(name) }
+    }
+
+    /// A run that finds one resource, and how it is judged.
+    fn drifted(check: &Check, now: Timestamp) -> (Outcome, Judgement) {
+        let report = br#"{"verdict": "drifted", "resources": [{"name": "n", "action": "update"}]}"#;
+        let captured =
+            |bytes: &[u8]| Captured { bytes: bytes.to_vec(), tail: Vec::new(), total: bytes.len() as u64 };
+        let parsed = Finished {
+            end: End::Exited(0),
+            stdout: captured(report),
+            ..Finished::not_started(String::new())
+        };
+        let outcome = Outcome {
+            end: End::Exited(0),
+            stdout: captured(b"x"),
+            parsed: Some(parsed),
+            ..Outcome::recorded(now)
+        };
+        let judgement = reader::judge(check, None, &outcome, now);
+        (outcome, judgement)
+    }
+
+    #[test]
+    fn a_run_that_ends_after_its_check_is_gone_takes_no_room_from_others() {
+        let now = Timestamp::UNIX_EPOCH;
+        let (a, b) = (check("a"), check("b"));
+        let board = Board::kept(vec![a.clone(), b.clone()], now, Shard::ALL, None, 1);
+        let entry = board.entry("a").unwrap();
+        board.replace(vec![b.clone()], now);
+        let (outcome, judgement) = drifted(&a, now);
+        assert!(board.apply_to(&entry, &a, outcome, judgement, now));
+        let (outcome, judgement) = drifted(&b, now);
+        assert!(board.apply(&b, outcome, judgement, now));
+        let snapshot = board.snapshot();
+        let drift = snapshot.get("b").unwrap().state.drift.as_ref().unwrap();
+        assert_eq!((snapshot.views.len(), drift.listed(), drift.dropped()), (1, 1, 0));
+    }
 }

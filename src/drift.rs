@@ -26,6 +26,8 @@ pub struct Drift {
     pub unused_rules: usize,
     /// When the last good or partial report was made.
     pub reported: Timestamp,
+    /// Whether some report before, or this one, read everything: then this is all that is known to drift.
+    pub whole: bool,
 }
 
 /// How many resources there are, of which sort.
@@ -104,11 +106,16 @@ impl Drift {
         now: Timestamp,
     ) -> Self {
         let (tool, scopes) = (report.tool().clone(), report.scopes().clone());
+        let whole = scopes.unread.is_empty() || before.is_some_and(|before| before.whole);
         let Merged { resources, older, dropped } = merge(before, report.into_resources(), &scopes, max, now);
-        Self { older: Arc::new(older), ..Self::of(resources, dropped, tool, parser, unused_rules, now) }
+        Self {
+            older: Arc::new(older),
+            whole,
+            ..Self::of(resources, dropped, tool, parser, unused_rules, now)
+        }
     }
 
-    /// These, counted. `resources` are sorted by identity.
+    /// These, counted, as a report that read everything. `resources` are sorted by identity.
     pub fn of(
         resources: Vec<Seen>,
         dropped: BTreeMap<String, Tally>,
@@ -119,7 +126,9 @@ impl Drift {
     ) -> Self {
         let (resources, older, dropped) = (Arc::new(resources), Arc::default(), Arc::new(dropped));
         let tally = Tally::default();
-        let mut drift = Self { resources, older, dropped, tally, tool, parser, unused_rules, reported };
+        let whole = true;
+        let mut drift =
+            Self { resources, older, dropped, tally, tool, parser, unused_rules, reported, whole };
         drift.count();
         drift
     }

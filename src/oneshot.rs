@@ -4,6 +4,7 @@
 use crate::board::CheckState;
 use crate::metrics::{About, Family, Kind, families_of, render_live, render_run};
 use crate::snapshot::View;
+use driftrun_parsers::Verdict;
 use std::sync::Arc;
 
 /// The family that only somebody outside can know: who starts the rounds.
@@ -45,10 +46,12 @@ pub fn text(view: &Arc<View>, known: Known) -> String {
     families_of(view, |family| known.has(family))
 }
 
-/// What is pushed of a check. After a good run everything; after any other what that run itself came to, so that the series of the last good
-/// report stay as they are.
+/// What is pushed of a check. After a good run everything, and after a partial one where it is known what earlier rounds found in the rest; after
+/// any other what that run itself came to, so that the series of the last good report stay as they are.
 pub fn push(view: &Arc<View>, known: Known) -> Push {
-    if view.state.last.as_ref().is_some_and(|last| last.verdict.is_success()) {
+    let verdict = view.state.last.as_ref().map(|last| last.verdict);
+    let adds_up = known.earlier && view.state.drift.as_ref().is_some_and(|drift| drift.whole);
+    if verdict.is_some_and(Verdict::is_success) || (verdict == Some(Verdict::Partial) && adds_up) {
         return Push::Replace(text(view, known));
     }
     // A family that tells of a report has nothing to tell without one.

@@ -27,14 +27,15 @@ const BUILT_IN: [&str; 12] = [
     r"(?i)\b(?:bearer|basic)\s+(?P<secret>[A-Za-z0-9._~+/-]{8,}=*)",
     // The password of `scheme://user:password@host`.
     r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:(?P<secret>[^/\s]+)@",
-    // `password = "old" -> "new"`, `--password=word`; and `password: word` where nothing but a border follows, as a sentence would go on.
+    // `password = "old" -> "new"`, `--password=word`; and `password: word` where nothing but a border follows, as a sentence would go on. What goes on
+    // to the end of the line without a space is one word, whatever is in it.
     concat!(
         r#"(?i)(?:password|passwd|passphrase|client_?secret|api_?key|(?:access|auth)_?token)(?:\\?["'])?\s*=\s*"#,
-        r#"(?P<secret>"[^"]*"(?:\s*->\s*"[^"]*")?|'[^']*'|\\"[^"\\]*\\"|[^\s"'\\,;&=>()<\[{][^\s"',;&]*)"#
+        r#"(?P<secret>"(?:[^"\\]|\\.)*"(?:\s*->\s*"(?:[^"\\]|\\.)*")?|"[^"]*$|'[^']*(?:'|$)|\\"[^"\\]*\\"|[^\s"'\\,;&=>()<\[{](?:[^\s&]*$|[^\s"',;&]*))"#
     ),
     concat!(
         r#"(?i)(?:password|passwd|passphrase|client_?secret|api_?key|(?:access|auth)_?token)(?:\\?["'])?\s*:\s*"#,
-        r#"(?P<secret>"[^"]*"|'[^']*'|\\"[^"\\]*\\"|[^\s"'\\,;&()<\[{|>*][^\s"',;&}]*)\s*(?:\\n|[,}]|$)"#
+        r#"(?P<secret>"(?:[^"\\]|\\.)*"|"[^"]*$|'[^']*(?:'|$)|\\"[^"\\]*\\"|[^\s"'\\,;&()<\[{|>*](?:\S*$|[^\s"',;&}]*))\s*(?:\\n|[,}]|$)"#
     ),
 ];
 
@@ -323,6 +324,19 @@ mod tests {
             (
                 "{\"user\": \"u\", \"password\": \"a,b\", \"apiKey\":\"k\"} {\\\"passwd\\\": \\\"x\\\"}",
                 "{\"user\": \"u\", \"password\": (redacted), \"apiKey\":(redacted)} {\\\"passwd\\\": (redacted)}",
+            ),
+            // What a password itself may have in it.
+            (
+                "~ password = \"a\\\"b1\" -> \"c\\\"d2\"\n{\"password\": \"e\\\"f3\\\\\", \"x\": 1}\n",
+                "~ password = (redacted)\n{\"password\": (redacted), \"x\": 1}\n",
+            ),
+            (
+                "-password=a;b,c'd\n+password: a;b&c'd\n password=x;y z\n",
+                "-password=(redacted)\n+password: (redacted)\n password=(redacted);y z\n",
+            ),
+            (
+                "password = \"of many\nlines\"\npassword: 'a\n",
+                "password = (redacted)\nlines\"\npassword: (redacted)\n",
             ),
             // What is said of passwords.
             (

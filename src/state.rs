@@ -108,6 +108,9 @@ struct SavedDrift {
     parser: String,
     unused_rules: usize,
     reported: Timestamp,
+    /// Not known of what an older driftrun wrote.
+    #[serde(default)]
+    whole: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -250,11 +253,13 @@ impl Store {
         true
     }
 
-    /// What is known of a check from before, on top of a fresh state.
+    /// What is known of a check from before, on top of a fresh state. Nothing was seen later than now: the clock was wrong then, and what is younger
+    /// than anything would be young for ever.
     pub fn restore(&self, check: &Check, state: &mut CheckState) {
+        let now = state.loaded;
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(first) = loaded.get(&check.name) {
-            state.loaded = *first;
+            state.loaded = now.min(*first);
         }
         drop(loaded);
         let Some(saved) = self.read(&self.check_file(&check.name), |saved: &Saved| saved.format) else {
@@ -265,7 +270,7 @@ impl Store {
             return;
         }
         state.changed_since = saved.command != fingerprint(check);
-        state.last_success = saved.last_success;
+        state.last_success = saved.last_success.map(|time| time.min(now));
         state.last = saved.last.map(|mut last| {
             if let Some(run) = self.run(&check.name, id(&last)) {
                 (last.stdout, last.stderr) = (run.stdout, run.stderr);
@@ -280,7 +285,7 @@ impl Store {
             if parser.is_none() {
                 tracing::warn!(check = %check.name, parser = drift.parser, "its last report is forgotten: that parser is not there any more");
             }
-            Some(restored(drift, parser?))
+            Some(restored(drift, parser?, now))
         });
         state.forget_unreadable(check);
     }
@@ -495,10 +500,11 @@ fn saved(drift: &Drift) -> SavedDrift {
         parser: drift.parser.name().to_owned(),
         unused_rules: drift.unused_rules,
         reported: drift.reported,
+        whole: drift.whole,
     }
 }
 
-fn restored(saved: SavedDrift, parser: Reader) -> Drift {
+fn restored(saved: SavedDrift, parser: Reader, now: Timestamp) -> Drift {
     let dropped = |saved: SavedDropped| Tally {
         drift: saved.drift,
         outside: saved.outside,
@@ -509,15 +515,17 @@ fn restored(saved: SavedDrift, parser: Reader) -> Drift {
             .map(|(source, action, n)| ((source, action), n))
             .collect(),
     };
-    let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen };
-    Drift::of(
+    let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen: first_seen.min(now) };
+    let whole = saved.whole;
+    let drift = Drift::of(
         saved.resources.into_iter().map(seen).collect(),
         saved.dropped.into_iter().map(|(scope, counts)| (scope, dropped(counts))).collect(),
         Tool { name: saved.tool.into(), version: saved.tool_version },
         parser,
         saved.unused_rules,
         saved.reported,
-    )
+    );
+    Drift { whole, ..drift }
 }
 
 /// A folder for this user only, with those above it.

@@ -351,6 +351,9 @@ fn the_configuration_is_loaded_by_a_post_of_somebody_who_may() {
         let refused = ("HTTP/1.1 403 Forbidden".to_owned(), "not for pages of other sites\n".to_owned());
         assert_eq!(post(&server, foreign), refused);
     }
+    // Nobody's origin is not that of nobody's host.
+    let (head, _) = server.request("POST /x/-/reload HTTP/1.0\r\nOrigin: null\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.0 403 "), "{head}");
     assert_eq!(post(&server, "Sec-Fetch-Site: same-origin\r\n"), loaded);
     assert_eq!(server.stop(), Some(0));
     // By itself it is off.

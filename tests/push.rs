@@ -161,6 +161,57 @@ fn with_a_state_folder_since_when_is_pushed_too_and_a_job_may_hold_anything() {
     assert_eq!((seen.count(), series(&gateway.get("/push/gw/metrics"), "driftrun_")), (11, want));
 }
 
+#[test]
+fn a_partial_run_pushes_what_it_read_where_it_is_known_what_the_rest_was() {
+    let Some(gateway) = pushgateway(&[]) else { return };
+    let url = format!("http://{}", gateway.address);
+    let has = || series(&gateway.get("/metrics"), "driftrun_");
+    let folder = Folder::new("push-partial");
+    let config = configured(&folder, &[("hosts", "ansible")]);
+    let state = folder.path().join("state");
+    let round = |text: &str, code: u8| {
+        prints(&folder, "hosts", text, code);
+        once(&config, &url, &["--state-dir", state.to_str().unwrap()])
+    };
+    let partial = fixture("ansible/unreachable-partial");
+    // Nothing is known of db1: what web1 and web2 have is not everything.
+    assert_eq!(said(&round(&partial, 4)), (Some(1), Vec::new()));
+    assert!(!has().keys().any(|(name, _)| of_report(name)));
+    // Motd of web1 and web2 drifts, and so does what is only on db1; then it is mended on web2, another one drifts on web1, and db1 is down.
+    let recap = "\nPLAY RECAP *********************************************************************\n";
+    let hosts = |db1: &str, web1: &str, web2: &str| {
+        let host = |name: &str, counts: &str| {
+            format!("{name:27}: {counts}    failed=0    skipped=0    rescued=0    ignored=0   \n")
+        };
+        format!("{recap}{}{}{}\n", host("db1", db1), host("web1", web1), host("web2", web2))
+    };
+    let play = "\nPLAY [all] *********************************************************************\n";
+    let task = |name: &str| format!("\nTASK [{name}] {}\n", "*".repeat(60));
+    let (one, none) = ("ok=1    changed=1    unreachable=0", "ok=1    changed=0    unreachable=0");
+    let whole = format!(
+        "{play}{}changed: [db1]\nchanged: [web1]\nchanged: [web2]\n{}",
+        task("Motd"),
+        hosts(one, one, one)
+    );
+    assert_eq!(said(&round(&whole, 0)), (Some(2), Vec::new()));
+    let names = |all: &Series| -> Vec<String> {
+        let resources = all.keys().filter(|(name, _)| name == "driftrun_resource_drift");
+        resources.map(|(_, labels)| format!("{} {}", labels["scope"], labels["name"])).collect()
+    };
+    assert_eq!(names(&has()), ["db1 Motd", "web1 Motd", "web2 Motd"]);
+    let later = format!(
+        "{play}{}fatal: [db1]: UNREACHABLE! => {{\"changed\": false, \"msg\": \"down\", \"unreachable\": true}}\nchanged: [web1]\nok: [web2]\n{}",
+        task("Keys"),
+        hosts("ok=0    changed=0    unreachable=1", one, none)
+    );
+    let output = round(&later, 4);
+    assert_eq!(said(&output), (Some(1), Vec::new()));
+    assert_eq!(
+        (names(&has()), has()),
+        (vec!["web1 Keys".to_owned(), "db1 Motd".to_owned()], grouped(&output, "driftrun"))
+    );
+}
+
 /// A certificate for 127.0.0.1, its key and who signed it, as files.
 fn certificates(folder: &Folder, signer: &str) -> (PathBuf, PathBuf, PathBuf) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -440,6 +491,15 @@ fn flags_that_do_not_fit_are_told_before_anything_is_run() {
     ] {
         let output = driftrun().args(["once", "--config.file"]).arg(&config).args(&flags).output().unwrap();
         assert_eq!((said(&output), stdout(&output)), ((Some(1), vec![format!("driftrun: {says}")]), String::new()), "{flags:?}");
+    }
+    // A command without a name would take the place of another one of the same program.
+    for flag in ["--push=http://h", "--textfile=DIR", "--state-dir=DIR"] {
+        let output = driftrun().args(["once", flag, "--format=prometheus", "--", "true"]).output().unwrap();
+        let says = format!(
+            "driftrun: {}: a command has no name of its own, and what another one brings there under the same name would replace it; add --name NAME",
+            flag.split('=').next().unwrap()
+        );
+        assert_eq!((said(&output), stdout(&output)), ((Some(1), vec![says]), String::new()));
     }
     for flags in [
         &["--push.job=x"][..],

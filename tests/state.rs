@@ -122,6 +122,37 @@ fn what_was_known_of_another_command_is_shown_and_run_anew_at_once() {
 }
 
 #[test]
+fn what_a_wrong_clock_has_dated_in_the_future_is_run_anew_at_once_and_grows_old() {
+    let folder = Folder::new("future");
+    let config = configured(&folder, "1h", "exec ./diff.sh web");
+    let mut server = Server::serve(&config);
+    server.wait_for_run("c");
+    assert_eq!(server.stop(), Some(0));
+    for file in ["checks/c.json", "loaded.json"] {
+        let path = folder.path().join("state").join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("\"20", "\"21")).unwrap();
+    }
+    std::fs::write(folder.path().join("diff.sh"), "#!/bin/sh\nexit 7\n").unwrap();
+    let mut server = Server::serve(&config);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let is_past = |scrape: &Scrape, name: &str| {
+        scrape.value(name, "c").unwrap_or_else(|| panic!("no {name}: {}", scrape.0)) < now + 30.0
+    };
+    let line = server.wait_for_run("c");
+    assert!(line.contains("verdict=failed"), "{line}");
+    let scrape = server.scrape();
+    for name in [
+        "driftrun_check_last_success_timestamp_seconds",
+        "driftrun_check_loaded_timestamp_seconds",
+        "driftrun_resource_drift_first_seen_timestamp_seconds",
+    ] {
+        assert!(is_past(&scrape, name), "{}", scrape.0);
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
 fn what_is_damaged_or_newer_is_moved_aside_and_everything_else_goes_on() {
     let folder = Folder::new("damage");
     let config = configured(&folder, "1h", "exec ./diff.sh web");

@@ -109,6 +109,15 @@ fn a_name_that_leads_here_is_not_this_machine() {
             server.request(&format!("GET /checks/t HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
         assert_eq!(body.contains("s3cret\n</pre>"), shown, "{host:?}");
     }
+    // Nor is whoever asks a proxy that runs on it.
+    for by in
+        ["X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "Via: 1.1 proxy", "X-Real-IP: 10.0.0.1"]
+    {
+        let (_, body) = server.request(&format!(
+            "GET /checks/t HTTP/1.1\r\nHost: localhost\r\n{by}\r\nConnection: close\r\n\r\n"
+        ));
+        assert!(!body.contains("s3cret\n</pre>") && body.contains("--web.output=always"), "{by}");
+    }
 }
 
 #[test]

@@ -159,9 +159,40 @@ async fn users_come_and_go_and_what_did_not_change_is_kept() {
     assert!(Arc::ptr_eq(first.tls.as_ref().unwrap(), second.tls.as_ref().unwrap()), "sessions live on");
     assert!(Arc::ptr_eq(first.limiter.as_ref().unwrap(), second.limiter.as_ref().unwrap()), "tokens, too");
     folder.write("web.yml", TLS);
-    a_second().await;
+    assert_eq!(access.reload(), Ok(()));
     let third = access.current().await;
     assert!(third.users.is_none() && third.limiter.is_none() && third.tls.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_caught_while_it_is_written_lets_nobody_in() {
+    let folder = Folder::new("access-emptied");
+    write_certificate(&folder, "");
+    folder.write("ca.pem", &Authority::new("here").pem);
+    let mutual =
+        TLS.replace(" }", ", client_ca_file: ca.pem, client_auth_type: RequireAndVerifyClientCert }");
+    for (closed, half) in
+        [(users(&[("ann", "a")]), ""), (format!("{TLS}{}", users(&[("ann", "a")])), TLS), (mutual, TLS)]
+    {
+        let access = Access::load(&folder.write("web.yml", &closed)).unwrap();
+        let first = access.current().await;
+        for _ in 0..2 {
+            folder.write("web.yml", half);
+            a_second().await;
+            assert!(Arc::ptr_eq(&access.current().await, &first));
+            assert!(!access.is_last_reload_ok());
+            folder.write("web.yml", &closed);
+            a_second().await;
+            assert!(Arc::ptr_eq(&access.current().await, &first));
+            assert!(access.is_last_reload_ok());
+        }
+        // Somebody means it.
+        folder.write("web.yml", half);
+        assert_eq!(access.reload(), Ok(()));
+        let open = access.current().await;
+        assert!(open.users.is_none() && !open.is_protected_by_client_certificates());
+        assert!(access.is_last_reload_ok());
+    }
 }
 
 #[tokio::test]

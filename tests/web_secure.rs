@@ -10,7 +10,7 @@ mod support;
 
 use prometheus::Prometheus;
 use rcgen::SanType;
-use secure::{MUTUAL, Place, TLS, answer, basic, body, get, next, request, shown, users};
+use secure::{MUTUAL, Place, TLS, answer, basic, body, get, next, request, rest, shown, users};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -379,6 +379,43 @@ fn a_certificate_that_is_renewed_is_shown_to_new_connections_and_old_ones_go_on(
     });
     assert_eq!(ask(&mut old), "driftrun is healthy.\n");
     assert_ne!(shown(&old), renewed.der);
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_goes_on_no_longer_than_its_certificate_or_the_lack_of_one_will_do() {
+    let place = Place::new("secure-narrowed");
+    let mut server = place.serve(CHECKS, TLS, &[]);
+    server.wait_for_run("t");
+    let (anybody, address) = (place.anybody(), server.address.clone());
+    let page = get("/checks/t", "").replace("Connection: close\r\n", "");
+    let mut old = anybody.connect(&address);
+    old.write_all(page.as_bytes()).unwrap();
+    assert!(answer(&mut old).0.starts_with("HTTP/1.1 200 OK\r\n"));
+    let mut multiplexed = anybody.multiplexed(&address).await;
+    assert_eq!(multiplexed.send_request(request("/checks/t")).await.unwrap().status(), 200);
+    place.replace("web.yml", MUTUAL);
+    let known = place.client(&place.authority.client(dns("prometheus.example")));
+    poll(|| anybody.get(&address, "/-/healthy").is_err());
+    // Nobody has seen a certificate of these two.
+    old.write_all(page.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8_lossy(&rest(&mut old)), "");
+    assert!(multiplexed.send_request(request("/checks/t")).await.is_err());
+    let mut new = known.connect(&address);
+    let ask = |stream: &mut secure::Tls| {
+        stream.write_all(page.as_bytes()).unwrap();
+        answer(stream).0
+    };
+    assert!(ask(&mut new).starts_with("HTTP/1.1 200 OK\r\n"));
+    // Other users are no reason.
+    place.replace("web.yml", &format!("{MUTUAL}{}", users(&[("ann", "right")])));
+    poll(|| known.get(&address, "/-/healthy").unwrap().0.starts_with("HTTP/1.1 401 "));
+    assert!(ask(&mut new).starts_with("HTTP/1.1 401 "));
+    // Another name is.
+    place.replace("web.yml", &MUTUAL.replace("prometheus.example", "other.example"));
+    poll(|| known.get(&address, "/-/healthy").is_err());
+    new.write_all(page.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8_lossy(&rest(&mut new)), "");
     assert_eq!(server.stop(), Some(0));
 }
 

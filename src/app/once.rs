@@ -89,6 +89,19 @@ impl Round {
     fn new(arguments: &Once, config: &Config) -> Result<Self> {
         let Once { textfile, push, state_dir, expected_interval, format, .. } = arguments;
         let delivers = textfile.is_some() || push.url.is_some();
+        // Named after its program, a command that is clean would take the place of another one that drifts.
+        if arguments.config.is_none() && arguments.check.name.is_none() {
+            let kept = [
+                (textfile.is_some(), "--textfile"),
+                (push.url.is_some(), "--push"),
+                (state_dir.is_some(), "--state-dir"),
+            ];
+            if let Some((_, flag)) = kept.into_iter().find(|(given, _)| *given) {
+                return Err(Error(format!(
+                    "{flag}: a command has no name of its own, and what another one brings there under the same name would replace it; add --name NAME"
+                )));
+            }
+        }
         for (given, flag, what) in [
             (state_dir.is_some(), "--state-dir", "what it keeps"),
             (expected_interval.is_some(), "--expected-interval", "the interval"),

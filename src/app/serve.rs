@@ -15,6 +15,7 @@ use crate::state::Store;
 use crate::supervise::{Clock, Limits};
 use crate::web::access::Access;
 use crate::web::{self, Bound, Listener, Paths, Show};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -138,7 +139,7 @@ pub(super) fn serve(
         let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
         let limits = Arc::new(Limits::new(max_concurrent, memory));
         let first = |check: &Check| match reload {
-            Some(_) => after_restored(Schedule::of(check, now), check, &board),
+            Some(_) => after_restored(Schedule::of(check, now), check, &board, now),
             None => Schedule::at_once(now, check.interval),
         };
         let mut fleet = Fleet::start(
@@ -202,11 +203,11 @@ pub(super) async fn clear(store: Arc<Store>, runner: &Runner, bases: Vec<PathBuf
     }
 }
 
-/// What is known from before and is younger than an interval needs no run at once.
-fn after_restored(schedule: Schedule, check: &Check, board: &Board) -> Schedule {
+/// What is known from before and is younger than an interval needs no run at once. What is from a time that is still to come is of unknown age.
+fn after_restored(schedule: Schedule, check: &Check, board: &Board, now: Timestamp) -> Schedule {
     let snapshot = board.snapshot();
     let state = snapshot.get(&check.name).map(|view| &view.state).filter(|state| !state.changed_since);
-    let last = state.and_then(|state| state.last.clone());
+    let last = state.and_then(|state| state.last.clone()).filter(|last| last.started <= now);
     let due = last.and_then(|last| last.started.checked_add(check.interval).ok());
     match due.filter(|_| check.cron.is_none()) {
         Some(due) => schedule.not_before(due),

@@ -63,8 +63,8 @@ impl Current {
         Ok(Self { tls, protocols, headers: headers(&config)?, users, limiter, config })
     }
 
-    /// Takes the place of `before`, unless that can't be done with listeners that are open.
-    fn following(config: WebConfig, before: &Self) -> Result<Self, String> {
+    /// Takes the place of `before`, unless that can't be done with listeners that are open, or lets everybody in without being asked to.
+    fn following(config: WebConfig, before: &Self, why: Why) -> Result<Self, String> {
         match (before.config.tls.is_some(), config.tls.is_some()) {
             (false, true) => return Err("TLS can't be turned on while driftrun runs; restart it".to_owned()),
             (true, false) => return Err("TLS can't be turned off while driftrun runs; restart it".to_owned()),
@@ -73,13 +73,32 @@ impl Current {
             }
             (true, true) | (false, false) => {}
         }
+        // So does a file that is caught while it is written, when it is empty or its users are still to come.
+        if why == Why::Time && is_closed(&before.config) && !is_closed(&config) {
+            return Err("it would let in everybody, and so far only those come in who are known; send SIGHUP or restart driftrun if that is meant".to_owned());
+        }
         Self::new(config, Some(before))
+    }
+
+    /// Whether clients show the same certificates as for `other`, or the same lack of them: a connection that was accepted then may go on.
+    pub fn asks_for_the_same_certificates_as(&self, other: &Self) -> bool {
+        let asked = |current: &Self| current.config.tls.as_ref().map(|tls| tls.client_auth.clone());
+        asked(self) == asked(other)
     }
 
     /// Whether only clients with a certificate of a known authority get an answer.
     pub fn is_protected_by_client_certificates(&self) -> bool {
-        self.config.tls.as_ref().is_some_and(|tls| tls::protects(&tls.client_auth))
+        is_protected_by_client_certificates(&self.config)
     }
+}
+
+fn is_protected_by_client_certificates(config: &WebConfig) -> bool {
+    config.tls.as_ref().is_some_and(|tls| tls::protects(&tls.client_auth))
+}
+
+/// Whether it lets in only those who are known.
+fn is_closed(config: &WebConfig) -> bool {
+    !config.users.is_empty() || is_protected_by_client_certificates(config)
 }
 
 fn headers(config: &WebConfig) -> Result<HeaderMap, String> {
@@ -251,7 +270,7 @@ impl Shared {
         let found = match load_web(path) {
             Err(invalid) => Err(invalid.to_string()),
             Ok(config) if config == before.config => Ok(None),
-            Ok(config) => Current::following(config, &before)
+            Ok(config) => Current::following(config, &before, why)
                 .map(Some)
                 .map_err(|message| format!("{}: {message}", path.display())),
         };

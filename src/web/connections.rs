@@ -137,6 +137,11 @@ impl Place {
         Answer(Arc::clone(self))
     }
 
+    /// It ends at once, with whatever is under way on it.
+    pub(super) fn end(&self) {
+        self.end.cancel();
+    }
+
     /// It speaks HTTP/2, where heads and answers mix.
     pub(super) fn multiplexed(&self) {
         self.change(|state, _| (state.ordered, state.head) = (false, None));

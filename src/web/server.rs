@@ -164,12 +164,12 @@ async fn accept(
             Either::Right(_) => None,
         };
         let stream = Watched::new(stream, Arc::clone(&entered.place));
-        let caller = Caller { shared: Arc::clone(&shared), at: listener.address.clone() };
+        let (shared, at) = (Arc::clone(&shared), listener.address.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             tokio::select! {
-                () = speak(stream, peer, Arc::clone(&entered.place), caller, watcher) => {}
-                () = entered.ended() => tracing::debug!("connection ended: too slow, or another one needed its place"),
+                () = speak(stream, peer, Arc::clone(&entered.place), shared, at, watcher) => {}
+                () = entered.ended() => tracing::debug!("connection ended: too slow, not let in any more, or another one needed its place"),
             }
         });
     }
@@ -182,10 +182,12 @@ async fn speak(
     mut stream: Watched<Stream>,
     peer: Option<SocketAddr>,
     place: Arc<Place>,
-    caller: Caller,
+    shared: Arc<Shared>,
+    at: Address,
     watcher: Watcher,
 ) {
-    let current = caller.shared.access.current().await;
+    let current = shared.access.current().await;
+    let caller = Caller { shared, at, accepted: Arc::clone(&current) };
     let Some(tls) = &current.tls else {
         return http1(stream, Answering { place, caller: Some(caller) }, watcher).await;
     };
@@ -258,9 +260,16 @@ impl Service<Request<Incoming>> for Answering {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (caller, answer) = (self.caller.clone(), self.place.answer());
+        let place = Arc::clone(&self.place);
         Box::pin(async move {
             let response = match caller {
-                Some(caller) => caller.answer(request).await,
+                Some(caller) => match caller.answer(request).await {
+                    Some(response) => response,
+                    None => {
+                        place.end();
+                        std::future::pending().await
+                    }
+                },
                 None => not_over_tls(),
             };
             Ok(response.map(|pieces| Answered { pieces, _answer: answer }))
@@ -313,12 +322,18 @@ impl Body for Answered {
 struct Caller {
     shared: Arc<Shared>,
     at: Address,
+    /// What held when the connection was accepted: who it is by certificate was found out then, and never again.
+    accepted: Arc<Current>,
 }
 
 impl Caller {
-    /// Every answer carries the headers of the web configuration, whose word counts where it says something of a header of ours.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Pieces> {
+    /// Every answer carries the headers of the web configuration, whose word counts where it says something of a header of ours. There is none where
+    /// other certificates are asked for by now than when the connection was accepted: whoever it is has to come anew.
+    async fn answer(&self, request: Request<Incoming>) -> Option<Response<Pieces>> {
         let current = self.shared.access.current().await;
+        if !current.asks_for_the_same_certificates_as(&self.accepted) {
+            return None;
+        }
         let (request, _) = request.into_parts();
         let mut response = match self.refused(&request, &current).await {
             Some(refusal) => refusal,
@@ -327,7 +342,7 @@ impl Caller {
         for (name, value) in &current.headers {
             response.headers_mut().insert(name, value.clone());
         }
-        response
+        Some(response)
     }
 
     /// In exporter-toolkit's order: how many requests there are, then who it is.
@@ -461,6 +476,11 @@ impl Shared {
 }
 
 fn is_local(request: &Parts) -> bool {
+    // A proxy on this machine asks for somebody elsewhere, by whatever name.
+    if ["forwarded", "via", "x-forwarded-for", "x-real-ip"].iter().any(|by| request.headers.contains_key(*by))
+    {
+        return false;
+    }
     let name = authority(request).map(|authority| authority.host().to_owned()).unwrap_or_default();
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
@@ -481,7 +501,8 @@ fn is_from_elsewhere(request: &Parts) -> bool {
     let fetched = header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
     let origin = header(ORIGIN.as_str()).is_some_and(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        origin.and_then(|(_, origin)| origin.parse().ok()) != authority(request)
+        let origin = origin.and_then(|(_, origin)| origin.parse::<Authority>().ok());
+        origin.is_none() || origin != authority(request)
     });
     fetched || origin
 }
