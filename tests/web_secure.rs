@@ -510,6 +510,51 @@ fn without_a_socket_of_systemd_or_with_an_address_beside_it_nothing_begins() {
 }
 
 #[test]
+fn what_is_refused_and_a_certificate_that_has_ended_are_told_once_a_minute() {
+    let place = Place::new("secure-told");
+    place.renew(&place.authority.server_of_2000());
+    let web =
+        format!("{TLS}{}rate_limit: {{ interval: 1h, burst: 3 }}\n", users(&[("ann", "correct-horse")]));
+    let mut server = place.serve(CHECKS, &web, &[]);
+    let ended = server.seen.iter().find(|line| line.contains("out of date")).unwrap().clone();
+    let file = place.folder.path().join("web.yml");
+    assert!(
+        ended.ends_with(&format!(
+            " level=warn msg=\"the certificate is out of date: clients will refuse it\" file={} end=2000-01-03T00:00:00Z",
+            file.display()
+        )),
+        "{ended}"
+    );
+    let refused = place.anybody().ask(&server.address, &get("/metrics", "")).unwrap_err();
+    assert!(refused.to_string().contains("certificate expired"), "{refused}");
+    let line = server.wait_for("level=warn msg=\"no TLS connection\" client=127.0.0.1:");
+    assert!(line.ends_with(" error=\"received fatal alert: CertificateExpired\" times=1"), "{line}");
+    place.renew(&place.authority.server());
+    server.signal("HUP");
+    server.wait_for("web configuration taken in");
+    let client = place.anybody();
+    let statuses: Vec<String> = ["", "tr0ub4dor", "tr0ub4dor", "correct-horse", "correct-horse"]
+        .map(|password| {
+            let authorization = if password.is_empty() { String::new() } else { basic("ann", password) };
+            let (top, _) = client.ask(&server.address, &get("/-/healthy", &authorization)).unwrap();
+            top.split(' ').nth(1).unwrap().to_owned()
+        })
+        .into();
+    assert_eq!(statuses, ["401", "401", "401", "429", "429"]);
+    server.signal("TERM");
+    server.wait_for("msg=stopped");
+    assert_eq!(server.wait(), Some(0));
+    let lines = server.seen.iter().filter_map(|line| line.split_once("msg=\"request refused: "));
+    let told: Vec<[&str; 2]> = lines
+        .map(|(_, rest)| [rest.split_once(':').unwrap().0, rest.split_once(" times=").unwrap().1])
+        .collect();
+    let client = "\" client=127.0.0.1";
+    let [user, rate] =
+        ["no such user, or another password", "over rate_limit"].map(|why| format!("{why}{client}"));
+    assert_eq!(told, [[user.as_str(), "1"], [rate.as_str(), "1"]]);
+}
+
+#[test]
 fn neither_passwords_nor_hashes_nor_what_was_sent_are_told_to_anybody() {
     let place = Place::new("secure-secrets");
     let users = users(&[("ann", "correct-horse"), ("ben", "battery-staple")]);

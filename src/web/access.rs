@@ -7,7 +7,7 @@
 use super::rate::Limiter;
 use super::tls::{self, Protocols};
 use super::users::Users;
-use crate::config::web::{WebConfig, load_web};
+use crate::config::web::{Tls, WebConfig, load_web};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use rustls::ServerConfig;
@@ -78,6 +78,14 @@ impl Current {
             return Err("it would let in everybody, and so far only those come in who are known; send SIGHUP or restart driftrun if that is meant".to_owned());
         }
         Self::new(config, Some(before))
+    }
+
+    /// A certificate that has ended is served all the same: a clock may be wrong, and some clients don't mind.
+    fn warn_of_the_end(&self, path: &Path) {
+        let end = self.config.tls.as_ref().and_then(Tls::end).filter(|end| *end < Timestamp::now());
+        if let Some(end) = end {
+            tracing::warn!(file = %path.display(), %end, "the certificate is out of date: clients will refuse it");
+        }
     }
 
     /// Whether clients show the same certificates as for `other`, or the same lack of them: a connection that was accepted then may go on.
@@ -158,6 +166,7 @@ impl Access {
         let config = load_web(path).map_err(|invalid| invalid.to_string())?;
         let current =
             Current::new(config, None).map_err(|message| format!("{}: {message}", path.display()))?;
+        current.warn_of_the_end(path);
         Ok(Self::new(Some(path.to_owned()), current))
     }
 
@@ -278,6 +287,7 @@ impl Shared {
         match found {
             Ok(next) => {
                 if let Some(next) = next {
+                    next.warn_of_the_end(path);
                     state.current = Arc::new(next);
                     tracing::info!(file = %path.display(), "web configuration taken in");
                 } else if state.complaint.is_some() {

@@ -7,6 +7,7 @@ mod diff;
 mod listen;
 mod pages;
 pub mod rate;
+mod seldom;
 mod server;
 pub mod tls;
 pub mod users;

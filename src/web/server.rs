@@ -3,6 +3,7 @@
 use super::access::{Access, Current};
 use super::connections::{Answer, Connections, LOOK, Place, Watched};
 use super::listen::{Address, Listener, Stream};
+use super::seldom::Seldom;
 use super::tls::unusable_certificate;
 use super::users::Admission;
 use super::{Paths, Pieces, QUICK, RELOAD, Show, Site, WebConfigState, below, respond, text};
@@ -20,6 +21,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use jiff::Timestamp;
 use prometheus::Registry;
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -97,6 +99,7 @@ impl Bound {
             others: Arc::new(Semaphore::new(MADE_AT_ONCE)),
             pages: Arc::new(Semaphore::new(MADE_AT_ONCE)),
             room: Arc::new(Semaphore::new(ROOM)),
+            seldom: Refusals::default(),
         });
         let connections = Arc::new(Connections::default());
         let mut tasks = tokio::task::JoinSet::new();
@@ -133,6 +136,16 @@ struct Shared {
     others: Arc<Semaphore>,
     /// See [`ROOM`].
     room: Arc<Semaphore>,
+    seldom: Refusals,
+}
+
+/// What is refused, each with a line of the log now and then.
+#[derive(Debug, Default)]
+struct Refusals {
+    places: Seldom,
+    handshakes: Seldom,
+    users: Seldom,
+    rate: Seldom,
 }
 
 async fn accept(
@@ -156,7 +169,9 @@ async fn accept(
             () = stop.cancelled() => break,
         };
         let Some(entered) = connections.enter() else {
-            tracing::warn!("connection closed: all places are taken by answers under way");
+            if let Some(times) = shared.seldom.places.again() {
+                tracing::warn!(times, "connection closed: all places are taken by answers under way");
+            }
             continue;
         };
         let peer = match &stream {
@@ -187,7 +202,8 @@ async fn speak(
     watcher: Watcher,
 ) {
     let current = shared.access.current().await;
-    let caller = Caller { shared, at, accepted: Arc::clone(&current) };
+    let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+    let caller = Caller { shared, at, client, accepted: Arc::clone(&current) };
     let Some(tls) = &current.tls else {
         return http1(stream, Answering { place, caller: Some(caller) }, watcher).await;
     };
@@ -202,11 +218,16 @@ async fn speak(
         }
         Ok(stream) => http1(stream, Answering { place, caller: Some(caller) }, watcher).await,
         Err(error) => {
+            // Whoever only wanted to know whether the port is open.
+            let left = error.kind() == io::ErrorKind::UnexpectedEof;
             let error = error.to_string();
-            let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
             let error = unusable_certificate(&error)
                 .map_or(error.clone(), |made| format!("the client's certificate {made}"));
-            tracing::debug!(client, error, "no TLS connection");
+            let Caller { shared, client, .. } = caller;
+            match Some(()).filter(|()| !left).and_then(|()| shared.seldom.handshakes.again()) {
+                Some(times) => tracing::warn!(client, error, times, "no TLS connection"),
+                None => tracing::debug!(client, error, "no TLS connection"),
+            }
         }
     }
 }
@@ -322,6 +343,8 @@ impl Body for Answered {
 struct Caller {
     shared: Arc<Shared>,
     at: Address,
+    /// Where it comes from, for people.
+    client: String,
     /// What held when the connection was accepted: who it is by certificate was found out then, and never again.
     accepted: Arc<Current>,
 }
@@ -350,7 +373,11 @@ impl Caller {
         if request.version == Version::HTTP_11 && !request.headers.contains_key(HOST) {
             return Some(text(StatusCode::BAD_REQUEST, "HTTP/1.1 wants a Host header\n"));
         }
+        let client = &self.client;
         if current.limiter.as_ref().is_some_and(|limiter| !limiter.allow()) {
+            if let Some(times) = self.shared.seldom.rate.again() {
+                tracing::warn!(client, times, "request refused: over rate_limit");
+            }
             return Some(text(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"));
         }
         let admission = match &current.users {
@@ -360,6 +387,11 @@ impl Caller {
         match admission {
             Admission::Admitted(_) => None,
             Admission::Refused => {
+                // A browser asks without before it asks the person. A name is not told: it may be a password in the wrong place.
+                let times = request.headers.get(AUTHORIZATION).and_then(|_| self.shared.seldom.users.again());
+                if let Some(times) = times {
+                    tracing::warn!(client, times, "request refused: no such user, or another password");
+                }
                 let mut response = text(StatusCode::UNAUTHORIZED, "unauthorized\n");
                 let realm = HeaderValue::from_static("Basic realm=\"driftrun\", charset=\"UTF-8\"");
                 response.headers_mut().insert(WWW_AUTHENTICATE, realm);

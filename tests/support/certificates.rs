@@ -3,6 +3,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+    date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -25,10 +26,15 @@ impl Authority {
 
     /// A server's certificate for `localhost`.
     pub fn server(&self) -> Signed {
-        self.sign(
-            vec![SanType::DnsName("localhost".try_into().unwrap())],
-            ExtendedKeyUsagePurpose::ServerAuth,
-        )
+        self.sign(Self::localhost(), ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// As [`Self::server`], of the second day of this century.
+    pub fn server_of_2000(&self) -> Signed {
+        let mut params = Self::params(Self::localhost(), ExtendedKeyUsagePurpose::ServerAuth);
+        params.not_before = date_time_ymd(2000, 1, 2);
+        params.not_after = date_time_ymd(2000, 1, 3);
+        self.signed(&params)
     }
 
     /// A client's certificate with these names.
@@ -37,9 +43,21 @@ impl Authority {
     }
 
     fn sign(&self, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> Signed {
+        self.signed(&Self::params(names, usage))
+    }
+
+    fn localhost() -> Vec<SanType> {
+        vec![SanType::DnsName("localhost".try_into().unwrap())]
+    }
+
+    fn params(names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.subject_alt_names = names;
         params.extended_key_usages = vec![usage];
+        params
+    }
+
+    fn signed(&self, params: &CertificateParams) -> Signed {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Signed { pem: certificate.pem(), der: certificate.der().clone(), key }

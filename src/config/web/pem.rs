@@ -57,6 +57,12 @@ pub(super) fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     }
 }
 
+/// When a certificate ends, in seconds since 1970.
+pub(super) fn end(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
 /// Whether a key is RSA; `None` where it is no key that can be used.
 pub(super) fn is_rsa(key: &PrivateKeyDer<'_>) -> Option<bool> {
     let key = any_supported_type(key).ok()?;

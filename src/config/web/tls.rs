@@ -6,6 +6,7 @@ use super::super::Place;
 use super::super::yaml::{Node, Value};
 use super::{Decoder, Source, pem, read};
 use crate::check::nearest;
+use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io;
@@ -45,6 +46,13 @@ pub struct Tls {
     pub curves: Vec<Curve>,
     /// Whose order of cipher suites decides.
     pub order: Order,
+}
+
+impl Tls {
+    /// When the server's own certificate ends.
+    pub fn end(&self) -> Option<Timestamp> {
+        Timestamp::from_second(pem::end(self.certificates.first()?)?).ok()
+    }
 }
 
 /// Whose preference decides where both sides have several cipher suites in common.
