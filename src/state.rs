@@ -304,7 +304,14 @@ impl Store {
             last: state.last.as_deref().cloned(),
             drift: state.drift.as_ref().map(saved),
         };
-        self.write_json(&self.check_file(&check.name), &saved);
+        let file = self.check_file(&check.name);
+        if !self.write_json(&file, &saved) && verdict(&saved) != Some(Verdict::Clean) {
+            // Better nothing than what reads as clean after a restart and isn't. A full disk lets files be removed.
+            let before: Option<Saved> = self.read(&file, |saved: &Saved| saved.format);
+            if before.is_some_and(|before| verdict(&before) == Some(Verdict::Clean)) {
+                let _ = fs::remove_file(&file);
+            }
+        }
     }
 
     /// The earlier runs of a check that are kept: beginnings in milliseconds, oldest first.
@@ -408,9 +415,13 @@ impl Store {
         None
     }
 
-    fn write_json(&self, path: &Path, value: &impl Serialize) {
+    /// Whether it is written.
+    fn write_json(&self, path: &Path, value: &impl Serialize) -> bool {
         let text = serde_json::to_vec(value).map_err(io::Error::from);
-        self.note(text.and_then(|text| write(path, &text)));
+        let written = text.and_then(|text| write(path, &text));
+        let is_written = written.is_ok();
+        self.note(written);
+        is_written
     }
 
     /// Counts what failed, and says it when it begins and when it ends.
@@ -478,6 +489,10 @@ fn reader_named(check: &Check, name: &str) -> Option<Reader> {
         ReaderChoice::ExitCode | ReaderChoice::OneOf(_) | ReaderChoice::Any => None,
     };
     driftrun_parsers::by_name(name).map(Reader::Builtin).or(renamed)
+}
+
+fn verdict(saved: &Saved) -> Option<Verdict> {
+    saved.last.as_ref().map(|last| last.verdict)
 }
 
 fn saved(drift: &Drift) -> SavedDrift {

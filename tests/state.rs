@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{Folder, Scrape, Server, driftrun};
+use support::{Folder, Scrape, Server, driftrun, poll};
 
 /// What `kubectl diff` prints of one object that differs, called `$1`.
 const DIFF: &str = r#"#!/bin/sh
@@ -284,6 +284,25 @@ fn what_cannot_be_written_is_counted_and_nothing_else_is_held_up() {
     std::fs::remove_file(&checks).unwrap();
     std::fs::rename(folder.path().join("away"), &checks).unwrap();
     server.wait_for("state is written again");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn what_could_not_be_written_leaves_nothing_that_reads_as_clean() {
+    let folder = Folder::new("stale");
+    let config = configured(&folder, "100ms", "[ -f drifts ] || exit 0\nexec ./diff.sh web");
+    let file = folder.path().join("state/checks/c.json");
+    let mut server = Server::serve(&config);
+    assert!(server.wait_for_run("c").contains("verdict=clean"));
+    // No new file can be written in the old one's place.
+    std::fs::create_dir(file.with_extension("json.new")).unwrap();
+    server.wait_for("state not written");
+    assert!(file.is_file(), "clean it was, and clean it is");
+    folder.write("drifts", "");
+    assert!(server.wait_for("verdict=drifted").contains("check=c"));
+    assert!(!file.exists());
+    std::fs::remove_dir(file.with_extension("json.new")).unwrap();
+    poll(|| file.is_file());
     assert_eq!(server.stop(), Some(0));
 }
 

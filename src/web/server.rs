@@ -284,13 +284,14 @@ impl Service<Request<Incoming>> for Answering {
         let place = Arc::clone(&self.place);
         Box::pin(async move {
             let response = match caller {
-                Some(caller) => match caller.answer(request).await {
-                    Some(response) => response,
-                    None => {
+                Some(caller) => {
+                    if let Some(response) = caller.answer(request).await {
+                        response
+                    } else {
                         place.end();
                         std::future::pending().await
                     }
-                },
+                }
                 None => not_over_tls(),
             };
             Ok(response.map(|pieces| Answered { pieces, _answer: answer }))
