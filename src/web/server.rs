@@ -224,9 +224,11 @@ async fn speak(
             let error = unusable_certificate(&error)
                 .map_or(error.clone(), |made| format!("the client's certificate {made}"));
             let Caller { shared, client, .. } = caller;
-            match Some(()).filter(|()| !left).and_then(|()| shared.seldom.handshakes.again()) {
-                Some(times) => tracing::warn!(client, error, times, "no TLS connection"),
-                None => tracing::debug!(client, error, "no TLS connection"),
+            let times = if left { None } else { shared.seldom.handshakes.again() };
+            if let Some(times) = times {
+                tracing::warn!(client, error, times, "no TLS connection");
+            } else {
+                tracing::debug!(client, error, "no TLS connection");
             }
         }
     }
