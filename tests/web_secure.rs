@@ -202,7 +202,8 @@ parsers: { lines: { regex: '^(?P<name>\\S+) is (?P<kind>stale)$', clean: '^fresh
     let mut server = place.serve(checks, &format!("{TLS}{HEADERS}"), &[]);
     server.wait_for_run("t");
     let mut send = place.anybody().multiplexed(&server.address).await;
-    // More than may be under way: the rest wait.
+    // With the first answer it knows how many may be under way. These are more: the rest wait.
+    assert_eq!(body(send.send_request(request("/-/healthy")).await.unwrap()).await, "driftrun is healthy.\n");
     let answers: Vec<_> = (0..200)
         .map(|n| {
             let path = if n % 2 == 0 { "/-/healthy" } else { "/-/ready" };

@@ -37,8 +37,8 @@ use tokio_util::sync::CancellationToken;
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How much of a request's head is read.
 const LONGEST_HEAD: usize = 64 << 10;
-/// Requests of one HTTP/2 connection at a time.
-const STREAMS: u32 = 64;
+/// Requests of one HTTP/2 connection at a time: as many as a client may think of before it is told.
+const STREAMS: u32 = 100;
 /// How often an HTTP/2 connection is asked whether the other side is still there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How many pages, and how many other answers, are made at once: no scrape stands in line behind pages. They are made on threads that runs need, too,
