@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Reader, ReaderChoice, ResourceMetrics};
 use crate::drift::Drift;
-use crate::metrics::{self, Rendered};
+use crate::metrics::{self, Common, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
 use crate::reader::{self, Judgement};
 use crate::redact::{Part, Secret, redacted_part, redacted_text};
@@ -386,7 +386,9 @@ impl Board {
         store: Option<Arc<Store>>,
         max_total_resources: usize,
     ) -> Self {
-        let snapshot = Snapshot { loaded, reloaded: true, shard, store: store.clone(), views: Vec::new() };
+        let (store_of_all, common) = (store.clone(), Common::default());
+        let snapshot =
+            Snapshot { loaded, reloaded: true, shard, store: store_of_all, views: Vec::new(), common };
         let listed = Listed { most: max_total_resources, total: 0, by_check: HashMap::new() };
         let board = Self {
             entries: RwLock::default(),

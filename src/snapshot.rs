@@ -2,7 +2,7 @@
 
 use crate::board::CheckState;
 use crate::check::Check;
-use crate::metrics::Rendered;
+use crate::metrics::{Common, Rendered};
 use crate::shard::Shard;
 use crate::state::Store;
 use jiff::Timestamp;
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub store: Option<Arc<Store>>,
     /// In the order of their names.
     pub views: Vec<Arc<View>>,
+    /// What scrapes of it have in common.
+    pub common: Common,
 }
 
 /// One check at one moment.

@@ -1,7 +1,7 @@
 //! The whole text of a scrape: families in the order of their tables, each with its header, each check's lines as they are ready.
 
 use super::negotiation::{Encoding, Format};
-use super::packed::{Bulk, Member};
+use super::packed::{Bulk, Member, Run};
 use super::{
     About, Family, INSTANCE, Kind, LIVE, OfInstance, PROM_RUN, RUN, Rendered, Samples, WEB_CONFIG,
     WebConfigState,
@@ -14,7 +14,7 @@ use driftrun_parsers::Reading;
 use jiff::Timestamp;
 use prometheus::proto::{MetricFamily, MetricType};
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What is sent for one scrape, piece by piece. What is large is not copied: it is the check's own.
 pub struct Exposition {
@@ -27,6 +27,50 @@ pub struct Exposition {
 enum Body {
     Plain(Vec<Bytes>),
     Gzip(Box<Member>),
+    /// What scrapes of one snapshot will have in common.
+    Common(Vec<Arc<Bulk>>),
+}
+
+/// What all scrapes of one snapshot have in common: the lines of its checks, joined by the first of them.
+#[derive(Debug, Default)]
+pub struct Common {
+    text: OnceLock<Lines>,
+    open_metrics: OnceLock<Lines>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    bulks: Vec<Arc<Bulk>>,
+    packed: OnceLock<Run>,
+}
+
+impl Common {
+    fn lines(&self, format: Format, snapshot: &Snapshot) -> &Lines {
+        let lines = match format {
+            Format::Text | Format::TextUtf8(_) => &self.text,
+            Format::OpenMetrics(_) => &self.open_metrics,
+        };
+        lines.get_or_init(|| {
+            let mut joined = Exposition { format, body: Body::Common(Vec::new()), open: Vec::new() };
+            for (n, family) in LIVE.iter().enumerate() {
+                joined.family(family, n, snapshot.views.iter().map(|view| &view.live));
+            }
+            joined.add_run(&snapshot.views, |_| true);
+            joined.close();
+            let bulks = match joined.body {
+                Body::Common(bulks) => bulks,
+                Body::Plain(_) | Body::Gzip(_) => Vec::new(),
+            };
+            Lines { bulks, packed: OnceLock::new() }
+        })
+    }
+}
+
+/// Another snapshot has other lines.
+impl Clone for Common {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Exposition {
@@ -44,10 +88,13 @@ impl Exposition {
         for family in &INSTANCE {
             self.instance_family(family, snapshot);
         }
-        for (n, family) in LIVE.iter().enumerate() {
-            self.family(family, n, snapshot.views.iter().map(|view| &view.live));
+        self.close();
+        let lines = snapshot.common.lines(self.format, snapshot);
+        match &mut self.body {
+            Body::Plain(pieces) => pieces.extend(lines.bulks.iter().map(|bulk| bulk.text.clone())),
+            Body::Gzip(member) => member.run(lines.packed.get_or_init(|| Run::of(&lines.bulks))),
+            Body::Common(bulks) => bulks.extend(lines.bulks.iter().map(Arc::clone)),
         }
-        self.add_run(&snapshot.views, |_| true);
     }
 
     /// prom-run's families, of the only check that there is then.
@@ -131,11 +178,12 @@ impl Exposition {
         }
     }
 
-    fn bulk(&mut self, bulk: &Bulk) {
+    fn bulk(&mut self, bulk: &Arc<Bulk>) {
         self.close();
         match &mut self.body {
             Body::Plain(pieces) => pieces.push(bulk.text.clone()),
-            Body::Gzip(member) => member.bulk(bulk),
+            Body::Gzip(member) => member.run(&Run::of(std::slice::from_ref(bulk))),
+            Body::Common(bulks) => bulks.push(Arc::clone(bulk)),
         }
     }
 
@@ -145,6 +193,7 @@ impl Exposition {
             _ if open.is_empty() => {}
             Body::Plain(pieces) => pieces.push(open.into()),
             Body::Gzip(member) => member.text(&open),
+            Body::Common(bulks) => bulks.push(Arc::new(Bulk::new(open.into()))),
         }
     }
 
@@ -171,6 +220,7 @@ impl Exposition {
         match self.body {
             Body::Plain(pieces) => pieces,
             Body::Gzip(member) => member.finish(),
+            Body::Common(bulks) => bulks.iter().map(|bulk| bulk.text.clone()).collect(),
         }
     }
 

@@ -10,7 +10,7 @@ mod negotiation;
 mod packed;
 mod prom_run;
 
-pub use exposition::{Exposition, families_of, render, render_once, render_report};
+pub use exposition::{Common, Exposition, families_of, render, render_once, render_report};
 pub use families::{INSTANCE, LIVE, RUN, WEB_CONFIG};
 pub use negotiation::{Encoding, Escaping, Format, encoding, format};
 pub use prom_run::PROM_RUN;
@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use packed::Bulk;
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longer label values are shortened: a name may come from anybody's configuration, and Prometheus keeps each value in memory.
@@ -104,7 +105,7 @@ pub struct Rendered {
     /// Where each family's lines end.
     ends: Vec<usize>,
     /// Families with so many lines that they are worth keeping compressed.
-    bulks: Vec<(usize, Bulk)>,
+    bulks: Vec<(usize, Arc<Bulk>)>,
 }
 
 impl Rendered {
@@ -125,7 +126,7 @@ impl Rendered {
         let mut rendered = Self { text: text.into(), ends, bulks: Vec::new() };
         rendered.bulks = (0..families.len())
             .filter(|n| rendered.family(*n).len() >= packed::BULK)
-            .map(|n| (n, Bulk::new(rendered.text.slice(rendered.range(n)))))
+            .map(|n| (n, Arc::new(Bulk::new(rendered.text.slice(rendered.range(n))))))
             .collect();
         rendered
     }
@@ -139,7 +140,7 @@ impl Rendered {
         &self.text[self.range(n)]
     }
 
-    fn bulk(&self, n: usize) -> Option<&Bulk> {
+    fn bulk(&self, n: usize) -> Option<&Arc<Bulk>> {
         self.bulks.iter().find(|(family, _)| *family == n).map(|(_, bulk)| bulk)
     }
 

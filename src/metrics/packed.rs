@@ -1,11 +1,12 @@
 //! gzip of an exposition: one member, stitched from pieces that were compressed each for itself.
 //!
 //! A piece is a run of deflate blocks that ends on a byte (a full flush) and refers to nothing before it, so pieces can stand in any order; the
-//! checksum of the whole is combined from theirs. Families with many lines keep their piece until they change, the rest is compressed in each scrape.
+//! checksum of the whole is combined from theirs. Families with many lines keep their piece until they change, the rest of what checks have until one of them changes;
+//! what is driftrun's own is a few lines, other ones in each scrape, and stands in it as it is.
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Families of fewer bytes are compressed together with their neighbours.
 pub(super) const BULK: usize = 32 << 10;
@@ -38,7 +39,7 @@ impl Bulk {
     pub(super) fn packed(&self) -> &Packed {
         self.packed.get_or_init(|| {
             let (mut blocks, mut crc) = (Vec::new(), Crc::new());
-            blocks_of(&mut compressor(), &self.text, &mut blocks);
+            blocks_of(&self.text, &mut blocks);
             crc.update(&self.text);
             blocks.shrink_to_fit();
             Packed { blocks: blocks.into(), crc }
@@ -46,14 +47,27 @@ impl Bulk {
     }
 }
 
-/// The fastest level: lines that look alike shrink to a fifteenth with any, and a scrape is fetched once.
-fn compressor() -> Compress {
-    Compress::new(Compression::fast(), false)
+/// Bulks one after another, in a member of which they are a part.
+#[derive(Debug)]
+pub(super) struct Run {
+    blocks: Vec<Bytes>,
+    crc: Crc,
 }
 
-/// Appends `text` as blocks that end on a byte.
-fn blocks_of(compressor: &mut Compress, text: &[u8], out: &mut Vec<u8>) {
-    compressor.reset();
+impl Run {
+    pub(super) fn of(bulks: &[Arc<Bulk>]) -> Self {
+        let (mut blocks, mut crc) = (Vec::with_capacity(bulks.len()), Crc::new());
+        for packed in bulks.iter().map(|bulk| bulk.packed()) {
+            blocks.push(packed.blocks.clone());
+            crc.combine(&packed.crc);
+        }
+        Self { blocks, crc }
+    }
+}
+
+/// Appends `text` as blocks that end on a byte. At the fastest level: lines that look alike shrink to a fifteenth with any, and a scrape is fetched once.
+fn blocks_of(text: &[u8], out: &mut Vec<u8>) {
+    let mut compressor = Compress::new(Compression::fast(), false);
     let mut rest = text;
     loop {
         // Room for the flush marker, too: a call that fills its room to the brim has to be made again.
@@ -72,26 +86,32 @@ fn blocks_of(compressor: &mut Compress, text: &[u8], out: &mut Vec<u8>) {
 /// A gzip member under way.
 pub(super) struct Member {
     pieces: Vec<Bytes>,
-    compressor: Compress,
     crc: Crc,
     open: Vec<u8>,
 }
 
 impl Member {
     pub(super) fn new() -> Self {
-        Self { pieces: Vec::new(), compressor: compressor(), crc: Crc::new(), open: HEAD.to_vec() }
+        Self { pieces: Vec::new(), crc: Crc::new(), open: HEAD.to_vec() }
     }
 
+    /// A few lines: making a compressor ready would take longer than all the rest of a scrape. As stored blocks, which begin on a byte as those before
+    /// end on one.
     pub(super) fn text(&mut self, text: &[u8]) {
-        blocks_of(&mut self.compressor, text, &mut self.open);
+        for part in text.chunks(usize::from(u16::MAX)) {
+            let length = u16::try_from(part.len()).unwrap_or(u16::MAX);
+            self.open.push(0);
+            self.open.extend(length.to_le_bytes());
+            self.open.extend((!length).to_le_bytes());
+            self.open.extend(part);
+        }
         self.crc.update(text);
     }
 
-    pub(super) fn bulk(&mut self, bulk: &Bulk) {
-        let packed = bulk.packed();
+    pub(super) fn run(&mut self, run: &Run) {
         self.pieces.push(std::mem::take(&mut self.open).into());
-        self.pieces.push(packed.blocks.clone());
-        self.crc.combine(&packed.crc);
+        self.pieces.extend(run.blocks.iter().cloned());
+        self.crc.combine(&run.crc);
     }
 
     pub(super) fn finish(mut self) -> Vec<Bytes> {
@@ -122,13 +142,12 @@ mod tests {
         .collect();
         let lines = "driftrun_resource_drift{name=\"a\"} 1\n".repeat(20_000).into_bytes();
         let texts: [&[u8]; 5] = [b"", b"a", &random, &lines, b"# EOF\n"];
-        let bulks = texts.map(|text| Bulk::new(Bytes::copy_from_slice(text)));
+        let bulks = texts.map(|text| Arc::new(Bulk::new(Bytes::copy_from_slice(text))));
         for first in 0..texts.len() {
             for second in 0..texts.len() {
                 let mut member = Member::new();
                 member.text(texts[first]);
-                member.bulk(&bulks[second]);
-                member.bulk(&bulks[first]);
+                member.run(&Run::of(&[Arc::clone(&bulks[second]), Arc::clone(&bulks[first])]));
                 member.text(texts[second]);
                 let packed = member.finish().concat();
                 let (mut decoder, mut text) = (GzDecoder::new(&*packed), Vec::new());
