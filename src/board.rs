@@ -157,6 +157,7 @@ impl CheckState {
         if !new.runs_like(old) {
             // What was recognised in another command's output says nothing of this one's.
             self.parser = Self::known_parser(new);
+            self.forget_clean();
         }
         if old.redact != new.redact {
             self.redact(&new.redact);
@@ -178,6 +179,16 @@ impl CheckState {
         last.reason = last.reason.take().map(|reason| redacted_text(reason, secrets));
         for diagnostic in &mut last.diagnostics {
             diagnostic.summary = redacted_text(std::mem::take(&mut diagnostic.summary), secrets);
+        }
+    }
+
+    /// That another command was clean says nothing of this one, be its next run a week away. Drift that it has found stays until a run says more.
+    pub fn forget_clean(&mut self) {
+        if self.last.as_ref().is_some_and(|last| last.verdict == Verdict::Clean) {
+            (self.last, self.last_success) = (None, None);
+        }
+        if self.drift.as_ref().is_some_and(|drift| drift.tally.drifted() == 0) {
+            self.drift = None;
         }
     }
 
@@ -665,7 +676,11 @@ mod tests {
 
     /// A run that finds one resource, and how it is judged.
     fn drifted(check: &Check, now: Timestamp) -> (Outcome, Judgement) {
-        let report = br#"{"verdict": "drifted", "resources": [{"name": "n", "action": "update"}]}"#;
+        reports(check, br#"{"verdict": "drifted", "resources": [{"name": "n", "action": "update"}]}"#, now)
+    }
+
+    /// A run that reports this, and how it is judged.
+    fn reports(check: &Check, report: &[u8], now: Timestamp) -> (Outcome, Judgement) {
         let captured =
             |bytes: &[u8]| Captured { bytes: bytes.to_vec(), tail: Vec::new(), total: bytes.len() as u64 };
         let parsed = Finished {
@@ -681,6 +696,30 @@ mod tests {
         };
         let judgement = reader::judge(check, None, &outcome, now);
         (outcome, judgement)
+    }
+
+    #[test]
+    fn what_another_command_was_is_not_clean() {
+        let now = Timestamp::UNIX_EPOCH;
+        let a = check("a");
+        let other = Check { command: vec!["other".to_owned()], ..a.clone() };
+        let board = Board::new(vec![a.clone()], now);
+        let known = |board: &Board| {
+            let state = board.snapshot().get("a").unwrap().state.clone();
+            let drifted = state.drift.as_ref().map(|drift| drift.tally.drifted());
+            (state.last.map(|last| last.verdict), drifted, state.last_success.is_some())
+        };
+        let (outcome, judgement) = drifted(&a, now);
+        board.apply(&a, outcome, judgement, now);
+        board.replace(vec![other.clone()], now);
+        assert_eq!(known(&board), (Some(Verdict::Drifted), Some(1), true));
+        let (outcome, judgement) = reports(&other, br#"{"verdict": "clean", "resources": []}"#, now);
+        board.apply(&other, outcome, judgement, now);
+        assert_eq!(known(&board), (Some(Verdict::Clean), Some(0), true));
+        board.replace(vec![Check { max_resources: 7, ..other.clone() }], now);
+        assert_eq!(known(&board), (Some(Verdict::Clean), Some(0), true));
+        board.replace(vec![a], now);
+        assert_eq!(known(&board), (None, None, false));
     }
 
     #[test]

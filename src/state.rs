@@ -287,6 +287,9 @@ impl Store {
             }
             Some(restored(drift, parser?, now))
         });
+        if state.changed_since {
+            state.forget_clean();
+        }
         state.forget_unreadable(check);
     }
 
