@@ -867,33 +867,11 @@ impl Decoder<'_> {
     }
 
     pub(super) fn text(&mut self, node: &Node) -> Option<String> {
-        match &node.value {
-            Value::Scalar { text, .. } if !node.is_null() => Some(text.clone()),
-            Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
-                // `{env}` without quotes is a mapping in YAML.
-                let hint = match &node.value {
-                    Value::Map(entries)
-                        if entries.len() == 1 && entries.iter().all(|e| e.value.is_null()) =>
-                    {
-                        format!("; put quotes around it: \"{{{}}}\"", entries[0].key)
-                    }
-                    Value::Scalar { .. } | Value::List(_) | Value::Map(_) => String::new(),
-                };
-                self.problem(node.place, format!("a text belongs here, not {}{hint}", node.kind()));
-                None
-            }
-        }
+        node.text().map_err(|message| self.problem(node.place, message)).ok()
     }
 
     fn boolean(&mut self, node: &Node) -> Option<bool> {
-        match self.text(node)?.as_str() {
-            "true" | "True" | "TRUE" => Some(true),
-            "false" | "False" | "FALSE" => Some(false),
-            other => {
-                self.problem(node.place, format!("{other:?} is neither true nor false"));
-                None
-            }
-        }
+        node.boolean().map_err(|message| self.problem(node.place, message)).ok()
     }
 
     fn resource_metrics(&mut self, node: &Node) -> Option<ResourceMetrics> {

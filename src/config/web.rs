@@ -291,24 +291,11 @@ impl Decoder<'_> {
     }
 
     fn text(&mut self, node: &Node) -> Option<String> {
-        match &node.value {
-            Value::Scalar { text, .. } if !node.is_null() => Some(text.clone()),
-            Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
-                self.problem(node.place, format!("a text belongs here, not {}", node.kind()));
-                None
-            }
-        }
+        node.text().map_err(|message| self.problem(node.place, message)).ok()
     }
 
     fn boolean(&mut self, node: &Node) -> Option<bool> {
-        match self.text(node)?.as_str() {
-            "true" | "True" | "TRUE" => Some(true),
-            "false" | "False" | "FALSE" => Some(false),
-            other => {
-                self.problem(node.place, format!("{other:?} is neither true nor false"));
-                None
-            }
-        }
+        node.boolean().map_err(|message| self.problem(node.place, message)).ok()
     }
 
     fn count(&mut self, node: &Node) -> Option<u32> {

@@ -48,6 +48,32 @@ impl Node {
         }
     }
 
+    /// What it says, where it is one text; else what is wrong with that.
+    pub(super) fn text(&self) -> Result<String, String> {
+        match &self.value {
+            Value::Scalar { text, .. } if !self.is_null() => Ok(text.clone()),
+            // `{env}` without quotes is a mapping in YAML.
+            Value::Map(entries)
+                if entries.len() == 1 && entries.iter().all(|entry| entry.value.is_null()) =>
+            {
+                let hint = format!("put quotes around it: \"{{{}}}\"", entries[0].key);
+                Err(format!("a text belongs here, not {}; {hint}", self.kind()))
+            }
+            Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
+                Err(format!("a text belongs here, not {}", self.kind()))
+            }
+        }
+    }
+
+    /// As YAML 1.2 writes them.
+    pub(super) fn boolean(&self) -> Result<bool, String> {
+        match self.text()?.as_str() {
+            "true" | "True" | "TRUE" => Ok(true),
+            "false" | "False" | "FALSE" => Ok(false),
+            other => Err(format!("{other:?} is neither true nor false")),
+        }
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
