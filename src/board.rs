@@ -621,7 +621,11 @@ impl Board {
 
     fn publish(&self, next: impl FnOnce(&Snapshot) -> Snapshot) {
         let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        *snapshot = Arc::new(next(&snapshot));
+        let next = Arc::new(next(&snapshot));
+        let old = std::mem::replace(&mut *snapshot, next);
+        // What nobody reads any more may be large, and giving it back takes time: not while readers wait.
+        drop(snapshot);
+        drop(old);
     }
 }
 
