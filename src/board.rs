@@ -397,9 +397,14 @@ impl Board {
         store: Option<Arc<Store>>,
         max_total_resources: usize,
     ) -> Self {
-        let (store_of_all, common) = (store.clone(), Common::default());
-        let snapshot =
-            Snapshot { loaded, reloaded: true, shard, store: store_of_all, views: Vec::new(), common };
+        let snapshot = Snapshot {
+            loaded,
+            reloaded: true,
+            shard,
+            store: store.clone(),
+            views: Vec::new(),
+            common: Common::default(),
+        };
         let listed = Listed { most: max_total_resources, total: 0, by_check: HashMap::new() };
         let board = Self {
             entries: RwLock::default(),

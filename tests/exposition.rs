@@ -128,9 +128,10 @@ fn board(large: usize) -> Board {
 }
 
 fn exposition(board: &Board, format: Format, encoding: Encoding) -> Vec<u8> {
-    let mut exposition = Exposition::new(format, encoding);
-    exposition.add_all(&board.snapshot());
-    exposition.finish().concat()
+    let snapshot = board.snapshot();
+    let mut exposition = Exposition::new(format);
+    exposition.add_all(&snapshot);
+    exposition.finish(encoding).concat()
 }
 
 fn text(board: &Board, format: Format) -> String {

@@ -17,18 +17,18 @@ use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 /// What is sent for one scrape, piece by piece. What is large is not copied: it is the check's own.
-pub struct Exposition {
+pub struct Exposition<'s> {
     format: Format,
-    body: Body,
+    parts: Vec<Part<'s>>,
     /// Small pieces, gathered until a large one comes.
     open: Vec<u8>,
 }
 
-enum Body {
-    Plain(Vec<Bytes>),
-    Gzip(Box<Member>),
-    /// What scrapes of one snapshot will have in common.
-    Common(Vec<Arc<Bulk>>),
+enum Part<'s> {
+    /// A few lines.
+    Own(Bytes),
+    Bulk(Arc<Bulk>),
+    Common(&'s Lines),
 }
 
 /// What all scrapes of one snapshot have in common: the lines of its checks, joined by the first of them.
@@ -51,17 +51,12 @@ impl Common {
             Format::OpenMetrics(_) => &self.open_metrics,
         };
         lines.get_or_init(|| {
-            let mut joined = Exposition { format, body: Body::Common(Vec::new()), open: Vec::new() };
+            let mut joined = Exposition::new(format);
             for (n, family) in LIVE.iter().enumerate() {
                 joined.family(family, n, snapshot.views.iter().map(|view| &view.live));
             }
             joined.add_run(&snapshot.views, |_| true);
-            joined.close();
-            let bulks = match joined.body {
-                Body::Common(bulks) => bulks,
-                Body::Plain(_) | Body::Gzip(_) => Vec::new(),
-            };
-            Lines { bulks, packed: OnceLock::new() }
+            Lines { bulks: joined.bulks(), packed: OnceLock::new() }
         })
     }
 }
@@ -73,28 +68,19 @@ impl Clone for Common {
     }
 }
 
-impl Exposition {
+impl<'s> Exposition<'s> {
     /// Nothing yet.
-    pub fn new(format: Format, encoding: Encoding) -> Self {
-        let body = match encoding {
-            Encoding::Identity => Body::Plain(Vec::new()),
-            Encoding::Gzip => Body::Gzip(Box::new(Member::new())),
-        };
-        Self { format, body, open: Vec::new() }
+    pub fn new(format: Format) -> Self {
+        Self { format, parts: Vec::new(), open: Vec::new() }
     }
 
     /// Everything of driftrun's own and of all checks.
-    pub fn add_all(&mut self, snapshot: &Snapshot) {
+    pub fn add_all(&mut self, snapshot: &'s Snapshot) {
         for family in &INSTANCE {
             self.instance_family(family, snapshot);
         }
         self.close();
-        let lines = snapshot.common.lines(self.format, snapshot);
-        match &mut self.body {
-            Body::Plain(pieces) => pieces.extend(lines.bulks.iter().map(|bulk| bulk.text.clone())),
-            Body::Gzip(member) => member.run(lines.packed.get_or_init(|| Run::of(&lines.bulks))),
-            Body::Common(bulks) => bulks.extend(lines.bulks.iter().map(Arc::clone)),
-        }
+        self.parts.push(Part::Common(snapshot.common.lines(self.format, snapshot)));
     }
 
     /// prom-run's families, of the only check that there is then.
@@ -180,21 +166,25 @@ impl Exposition {
 
     fn bulk(&mut self, bulk: &Arc<Bulk>) {
         self.close();
-        match &mut self.body {
-            Body::Plain(pieces) => pieces.push(bulk.text.clone()),
-            Body::Gzip(member) => member.run(&Run::of(std::slice::from_ref(bulk))),
-            Body::Common(bulks) => bulks.push(Arc::clone(bulk)),
-        }
+        self.parts.push(Part::Bulk(Arc::clone(bulk)));
     }
 
     fn close(&mut self) {
         let open = std::mem::take(&mut self.open);
-        match &mut self.body {
-            _ if open.is_empty() => {}
-            Body::Plain(pieces) => pieces.push(open.into()),
-            Body::Gzip(member) => member.text(&open),
-            Body::Common(bulks) => bulks.push(Arc::new(Bulk::new(open.into()))),
+        if !open.is_empty() {
+            self.parts.push(Part::Own(open.into()));
         }
+    }
+
+    /// As what stays: every part of it can be kept compressed.
+    fn bulks(mut self) -> Vec<Arc<Bulk>> {
+        self.close();
+        let bulks = self.parts.into_iter().flat_map(|part| match part {
+            Part::Own(text) => vec![Arc::new(Bulk::new(text))],
+            Part::Bulk(bulk) => vec![bulk],
+            Part::Common(lines) => lines.bulks.clone(),
+        });
+        bulks.collect()
     }
 
     /// `OpenMetrics` names a family of counters without the `_total` of its samples, and escapes double quotes, too.
@@ -211,23 +201,30 @@ impl Exposition {
     }
 
     /// The pieces, in order.
-    pub fn finish(mut self) -> Vec<Bytes> {
+    pub fn finish(mut self, encoding: Encoding) -> Vec<Bytes> {
         match self.format {
             Format::Text | Format::TextUtf8(_) => {}
             Format::OpenMetrics(_) => self.open.extend(b"# EOF\n"),
         }
         self.close();
-        match self.body {
-            Body::Plain(pieces) => pieces,
-            Body::Gzip(member) => member.finish(),
-            Body::Common(bulks) => bulks.iter().map(|bulk| bulk.text.clone()).collect(),
+        if encoding == Encoding::Identity {
+            return self.bulks().iter().map(|bulk| bulk.text.clone()).collect();
         }
+        let mut member = Member::new();
+        for part in self.parts {
+            match part {
+                Part::Own(text) => member.text(&text),
+                Part::Bulk(bulk) => member.run(&Run::of(&[bulk])),
+                Part::Common(lines) => member.run(lines.packed.get_or_init(|| Run::of(&lines.bulks))),
+            }
+        }
+        member.finish()
     }
 
     fn text(write: impl FnOnce(&mut Self)) -> String {
-        let mut exposition = Self::new(Format::Text, Encoding::Identity);
+        let mut exposition = Self::new(Format::Text);
         write(&mut exposition);
-        String::from_utf8_lossy(&exposition.finish().concat()).into_owned()
+        String::from_utf8_lossy(&exposition.finish(Encoding::Identity).concat()).into_owned()
     }
 }
 

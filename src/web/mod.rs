@@ -129,7 +129,7 @@ pub fn respond(request: &Parts, snapshot: &Snapshot, site: &Site<'_>) -> Respons
 fn scrape(headers: &HeaderMap, snapshot: &Snapshot, site: &Site<'_>) -> Response<Pieces> {
     let format = metrics::format(&joined(headers, &ACCEPT));
     let encoding = metrics::encoding(&joined(headers, &ACCEPT_ENCODING));
-    let mut exposition = Exposition::new(format, encoding);
+    let mut exposition = Exposition::new(format);
     exposition.add_all(snapshot);
     if site.paths == Paths::PromRun {
         exposition.add_prom_run(snapshot);
@@ -138,7 +138,7 @@ fn scrape(headers: &HeaderMap, snapshot: &Snapshot, site: &Site<'_>) -> Response
         exposition.add_web_config(state);
     }
     exposition.add_process(site.process_metrics);
-    let mut response = content(StatusCode::OK, "", exposition.finish());
+    let mut response = content(StatusCode::OK, "", exposition.finish(encoding));
     let headers = response.headers_mut();
     if let Ok(kind) = format.content_type().try_into() {
         headers.insert(CONTENT_TYPE, kind);
