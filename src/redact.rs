@@ -210,6 +210,12 @@ pub fn without_secrets_of(mut text: String, printed: &[&[u8]], own: &[Secret]) -
     redacted_text(text, own)
 }
 
+/// What may stand around a secret that was printed.
+const QUOTES: [char; 3] = ['"', '\'', '\\'];
+
+/// Values that stand in a password's place and tell nothing; sentences have them, too.
+const WORDS: [&str; 5] = ["true", "false", "null", "none", "None"];
+
 /// What the patterns take out of an output, longest first.
 fn secrets(bytes: &[u8], own: &[Secret]) -> Vec<String> {
     let head = &bytes[..bytes.len().min(LOOKED_AT)];
@@ -225,11 +231,13 @@ fn secrets(bytes: &[u8], own: &[Secret]) -> Vec<String> {
         let patterns = built_in(&plain).chain(own.iter().map(|Secret(pattern)| pattern));
         for captures in patterns.flat_map(|pattern| pattern.captures_iter(&plain)) {
             if let Some(secret) = captures.name("secret").or_else(|| captures.get(0)) {
-                found.push(String::from_utf8_lossy(secret.as_bytes()).trim().to_owned());
+                // Whoever quotes it may leave out what stands around it, and one of two.
+                let secret = String::from_utf8_lossy(secret.as_bytes());
+                found.extend(secret.split("->").map(|part| part.trim().trim_matches(QUOTES).to_owned()));
             }
         }
     }
-    found.retain(|secret| secret.len() >= SHORTEST);
+    found.retain(|secret| secret.len() >= SHORTEST && !WORDS.contains(&secret.as_str()));
     found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     found.dedup();
     found
@@ -375,7 +383,7 @@ mod tests {
     fn what_quotes_an_output_quotes_none_of_its_secrets() {
         let token = format!("ghp_{}", "A".repeat(38));
         let printed = format!(
-            "Error: token {token} refused\ntoken: hunter2\n-----BEGIN PRIVATE KEY-----\nError MIIE\n"
+            "Error: token {token} refused\npassword = \"horse'y\" -> \"battery\"\npassword: null\ntoken: hunter2\n-----BEGIN PRIVATE KEY-----\nError MIIE\n"
         );
         let own = [Secret::new("^token: (?P<secret>.+)$").unwrap()];
         let of = |text: &str| without_secrets_of(text.to_owned(), &[b"", printed.as_bytes()], &own);
@@ -383,6 +391,7 @@ mod tests {
         assert_eq!(of(&format!("Error: token {}", &token[..25])), "Error: token (redacted)");
         assert_eq!(of("code 1: Error MIIE"), "code 1: (redacted)");
         assert_eq!(of("code 1: nothing"), "code 1: nothing");
+        assert_eq!(of("horse'y, then battery, is null"), "(redacted), then (redacted), is null");
     }
 
     #[test]
