@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use support::{Folder, HANG, Server};
+use support::{Folder, HANG, Server, answer};
 
 /// More connections than driftrun has places for.
 const CROWD: usize = 1_000;
@@ -58,21 +58,6 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
             }
         }
     }
-}
-
-/// One answer of a known length from a connection that stays open: its head and body.
-fn answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        head.extend(byte);
-    }
-    let head = String::from_utf8(head).unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-    let mut body = vec![0; length.parse().unwrap()];
-    stream.read_exact(&mut body).unwrap();
-    (head, body)
 }
 
 /// A scrape is whole, and runs go on.

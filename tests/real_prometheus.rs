@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use support::{Folder, Server, driftrun, exchange, poll, tool};
+use support::{Folder, Server, driftrun, exchange, poll, promtool, tool};
 
 /// Labels and what isn't a name in YAML, in one.
 const ODD: &str = "a \"b\"\\c\nd é\t{}";
@@ -117,20 +116,7 @@ fn promtool_has_nothing_to_say() {
     let scrape = server.scrape();
     let seen = CHECKS.map(|check| (check.to_owned(), scrape.verdict(check).unwrap_or_default()));
     assert_eq!(BTreeMap::from(seen), verdicts());
-    let mut child = Command::new(program)
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(scrape.0.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert_eq!(
-        (text(&output.stdout), text(&output.stderr), output.status.code()),
-        (String::new(), String::new(), Some(0))
-    );
+    assert_eq!(promtool(&program, &scrape.0), (String::new(), String::new(), Some(0)));
 }
 
 /// Answers each request at an address of its own with what `target` has as text 0.0.4, whatever was asked for.

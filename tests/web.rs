@@ -91,6 +91,40 @@ fn pages_count_what_they_have_no_room_to_list() {
 }
 
 #[test]
+fn a_check_that_comes_near_its_limit_says_so_in_log_and_page() {
+    let folder = Folder::new("near");
+    let config = folder.write(
+        "driftrun.yaml",
+        "defaults: { interval: 1h, splay: 0s, parser: lines, max_resources: 5 }\nchecks:\n- { name: far, command: [printf, '1\\n2\\n3\\n4\\n'] }\n- { name: near, command: [printf, '1\\n2\\n3\\n4\\n5\\n'] }\n- { name: over, command: [printf, '1\\n2\\n3\\n4\\n5\\n6\\n'] }\nparsers: { lines: { regex: '^(?P<name>[1-6])$', clean: '^none$' } }\n",
+    );
+    let mut server = Server::serve(&config);
+    let mut missing = vec!["far", "near", "over"];
+    while !missing.is_empty() {
+        let line = server.wait_for("msg=run check=");
+        missing.retain(|check| !line.contains(&format!("check={check} ")));
+    }
+    let warned: Vec<&str> = server
+        .seen
+        .iter()
+        .filter_map(|line| line.split_once("level=warn msg=")?.1.split_once(" max_resources=5"))
+        .map(|(line, _)| line)
+        .collect();
+    let near = "\"drifting resources come near max_resources; those over it will be counted only\" check=near drifted=5";
+    let over = "\"more resources drift than max_resources allows: those over it are counted only\" check=over drifted=6 dropped=1";
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned.contains(&near) && warned.contains(&over), "{warned:?}");
+    for (check, says) in [
+        ("far", None),
+        ("near", Some("5 resources drift, which comes near <code>max_resources</code>, 5")),
+        ("over", Some("6 resources drift; 1 of them are counted only")),
+    ] {
+        let (_, page) = server.get(&format!("/checks/{check}"));
+        assert_eq!(page.contains("counted only"), says.is_some(), "{check}: {page}");
+        assert!(says.is_none_or(|says| page.contains(says)), "{check}: {page}");
+    }
+}
+
+#[test]
 fn a_name_that_leads_here_is_not_this_machine() {
     let mut server = Server::watch(&["--name=t", "--interval=1h"], &["echo", "s3cret"]);
     server.wait_for_run("t");

@@ -182,18 +182,9 @@ pub fn basic(user: &str, password: &str) -> String {
     format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// One answer of a known length from a connection that stays open: its head and body.
+/// As [`support::answer`](crate::support::answer), whose body is text.
 pub fn answer(stream: &mut impl Read) -> (String, String) {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        head.extend(byte);
-    }
-    let head = String::from_utf8(head).unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-    let mut body = vec![0; length.parse().unwrap()];
-    stream.read_exact(&mut body).unwrap();
+    let (head, body) = crate::support::answer(stream);
     (head, String::from_utf8(body).unwrap())
 }
 
