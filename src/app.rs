@@ -4,6 +4,7 @@ mod once;
 mod prom_run;
 mod serve;
 
+use crate::board::Board;
 use crate::check::{self, Check, Program, Reader, ReaderChoice};
 use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Parse, Serve};
 use crate::config::{self, Config, Source};
@@ -236,14 +237,18 @@ fn stop_on_signals(on_hangup: bool) -> Result<Stop> {
     Ok(stop)
 }
 
-/// Makes the runs.
+/// Makes the runs. What they print meanwhile can be seen on `board`, where there is somebody who looks.
 fn run_with(
     runner: &Arc<Runner>,
+    board: Option<&Arc<Board>>,
 ) -> impl Fn(Arc<Check>, Stop) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Clone + use<> {
-    let runner = Arc::clone(runner);
+    let (runner, board) = (Arc::clone(runner), board.cloned());
     move |check, stop| {
-        let runner = Arc::clone(&runner);
-        Box::pin(async move { runner.run(&check, &stop).await })
+        let (runner, board) = (Arc::clone(&runner), board.clone());
+        Box::pin(async move {
+            let live = board.and_then(|board| board.live(&check.name));
+            runner.run_live(&check, &stop, live.as_deref()).await
+        })
     }
 }
 

@@ -2,25 +2,25 @@
 
 use crate::check::{Check, Reader, ReaderChoice, ResourceMetrics};
 use crate::drift::Drift;
+use crate::history::{self, History, PastRun};
+use crate::live::Live;
 use crate::metrics::{self, Common, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
+use crate::printed::Printed;
 use crate::reader::{self, Judgement};
-use crate::redact::{Part, Secret, redacted_part, redacted_text};
+use crate::redact::{Secret, redacted_text};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::snapshot::{Snapshot, View};
-use crate::state::Store;
+use crate::state::{KeptRuns, Store};
 use driftrun_parsers::{Class, Diagnostic, Parser, Reading, Resource, Scopes, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-
-/// Bytes of each stream of the last run that are kept for its page.
-const KEPT: usize = 1 << 20;
+use tokio::sync::{Notify, watch};
 
 /// Everything known of one check.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct CheckState {
     pub loaded: Timestamp,
     /// Since when a run is under way.
     pub running: Option<Timestamp>,
+    /// A run is asked for and has not begun yet.
+    pub wanted: bool,
     /// When the next run is due.
     pub next_run: Option<Timestamp>,
     /// The longest time between two starts that is to be expected.
@@ -47,6 +49,10 @@ pub struct CheckState {
     pub drift: Option<Drift>,
     /// Who reads this check, as far as it is known.
     pub parser: Option<Reader>,
+    /// The runs that came to an end.
+    pub history: History,
+    /// What the run under way prints.
+    pub live: Option<Arc<Live>>,
 }
 
 /// Counts since the configuration was loaded.
@@ -125,18 +131,35 @@ pub struct LastRun {
     pub truncated: bool,
     /// The largest resident set of any of its processes, in bytes.
     pub max_resident: u64,
+    /// User CPU time of its processes; not known of what an older driftrun wrote.
+    #[serde(default)]
+    pub cpu_user: Duration,
+    /// System CPU time.
+    #[serde(default)]
+    pub cpu_system: Duration,
+    /// The line of standard output, from 1, at which it became unreadable.
+    #[serde(default)]
+    pub line: Option<u32>,
     /// A process that outlived the run held a pipe.
     pub leaked: bool,
     /// Remarks of the tool, the parser and the ignore rules.
     pub diagnostics: Vec<Diagnostic>,
-    /// Standard output for the page, at most its first and last parts, redacted.
+    /// What it printed, for people.
     #[serde(skip)]
-    pub stdout: Captured,
-    /// Standard error for the page.
-    #[serde(skip)]
-    pub stderr: Captured,
+    pub printed: Arc<Printed>,
     /// The scopes of its report, where it has one.
     pub scopes: Option<Scopes>,
+}
+
+impl LastRun {
+    /// Takes out of what is kept of it what these patterns match.
+    pub fn redact(&mut self, secrets: &[Secret]) {
+        self.printed = Arc::new(self.printed.redacted(secrets));
+        self.reason = self.reason.take().map(|reason| redacted_text(reason, secrets));
+        for diagnostic in &mut self.diagnostics {
+            diagnostic.summary = redacted_text(std::mem::take(&mut diagnostic.summary), secrets);
+        }
+    }
 }
 
 impl CheckState {
@@ -167,18 +190,12 @@ impl CheckState {
 
     /// Takes out of what is kept of the last run what a new pattern would have taken out.
     pub fn redact(&mut self, secrets: &[Secret]) {
-        let Some(last) = &mut self.last else { return };
-        let last = Arc::make_mut(last);
-        for part in
-            [&mut last.stdout.bytes, &mut last.stdout.tail, &mut last.stderr.bytes, &mut last.stderr.tail]
-        {
-            if let Cow::Owned(clean) = redacted_part(part, secrets, Part::Whole) {
-                *part = clean;
-            }
+        if let Some(drift) = &mut self.drift {
+            drift.printed = Arc::new(drift.printed.redacted(secrets));
         }
-        last.reason = last.reason.take().map(|reason| redacted_text(reason, secrets));
-        for diagnostic in &mut last.diagnostics {
-            diagnostic.summary = redacted_text(std::mem::take(&mut diagnostic.summary), secrets);
+        self.history.redact(secrets);
+        if let Some(last) = &mut self.last {
+            Arc::make_mut(last).redact(secrets);
         }
     }
 
@@ -206,11 +223,12 @@ impl CheckState {
         }
     }
 
-    /// Nothing has happened yet.
-    pub fn new(check: &Check, loaded: Timestamp) -> Self {
+    /// Nothing has happened yet; at most `runs` are to be kept.
+    pub fn new(check: &Check, loaded: Timestamp, runs: usize) -> Self {
         Self {
             loaded,
             running: None,
+            wanted: false,
             next_run: None,
             interval: Schedule::of(check, loaded).interval(loaded),
             last: None,
@@ -220,6 +238,8 @@ impl CheckState {
             changed_since: false,
             drift: None,
             parser: Self::known_parser(check),
+            history: History::new(runs),
+            live: None,
         }
     }
 
@@ -230,8 +250,17 @@ impl CheckState {
     /// drift.
     /// Of more than `max_resources` that count, the first by identity are kept and the rest is counted.
     pub fn apply(&mut self, check: &Check, outcome: Outcome, judgement: Judgement, ended: Timestamp) {
-        let Judgement { verdict, class, reason, parser, evidence: _, report, diagnostics, unused_rules } =
-            judgement;
+        let Judgement {
+            verdict,
+            class,
+            reason,
+            line,
+            parser,
+            evidence: _,
+            report,
+            diagnostics,
+            unused_rules,
+        } = judgement;
         let code = match (&outcome.end, outcome.stage) {
             (End::Exited(code), Stage::Command) => Some(*code),
             (End::Exited(code), Stage::Report) if outcome.report.is_some() => Some(*code),
@@ -267,13 +296,33 @@ impl CheckState {
             self.drift = None;
         }
         self.changed_since = false;
-        if let (Some(report), Some(parser)) = (report, parser) {
-            let (before, max) = (self.drift.take(), check.max_resources);
-            self.drift = Some(Drift::after(before.as_ref(), report, parser, unused_rules, max, ended));
-        }
+        // What such a command prints is the raw plan.
+        let raw = outcome.report.is_none() && check.prints_raw_plan(self.parser.as_ref());
+        let (stdout_bytes, stderr_bytes) = (outcome.stdout.total, outcome.stderr.total);
         let truncated = outcome.stdout.is_cut()
             || outcome.stderr.is_cut()
             || outcome.report.as_ref().is_some_and(Captured::is_cut);
+        let printed = Arc::new(Printed::of(outcome.stdout, outcome.stderr, &check.redact, raw));
+        let (mut drifted, mut change) = (None, None);
+        if let (Some(report), Some(parser)) = (report, parser) {
+            let (before, max) = (self.drift.take(), check.max_resources);
+            let mut drift = Drift::after(before.as_ref(), report, parser, unused_rules, max, ended);
+            (drift.printed, drift.run) = (Arc::clone(&printed), outcome.started);
+            drifted = Some(drift.tally.drifted());
+            change = before.as_ref().map(|before| history::change(before, &drift));
+            self.drift = Some(drift);
+        }
+        self.history.push(PastRun {
+            started: outcome.started,
+            ended,
+            duration: outcome.duration,
+            verdict,
+            class,
+            reason: reason.clone(),
+            code,
+            drifted,
+            change,
+        });
         self.last = Some(Arc::new(LastRun {
             started: outcome.started,
             ended,
@@ -288,39 +337,38 @@ impl CheckState {
                 End::NotStarted(why) => End::NotStarted(redacted_text(why, &check.redact)),
                 end => end,
             },
-            stdout_bytes: outcome.stdout.total,
-            stderr_bytes: outcome.stderr.total,
+            stdout_bytes,
+            stderr_bytes,
             truncated,
             max_resident: outcome.usage.max_resident,
+            cpu_user: outcome.usage.user,
+            cpu_system: outcome.usage.system,
+            line,
             leaked: outcome.leaked,
             diagnostics,
-            stdout: keep(outcome.stdout, &check.redact),
-            stderr: keep(outcome.stderr, &check.redact),
+            printed,
             scopes,
         }));
         self.running = None;
+        self.set_live(None);
+    }
+
+    fn set_live(&mut self, live: Option<Arc<Live>>) {
+        if let Some(before) = std::mem::replace(&mut self.live, live) {
+            before.end();
+        }
     }
 }
 
-/// What a page can show: the whole, or both ends, without secrets.
-fn keep(mut captured: Captured, secrets: &[Secret]) -> Captured {
-    if captured.bytes.len() > KEPT {
-        let half = KEPT / 2;
-        if captured.tail.is_empty() {
-            captured.tail = captured.bytes[captured.bytes.len() - half..].to_vec();
-        }
-        captured.bytes.truncate(half);
-    }
-    let parted = !captured.tail.is_empty();
-    let clean = |bytes: &mut Vec<u8>, side| {
-        if let Cow::Owned(clean) = redacted_part(bytes, secrets, side) {
-            *bytes = clean;
-        }
-        bytes.shrink_to_fit();
-    };
-    clean(&mut captured.bytes, if parted { Part::Head } else { Part::Whole });
-    clean(&mut captured.tail, Part::Tail);
-    captured
+/// What becomes of the wish for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedFor {
+    /// It comes.
+    Asked,
+    /// One is under way.
+    Running,
+    /// There is no check of that name.
+    NoSuchCheck,
 }
 
 /// The state of all checks, and the snapshot that readers see.
@@ -334,6 +382,10 @@ pub struct Board {
     listed: Mutex<Listed>,
     /// Somebody fetches the metrics compressed: what is large is compressed before it is shown.
     packs: AtomicBool,
+    /// How many runs of each check are remembered.
+    runs: usize,
+    /// Counts the snapshots.
+    news: watch::Sender<u64>,
 }
 
 /// How many drifting resources the checks have series for.
@@ -364,6 +416,8 @@ struct Entry {
     check: Arc<Check>,
     state: CheckState,
     view: Arc<View>,
+    /// Somebody wants a run.
+    asked: Arc<Notify>,
 }
 
 impl Entry {
@@ -371,7 +425,7 @@ impl Entry {
         let check = Arc::new(check);
         let run = Arc::new(metrics::render_run(&check, &state));
         let view = view(&check, &state, run);
-        Self { check, state, view }
+        Self { check, state, view, asked: Arc::default() }
     }
 
     fn render(&mut self, what: Change) {
@@ -386,16 +440,18 @@ impl Entry {
 impl Board {
     /// A board on which nothing has happened yet.
     pub fn new(checks: Vec<Check>, loaded: Timestamp) -> Self {
-        Self::kept(checks, loaded, Shard::ALL, None, usize::MAX)
+        Self::kept(checks, loaded, Shard::ALL, None, usize::MAX, KeptRuns::default().runs)
     }
 
-    /// A board for the checks of one of several instances, with what `store` knows of them. All together may have series for `max_total_resources`.
+    /// A board for the checks of one of several instances, with what `store` knows of them. All together may have series for `max_total_resources`; so many
+    /// `runs` of each are remembered.
     pub fn kept(
         checks: Vec<Check>,
         loaded: Timestamp,
         shard: Shard,
         store: Option<Arc<Store>>,
         max_total_resources: usize,
+        runs: usize,
     ) -> Self {
         let snapshot = Snapshot {
             loaded,
@@ -412,6 +468,8 @@ impl Board {
             store,
             listed: Mutex::new(listed),
             packs: AtomicBool::new(false),
+            runs,
+            news: watch::Sender::new(0),
         };
         board.replace(checks, loaded);
         board
@@ -474,7 +532,7 @@ impl Board {
                     }
                 });
                 let entry = kept.unwrap_or_else(|| {
-                    let mut state = CheckState::new(&check, now);
+                    let mut state = CheckState::new(&check, now, self.runs);
                     if let Some(store) = &self.store {
                         store.restore(&check, &mut state);
                         self.limit(&check, &mut state);
@@ -533,10 +591,47 @@ impl Board {
 
     /// A run of the check has begun, or ended without a record.
     pub fn running(&self, name: &str, since: Option<Timestamp>) {
-        self.change(name, |_, state| {
-            state.running = since;
+        self.change(name, |check, state| {
+            (state.running, state.wanted) = (since, false);
+            state.set_live(since.map(|_| {
+                Arc::new(Live::new(check.redact.clone(), check.prints_raw_plan(state.parser.as_ref())))
+            }));
             Change::Live
         });
+    }
+
+    /// Where what the check's run under way prints can be seen.
+    pub fn live(&self, name: &str) -> Option<Arc<Live>> {
+        self.snapshot().get(name)?.state.live.clone()
+    }
+
+    /// Tells when there is another snapshot, by a number that grows.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Asks for a run of the check as soon as there is a place for one, whatever its schedule says.
+    pub fn ask_for_run(&self, name: &str) -> AskedFor {
+        let (Some(entry), Some(asked)) = (self.entry(name), self.asked(name)) else {
+            return AskedFor::NoSuchCheck;
+        };
+        let mut answer = AskedFor::Asked;
+        self.change_of(&entry, |_, state| {
+            if state.running.is_some() {
+                answer = AskedFor::Running;
+            } else if !std::mem::replace(&mut state.wanted, true) {
+                asked.notify_one();
+            }
+            Change::Live
+        });
+        answer
+    }
+
+    /// Tells when a run of the check is asked for.
+    pub fn asked(&self, name: &str) -> Option<Arc<Notify>> {
+        let entry = self.entry(name)?;
+        let entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&entry.asked))
     }
 
     /// A run of the check has ended. Writes it down and renders its lines: not for a runtime worker.
@@ -631,6 +726,7 @@ impl Board {
         // What nobody reads any more may be large, and giving it back takes time: not while readers wait.
         drop(snapshot);
         drop(old);
+        self.news.send_modify(|snapshots| *snapshots += 1);
     }
 }
 
@@ -735,7 +831,7 @@ mod tests {
     fn a_run_that_ends_after_its_check_is_gone_takes_no_room_from_others() {
         let now = Timestamp::UNIX_EPOCH;
         let (a, b) = (check("a"), check("b"));
-        let board = Board::kept(vec![a.clone(), b.clone()], now, Shard::ALL, None, 1);
+        let board = Board::kept(vec![a.clone(), b.clone()], now, Shard::ALL, None, 1, 10);
         let entry = board.entry("a").unwrap();
         board.replace(vec![b.clone()], now);
         let (outcome, judgement) = drifted(&a, now);

@@ -148,6 +148,19 @@ impl Check {
         what(self) == what(other)
     }
 
+    /// Whether its command prints Terraform's raw plan or state, which holds every value; `parser` is who reads it, as far as it is known.
+    pub fn prints_raw_plan(&self, parser: Option<&Reader>) -> bool {
+        const RAW: &str = "terraform-show";
+        self.report.is_none()
+            && match &self.reader {
+                ReaderChoice::Known(reader) => reader.name() == RAW,
+                ReaderChoice::OneOf(parsers) if parsers.len() == 1 => parsers[0].name == RAW,
+                ReaderChoice::ExitCode | ReaderChoice::OneOf(_) | ReaderChoice::Any => {
+                    parser.is_some_and(|parser| parser.name() == RAW)
+                }
+            }
+    }
+
     /// What is valid and yet probably not meant.
     pub fn warnings(&self) -> Vec<String> {
         let name = &self.name;

@@ -276,7 +276,7 @@ pub struct WebFlags {
     /// Under which URL people reach the pages, such as `https://ops.example.com/driftrun`; alerts link there.
     #[arg(long = "web.external-url", value_name = "URL", value_parser = external_url)]
     pub external_url: Option<ExternalUrl>,
-    /// Let the configuration be loaded again by a POST to /-/reload.
+    /// Let a run be asked for on a check's page and by a POST to /api/v1/checks/NAME/run, and the configuration be loaded again by one to /-/reload.
     #[arg(long = "web.enable-lifecycle")]
     pub lifecycle: bool,
     /// Whether pages show outputs, which can hold secrets; `auto`: on loopback addresses and Unix sockets, and anywhere to users and where every
@@ -289,6 +289,15 @@ impl WebFlags {
     /// What all paths begin with: empty, or `/` and a name or more.
     pub fn prefix(&self) -> &str {
         self.route_prefix.as_deref().unwrap_or_else(|| self.link())
+    }
+
+    /// The host of the external URL.
+    pub fn external_host(&self) -> Option<&str> {
+        let ExternalUrl { url, path } = self.external_url.as_ref()?;
+        let authority = url[..*path].split("://").nth(1)?;
+        // The port goes; that of an address in brackets stands behind them.
+        let end = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
+        Some(&authority[..end.unwrap_or(authority.len())])
     }
 
     /// What links in pages begin with: what a browser has to ask for, whatever a proxy in between makes of it.

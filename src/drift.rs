@@ -1,6 +1,7 @@
 //! What drifts, as the last good reports say: kept scope by scope, each resource with the time it was seen first. Plain data and its arithmetic.
 
 use crate::check::Reader;
+use crate::printed::Printed;
 use driftrun_parsers::{Action, DriftReport, Resource, Scopes, Source, Tool};
 use jiff::Timestamp;
 use std::cmp::Ordering;
@@ -18,6 +19,8 @@ pub struct Drift {
     pub dropped: Arc<BTreeMap<String, Tally>>,
     /// All of them, counted.
     pub tally: Tally,
+    /// Since when the oldest of what counts has been seen, as far as they are kept.
+    pub oldest: Option<Timestamp>,
     /// The tool.
     pub tool: Tool,
     /// Who read it.
@@ -26,6 +29,10 @@ pub struct Drift {
     pub unused_rules: usize,
     /// When the last good or partial report was made.
     pub reported: Timestamp,
+    /// What the run of that report printed: where the resources' places are.
+    pub printed: Arc<Printed>,
+    /// And when it began.
+    pub run: Timestamp,
     /// Whether some report before, or this one, read everything: then this is all that is known to drift.
     pub whole: bool,
 }
@@ -90,6 +97,11 @@ impl Seen {
     pub const fn counts(&self) -> bool {
         self.resource.drift && !self.resource.ignored
     }
+
+    /// What it is sorted by and known by: source, scope, kind, name.
+    pub fn identity(&self) -> (Source, &str, &str, &str) {
+        identity(&self.resource)
+    }
 }
 
 impl Drift {
@@ -127,8 +139,20 @@ impl Drift {
         let (resources, older, dropped) = (Arc::new(resources), Arc::default(), Arc::new(dropped));
         let tally = Tally::default();
         let whole = true;
-        let mut drift =
-            Self { resources, older, dropped, tally, tool, parser, unused_rules, reported, whole };
+        let mut drift = Self {
+            resources,
+            older,
+            dropped,
+            tally,
+            oldest: None,
+            tool,
+            parser,
+            unused_rules,
+            reported,
+            printed: Arc::default(),
+            run: reported,
+            whole,
+        };
         drift.count();
         drift
     }
@@ -138,6 +162,8 @@ impl Drift {
         self.resources.iter().for_each(|seen| tally.add(seen));
         self.dropped.values().for_each(|dropped| tally.add_all(dropped));
         self.tally = tally;
+        let counting = self.resources.iter().filter(|seen| seen.counts());
+        self.oldest = counting.map(|seen| seen.first_seen).min();
     }
 
     /// The resources that the last report showed.
@@ -145,6 +171,11 @@ impl Drift {
         let mut older = self.older.iter().peekable();
         let all = self.resources.iter().enumerate();
         all.filter(move |(n, _)| older.next_if(|older| *older == n).is_none()).map(|(_, seen)| &seen.resource)
+    }
+
+    /// Whether the last report didn't show the resource at that position.
+    pub fn is_older(&self, position: usize) -> bool {
+        self.older.binary_search(&position).is_ok()
     }
 
     /// How many resources that count are kept, each with series of its own.
@@ -230,7 +261,7 @@ fn merge(before: Option<&Drift>, new: Vec<Resource>, scopes: &Scopes, max: usize
     for resource in new {
         let mut first_seen = now;
         while let Some(seen) = old.peek() {
-            match identity(&seen.resource).cmp(&identity(&resource)) {
+            match seen.identity().cmp(&identity(&resource)) {
                 Ordering::Less if stays(&seen.resource.scope) => keep((*seen).clone(), Shown::Before),
                 Ordering::Less => {}
                 Ordering::Equal => first_seen = seen.first_seen,

@@ -6,7 +6,7 @@ use crate::outcome::{Captured, End, Finished, Outcome, Stage};
 use crate::redact::without_secrets_of;
 use driftrun_parsers::{
     Claim, Class, Diagnostic, DriftReport, File, Input, ParseError, Parser, Reading, Source, Stream, Verdict,
-    others_against_clean, read, read_by_pattern, read_by_program, recognise, unread_report,
+    others_against_clean, read, read_by_pattern, read_by_program, recognise, text, unread_report,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -21,6 +21,8 @@ pub struct Judgement {
     pub class: Option<Class>,
     /// Why, when it is neither clean nor drifted.
     pub reason: Option<String>,
+    /// The line of the command's standard output, from 1, at which it became unreadable.
+    pub line: Option<u32>,
     /// Who read it; keep a parser of driftrun's own as `pinned` for the next run.
     pub parser: Option<Reader>,
     /// The evidence by which `parser` was recognised in this run's output.
@@ -38,9 +40,20 @@ pub struct Judgement {
 /// Don't call it for a cancelled run: such a run leaves no record.
 pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, now: Timestamp) -> Judgement {
     let mut judgement = judged(check, pinned, outcome, now);
+    if outcome.report.is_some() {
+        // Its places are those of an output that nobody keeps.
+        judgement.line = None;
+        judgement.diagnostics.iter_mut().for_each(|diagnostic| diagnostic.line = None);
+        if let Some(report) = &mut judgement.report {
+            report.place(places(check, outcome).as_ref());
+        }
+    }
     // They quote what was printed, and go to logs and pages.
     let Outcome { stdout, stderr, .. } = outcome;
-    let printed = [&stderr.bytes, &stderr.tail, &stdout.bytes].map(Vec::as_slice);
+    let decoded = [&stderr.bytes, &stdout.bytes].map(|bytes| text::decode_utf16(bytes));
+    let [err, out] = &decoded;
+    let printed =
+        [err.as_deref().unwrap_or(&stderr.bytes), &stderr.tail, out.as_deref().unwrap_or(&stdout.bytes)];
     let clean = |text| without_secrets_of(text, &printed, &check.redact);
     judgement.reason = judgement.reason.map(clean);
     for diagnostic in &mut judgement.diagnostics {
@@ -49,11 +62,31 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
     judgement
 }
 
+/// What the command itself printed beside its report, for the places of the report's resources in it: that is what people read.
+fn places(check: &Check, outcome: &Outcome) -> Option<DriftReport> {
+    let End::Exited(code) = outcome.end else { return None };
+    let argv: Vec<&str> = check.command.iter().map(String::as_str).collect();
+    let stderr = both_ends(&outcome.stderr);
+    let input = Input {
+        argv: &argv,
+        exit: Some(code),
+        stdout: stream(&outcome.stdout),
+        stderr: Stream::kept(&stderr, outcome.stderr.total),
+        files: &[],
+    };
+    let (parser, _) = recognise(driftrun_parsers::ALL, &input)?;
+    match read(parser, None, &input) {
+        Reading::Read(report) => Some(report),
+        Reading::Failed { .. } | Reading::Unreadable(_) => None,
+    }
+}
+
 fn judged(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, now: Timestamp) -> Judgement {
     let failed = |verdict, class, reason: String| Judgement {
         verdict,
         class: Some(class),
         reason: Some(reason),
+        line: None,
         parser: pinned.map(Reader::Builtin),
         evidence: None,
         report: None,
@@ -273,6 +306,7 @@ fn by_code(check: &Check, code: i32, outcome: &Outcome) -> Judgement {
         verdict,
         class,
         reason,
+        line: None,
         parser: None,
         evidence: None,
         report: None,
@@ -334,11 +368,12 @@ pub fn judge_reading(
     };
     let (verdict, reason) = (reading.verdict(), reading.reason());
     let diagnostics = reading.report().map(|report| report.diagnostics().to_vec()).unwrap_or_default();
-    let report = match reading {
-        Reading::Read(report) => Some(report),
-        Reading::Failed { .. } | Reading::Unreadable(_) => None,
+    let (report, line) = match reading {
+        Reading::Read(report) => (Some(report), None),
+        Reading::Failed { .. } => (None, None),
+        Reading::Unreadable(error) => (None, error.line),
     };
-    Judgement { verdict, class, reason, parser, evidence, report, diagnostics, unused_rules }
+    Judgement { verdict, class, reason, line, parser, evidence, report, diagnostics, unused_rules }
 }
 
 /// What is kept of a stream that was cut: its errors mostly stand at the end.

@@ -43,6 +43,15 @@ const PEM_BEGIN: &[u8] = b"-----BEGIN ";
 const PEM_KEY: &[u8] = b"PRIVATE KEY-----";
 const PEM_END: &[u8] = b"-----END ";
 
+/// What `terraform show -json` prints of plans and states has every value in it, the sensitive ones too: names that only stand there.
+const RAW_PLAN: [&[u8]; 3] = [b"\"planned_values\"", b"\"resource_changes\"", b"\"root_module\""];
+
+/// Whether a raw plan or state of Terraform stands in an output. It is never shown nor kept.
+pub fn holds_raw_plan(bytes: &[u8]) -> bool {
+    let find = |needle| memchr::memmem::find(bytes, needle).is_some();
+    find(b"\"format_version\"") && RAW_PLAN.into_iter().any(find)
+}
+
 /// Which patterns match a line. Without tables of Unicode's classes it is small.
 static SET: LazyLock<Option<RegexSet>> =
     LazyLock::new(|| RegexSetBuilder::new(BUILT_IN).unicode(false).build().ok());
@@ -91,11 +100,24 @@ impl Secret {
 
 /// `bytes` without what `own` and the built-in patterns match.
 pub fn redacted<'t>(bytes: &'t [u8], own: &[Secret]) -> Cow<'t, [u8]> {
+    redacted_within(bytes, own, &mut false)
+}
+
+/// Finds out whether a key in PEM form is open behind these lines; `within_key`: one was before.
+pub fn follow_key(lines: &[u8], within_key: &mut bool) {
+    if *within_key || memchr::memmem::find(lines, PEM_BEGIN).is_some() {
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            without_key(line, within_key);
+        }
+    }
+}
+
+/// As [`redacted`], of lines before which a key in PEM form may have begun; whether one is open behind them.
+pub fn redacted_within<'t>(bytes: &'t [u8], own: &[Secret], within_key: &mut bool) -> Cow<'t, [u8]> {
     let mut out: Option<Vec<u8>> = None;
-    let mut within_key = false;
     let mut at = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let clean = redacted_line(line, own, &mut within_key);
+        let clean = redacted_line(line, own, within_key);
         match (&mut out, clean) {
             (Some(out), clean) => out.extend_from_slice(&clean),
             (None, Cow::Owned(clean)) => out = Some([&bytes[..at], &clean].concat()),
@@ -164,6 +186,10 @@ pub fn redacted_text(text: String, own: &[Secret]) -> String {
 fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within_key: &mut bool) -> Cow<'t, [u8]> {
     if let Some(line) = without_key(line, within_key) {
         return Cow::Owned(line);
+    }
+    if holds_raw_plan(line) {
+        let end: &[u8] = if line.ends_with(b"\n") { b"\n" } else { b"" };
+        return Cow::Owned([GONE, end].concat());
     }
     // A pattern sees the line without its end, so that `$` is its end, and without colours, which may stand in a secret.
     let body = line.strip_suffix(b"\n").unwrap_or(line);
@@ -350,6 +376,11 @@ mod tests {
             (
                 "wrong password: access denied for user x\n~ password = (sensitive value)\npassword:\npassword_length = 12\n",
                 "wrong password: access denied for user x\n~ password = (sensitive value)\npassword:\npassword_length = 12\n",
+            ),
+            // A plan with all its values.
+            (
+                "x\n{\"format_version\":\"1.2\",\"resource_changes\":[{\"v\":\"hunter2\"}]}\ny\n{\"format_version\":\"1.0\",\"valid\":true}\n",
+                "x\n(redacted)\ny\n{\"format_version\":\"1.0\",\"valid\":true}\n",
             ),
             // Kubernetes' own mask, a certificate, a URL without a password.
             (

@@ -16,7 +16,8 @@
 use crate::board::{CheckState, LastRun};
 use crate::check::{Check, Reader, ReaderChoice};
 use crate::drift::{Drift, Seen, Tally};
-use crate::outcome::Captured;
+use crate::history::{History, PastRun, first_to_go};
+use crate::printed::{Kept, Printed};
 use crate::run::is_private_folder;
 use crate::schedule::fnv1a;
 use driftrun_parsers::{Action, Resource, Source, Tool, Verdict};
@@ -44,16 +45,16 @@ const KEPT_UNUSED: Duration = Duration::from_hours(30 * 24);
 /// How much a run's file may hold when it is read back.
 const MOST_READ: u64 = 64 << 20;
 
-/// How many earlier runs of a check are kept, and how many bytes they may have on disk.
+/// How many runs of a check are kept, and how many bytes they may have on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct History {
+pub struct KeptRuns {
     /// At most so many runs.
     pub runs: usize,
     /// And so many bytes.
     pub size: u64,
 }
 
-impl Default for History {
+impl Default for KeptRuns {
     fn default() -> Self {
         Self { runs: 100, size: 16 << 20 }
     }
@@ -63,7 +64,7 @@ impl Default for History {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    history: History,
+    kept: KeptRuns,
     /// What can't be written is counted.
     failures: AtomicU64,
     /// The last attempt to write failed: said once.
@@ -79,11 +80,12 @@ pub struct Store {
 pub struct Run {
     format: u32,
     /// What is known of it.
-    pub run: LastRun,
+    #[serde(rename = "run")]
+    record: LastRun,
     /// What it printed, redacted.
-    pub stdout: Captured,
+    stdout: Kept,
     /// Its standard error, redacted.
-    pub stderr: Captured,
+    stderr: Kept,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +99,9 @@ struct Saved {
     parser: Option<String>,
     last: Option<LastRun>,
     drift: Option<SavedDrift>,
+    /// Not there in what an older driftrun wrote.
+    #[serde(default)]
+    history: Vec<PastRun>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +116,9 @@ struct SavedDrift {
     /// Not known of what an older driftrun wrote.
     #[serde(default)]
     whole: bool,
+    /// When the run of the report began; neither is this.
+    #[serde(default)]
+    run: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -139,7 +147,7 @@ impl Store {
     ///
     /// # Errors
     /// For people: it can't be made or written, or another driftrun has it.
-    pub fn open(folder: &Path, history: History) -> Result<Self, String> {
+    pub fn open(folder: &Path, kept: KeptRuns) -> Result<Self, String> {
         let wrong = |error: io::Error| format!("state_dir {}: {error}", folder.display());
         make(folder).map_err(wrong)?;
         for part in ["checks", "runs", "t"] {
@@ -160,7 +168,7 @@ impl Store {
         }
         let store = Self {
             folder: folder.to_owned(),
-            history,
+            kept,
             failures: AtomicU64::new(0),
             failing: AtomicBool::new(false),
             discarded: AtomicU64::new(0),
@@ -272,12 +280,10 @@ impl Store {
         state.changed_since = saved.command != fingerprint(check);
         state.last_success = saved.last_success.map(|time| time.min(now));
         state.last = saved.last.map(|mut last| {
-            if let Some(run) = self.run(&check.name, id(&last)) {
-                (last.stdout, last.stderr) = (run.stdout, run.stderr);
-            }
+            last.printed = Arc::new(self.printed(&check.name, last.started));
             Arc::new(last)
         });
-        state.redact(&check.redact);
+        state.history = History::of(saved.history, self.kept.runs);
         let pin = saved.parser.filter(|_| !state.changed_since);
         state.parser = state.parser.take().or_else(|| pinned(check, &pin?));
         state.drift = saved.drift.and_then(|drift| {
@@ -285,8 +291,14 @@ impl Store {
             if parser.is_none() {
                 tracing::warn!(check = %check.name, parser = drift.parser, "its last report is forgotten: that parser is not there any more");
             }
-            Some(restored(drift, parser?, now))
+            let mut drift = restored(drift, parser?, now);
+            drift.printed = match &state.last {
+                Some(last) if last.started == drift.run => Arc::clone(&last.printed),
+                _ => Arc::new(self.printed(&check.name, drift.run)),
+            };
+            Some(drift)
         });
+        state.redact(&check.redact);
         if state.changed_since {
             state.forget_clean();
         }
@@ -306,6 +318,7 @@ impl Store {
             parser: state.parser.as_ref().map(|parser| parser.name().to_owned()),
             last: state.last.as_deref().cloned(),
             drift: state.drift.as_ref().map(saved),
+            history: state.history.runs().iter().map(|run| PastRun::clone(run)).collect(),
         };
         let file = self.check_file(&check.name);
         if !self.write_json(&file, &saved) && verdict(&saved) != Some(Verdict::Clean) {
@@ -315,6 +328,11 @@ impl Store {
                 let _ = fs::remove_file(&file);
             }
         }
+    }
+
+    /// How many runs of a check are kept.
+    pub const fn kept_runs(&self) -> usize {
+        self.kept.runs
     }
 
     /// The earlier runs of a check that are kept: beginnings in milliseconds, oldest first.
@@ -328,13 +346,18 @@ impl Store {
         self.read(&file.path, |run: &Run| run.format)
     }
 
+    /// What the run printed that began at `started`; nothing where it isn't kept.
+    fn printed(&self, name: &str, started: Timestamp) -> Printed {
+        self.run(name, started.as_millisecond()).map(Run::into_printed).unwrap_or_default()
+    }
+
     fn keep_run(&self, name: &str, last: &LastRun) {
         let folder = self.folder.join("runs").join(name);
         let run = Run {
             format: FORMAT,
-            run: last.clone(),
-            stdout: last.stdout.clone(),
-            stderr: last.stderr.clone(),
+            record: last.clone(),
+            stdout: last.printed.stdout.clone(),
+            stderr: last.printed.stderr.clone(),
         };
         let file = folder.join(format!("{}.{}.json.gz", id(last), last.verdict.as_str()));
         let written = make(&folder).and_then(|()| {
@@ -346,17 +369,16 @@ impl Store {
         self.forget_runs(name);
     }
 
-    /// Removes runs until the others fit: good ones first, the oldest of them first. The last run stays.
+    /// Removes runs until the others fit, in the order in which the history forgets them. The last run stays.
     fn forget_runs(&self, name: &str) {
         let mut files = self.run_files(name);
         files.pop();
         let mut size: u64 = files.iter().map(|file| file.size).sum();
-        while files.len() + 1 > self.history.runs || size > self.history.size {
-            let at = files.iter().position(|file| file.good).unwrap_or(0);
-            if at >= files.len() {
+        while files.len() + 1 > self.kept.runs || size > self.kept.size {
+            if files.is_empty() {
                 break;
             }
-            let file = files.remove(at);
+            let file = files.remove(first_to_go(files.len() + 1, |n| files[n].good));
             let _ = fs::remove_file(&file.path);
             size -= file.size;
         }
@@ -453,6 +475,19 @@ struct RunFile {
     path: PathBuf,
 }
 
+impl Run {
+    /// With what it printed.
+    pub fn into_run(self) -> LastRun {
+        let printed = Arc::new(Printed { stdout: self.stdout, stderr: self.stderr });
+        LastRun { printed, ..self.record }
+    }
+
+    /// What it printed.
+    pub fn into_printed(self) -> Printed {
+        Printed { stdout: self.stdout, stderr: self.stderr }
+    }
+}
+
 /// A run is called by its beginning, in milliseconds.
 fn id(run: &LastRun) -> i64 {
     run.started.as_millisecond()
@@ -519,6 +554,7 @@ fn saved(drift: &Drift) -> SavedDrift {
         unused_rules: drift.unused_rules,
         reported: drift.reported,
         whole: drift.whole,
+        run: Some(drift.run),
     }
 }
 
@@ -534,7 +570,7 @@ fn restored(saved: SavedDrift, parser: Reader, now: Timestamp) -> Drift {
             .collect(),
     };
     let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen: first_seen.min(now) };
-    let whole = saved.whole;
+    let (whole, run) = (saved.whole, saved.run.unwrap_or(saved.reported));
     let drift = Drift::of(
         saved.resources.into_iter().map(seen).collect(),
         saved.dropped.into_iter().map(|(scope, counts)| (scope, dropped(counts))).collect(),
@@ -543,7 +579,7 @@ fn restored(saved: SavedDrift, parser: Reader, now: Timestamp) -> Drift {
         saved.unused_rules,
         saved.reported,
     );
-    Drift { whole, ..drift }
+    Drift { run, whole, ..drift }
 }
 
 /// A folder for this user only, with those above it.

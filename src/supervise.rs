@@ -170,12 +170,15 @@ pub async fn supervise<R: Future<Output = Outcome>>(
     let mut looked: Option<Timestamp> = None;
     // Where nobody can change it any more, nothing is waited for.
     let mut can_change = true;
+    // A check that is gone by now is stopped soon.
+    let asked = board.asked(name).unwrap_or_default();
     loop {
         let now = clock.now();
         let stale = looked.is_none_or(|at| now.duration_since(at) > STALE);
         let interval = stale.then(|| schedule.interval(now));
         looked = if stale { Some(now) } else { looked };
         board.scheduled(name, Some(slot), interval);
+        let mut due = slot;
         tokio::select! {
             biased;
             changed = configured.changed(), if can_change => {
@@ -183,6 +186,10 @@ pub async fn supervise<R: Future<Output = Outcome>>(
                 (check, schedule, slot) = anew(&mut configured, &schedule, slot, clock.now());
                 looked = None;
                 continue;
+            }
+            () = asked.notified() => {
+                tracing::info!(check = %name, "a run is asked for");
+                due = clock.now();
             }
             woken = sleep_until(&schedule, slot, *clock, &stop) => match woken {
                 Woken::InTime => {}
@@ -194,25 +201,25 @@ pub async fn supervise<R: Future<Output = Outcome>>(
             },
         }
         let woken = clock.now();
-        place.skip(&schedule, Skip::Asleep, slot, woken);
+        place.skip(&schedule, Skip::Asleep, due, woken);
         // Waiting for a place is queueing; only slots that go by meanwhile are skipped.
         let Some(entered) = enter(&check, limits, &stop).await else { break };
         if configured.has_changed().unwrap_or(false) {
             // What was changed while it waited counts for this run, the group that it waits for included. It stays due.
             let now = clock.now();
-            place.skip(&schedule, Skip::Queue, slot.max(woken), now);
+            place.skip(&schedule, Skip::Queue, due.max(woken), now);
             (check, schedule, slot) = anew(&mut configured, &schedule, now, now);
             looked = None;
             continue;
         }
         let began = clock.now();
-        place.skip(&schedule, Skip::Queue, slot.max(woken), began);
+        place.skip(&schedule, Skip::Queue, due.max(woken), began);
         let entered = Some(entered);
         match attempts(&check, &place, &stop, entered, &mut run, Some(&mut configured)).await {
             Attempted::Ended => {}
             Attempted::Changed => {
                 let now = clock.now();
-                place.skip(&schedule, Skip::Overrun, slot.max(began), now);
+                place.skip(&schedule, Skip::Overrun, due.max(began), now);
                 (check, schedule, slot) = anew(&mut configured, &schedule, now, now);
                 looked = None;
                 continue;
@@ -220,8 +227,9 @@ pub async fn supervise<R: Future<Output = Outcome>>(
             Attempted::Stopped => break,
         }
         let now = clock.now();
-        place.skip(&schedule, Skip::Overrun, slot.max(began), now);
-        slot = schedule.next(slot, now);
+        place.skip(&schedule, Skip::Overrun, due.max(began), now);
+        // One that was asked for takes no slot that is still to come.
+        slot = if due < slot && now < slot { slot } else { schedule.next(slot, now) };
     }
     board.running(name, None);
     board.scheduled(name, None, None);

@@ -310,7 +310,7 @@ fn the_configuration_is_loaded_by_a_post_of_somebody_who_may() {
     );
     let (_, page) = server.get("/x/");
     assert!(
-        page.contains("href=\"/x/checks/new\"") && page.contains("href=\"/x/assets/style.css\""),
+        page.contains("href=\"/x/checks/new\"") && page.contains("href=\"/x/assets/style.css?v="),
         "{page}"
     );
     assert!(server.get("/metrics").0.starts_with("HTTP/1.1 404"));

@@ -231,7 +231,7 @@ fn promtool_has_nothing_to_say_of_a_full_state() {
 #[test]
 fn all_checks_together_have_room_for_so_many_resources() {
     let check = |name: &str| Check { reader: program(), ..Check::recorded(name) };
-    let board = Board::kept(vec![check("a"), check("b")], at(0), driftrun::shard::Shard::ALL, None, 5);
+    let board = Board::kept(vec![check("a"), check("b")], at(0), driftrun::shard::Shard::ALL, None, 5, 10);
     let listed = |board: &Board| -> Vec<(String, usize, u64)> {
         let snapshot = board.snapshot();
         let drifts = snapshot.views.iter().map(|view| (view.check.name.clone(), view.state.drift.clone()));

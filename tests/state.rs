@@ -344,11 +344,11 @@ fn history_is_bounded_and_failures_stay_longer() {
     server.signal("TERM");
     server.wait_for("stopped");
     let runs = std::fs::read_dir(folder.path().join("state/runs/c")).unwrap().flatten();
-    let verdicts: Vec<String> =
-        runs.map(|entry| entry.file_name().to_string_lossy().split('.').nth(1).unwrap().to_owned()).collect();
-    let failed = verdicts.iter().filter(|verdict| *verdict == "failed").count();
-    // All but the last of the kept ones are failures by now.
-    assert!(verdicts.len() == 6 && failed >= 5, "{verdicts:?}");
+    let mut names: Vec<String> = runs.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    let failed: Vec<bool> = names.iter().map(|name| name.ends_with(".failed.json.gz")).collect();
+    // The newer half is whole, what is older is of failures by now.
+    assert!(failed.len() == 6 && failed[..2] == [true; 2] && failed[3..] != [true; 3], "{names:?}");
 }
 
 /// Kills driftrun at moments that nobody chooses: what a scrape has shown is there after the restart.

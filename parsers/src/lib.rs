@@ -62,7 +62,7 @@ pub use input::{File, Input, Stream};
 pub use others::unread_report;
 pub use pattern::Pattern;
 pub use report::{
-    Action, Diagnostic, DriftReport, Parsed, Resource, Said, Scopes, Severity, Source, Tool, Unread,
+    Action, Diagnostic, DriftReport, Parsed, Resource, Said, Scopes, Severity, Source, Span, Tool, Unread,
     UnreadReason, Verdict,
 };
 

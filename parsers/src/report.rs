@@ -510,6 +510,16 @@ impl DriftReport {
         }
     }
 
+    /// Gives each resource the place that `printed`, a report of what people read instead, has for the same one; none where it has none.
+    pub fn place(&mut self, printed: Option<&Self>) {
+        let mut others = printed.map_or(&[][..], |printed| &printed.resources).iter().peekable();
+        for resource in &mut self.resources {
+            while others.next_if(|other| other.identity() < resource.identity()).is_some() {}
+            let same = others.peek().filter(|other| other.identity() == resource.identity());
+            resource.span = same.and_then(|other| other.span);
+        }
+    }
+
     /// Adds a remark.
     pub fn remark(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);

@@ -136,7 +136,7 @@ impl Round {
     }
 
     async fn run(&self, config: Config, stop: &Stop) -> Result<Arc<Snapshot>> {
-        let Config { checks, max_concurrent, max_capture_memory, .. } = config;
+        let Config { checks, max_concurrent, max_capture_memory, history, .. } = config;
         let memory = Arc::new(Memory::new(max_capture_memory));
         let runner = Arc::new(Runner::with(Arc::clone(&memory))?);
         let store = self.store.as_ref().map(|(_, store)| Arc::clone(store));
@@ -144,7 +144,8 @@ impl Round {
             let bases: BTreeSet<PathBuf> = checks.iter().map(|check| check.tmp_base.clone()).collect();
             clear(Arc::clone(store), &runner, bases.into_iter().collect()).await;
         }
-        let board = Arc::new(Board::kept(checks, Clock::SYSTEM.now(), Shard::ALL, store, usize::MAX));
+        let board =
+            Arc::new(Board::kept(checks, Clock::SYSTEM.now(), Shard::ALL, store, usize::MAX, history.runs));
         let limits = Arc::new(Limits::new(max_concurrent, memory));
         let mut lives = JoinSet::new();
         for check in board.checks() {
@@ -157,7 +158,7 @@ impl Round {
                 limits: Arc::clone(&limits),
                 clock: Clock::SYSTEM,
             };
-            let (run, stop) = (run_with(&runner), stop.clone());
+            let (run, stop) = (run_with(&runner, None), stop.clone());
             lives.spawn(async move { run_now(&check, &place, &stop, run).await });
         }
         lives.join_all().await;

@@ -114,26 +114,10 @@ pub(super) fn serve(
             tracing::info!(address = %listener.address, checks = checks.len(), tls, users, "listening");
         }
         warn(&warnings);
-        let board = Arc::new(Board::kept(checks, now, shard, store, max_total_resources));
+        let board = Arc::new(Board::kept(checks, now, shard, store, max_total_resources, history.runs));
         let (asking, asked) = mpsc::channel(1);
-        let bound = Bound {
-            listeners,
-            prefix: flags.prefix().to_owned(),
-            link: flags.link().to_owned(),
-            reload: (flags.lifecycle && reload.is_some()).then_some(asking),
-            stopping: stop.soft.clone(),
-            access: Arc::clone(&access),
-            metrics_path: flags.telemetry_path.clone(),
-            show: match flags.output {
-                ShowOutput::Auto => None,
-                ShowOutput::Always => Some(Show::Output),
-                ShowOutput::Never => Some(Show::TablesOnly),
-            },
-            paths: match manner {
-                Manner::Own => Paths::Own,
-                Manner::PromRun { .. } => Paths::PromRun,
-            },
-        };
+        let asking = (flags.lifecycle && reload.is_some()).then_some(asking);
+        let bound = bound(flags, listeners, manner, asking, Arc::clone(&access), stop.soft.clone());
         // The server outlives the runs: a last scrape can still see how they ended.
         let server_stop = CancellationToken::new();
         let server = tokio::spawn(bound.serve(Arc::clone(&board), server_stop.clone()));
@@ -148,7 +132,7 @@ pub(super) fn serve(
             Clock::SYSTEM,
             stop.clone(),
             runs.runtime.clone(),
-            logging(run_with(&runner), manner),
+            logging(run_with(&runner, Some(&board)), manner),
             first,
         );
         let strays = tokio::spawn(end_strays(Arc::clone(&runner)));
@@ -172,6 +156,38 @@ pub(super) fn serve(
     // A thread that waits for a file system is not waited for.
     runtime.shutdown_background();
     served
+}
+
+/// What the server serves, as the flags say.
+fn bound(
+    flags: &WebFlags,
+    listeners: Vec<Listener>,
+    manner: Manner,
+    reload: Option<web::Asking>,
+    access: Arc<Access>,
+    stopping: CancellationToken,
+) -> Bound {
+    let external = flags.external_host().map(str::to_owned);
+    Bound {
+        listeners,
+        prefix: flags.prefix().to_owned(),
+        link: flags.link().to_owned(),
+        reload,
+        lifecycle: flags.lifecycle,
+        own_names: external.into_iter().chain([super::host_name()]).collect(),
+        stopping,
+        access,
+        metrics_path: flags.telemetry_path.clone(),
+        show: match flags.output {
+            ShowOutput::Auto => None,
+            ShowOutput::Always => Some(Show::Output),
+            ShowOutput::Never => Some(Show::TablesOnly),
+        },
+        paths: match manner {
+            Manner::Own => Paths::Own,
+            Manner::PromRun { .. } => Paths::PromRun,
+        },
+    }
 }
 
 async fn listen(flags: &WebFlags) -> Result<Vec<Listener>> {

@@ -8,7 +8,7 @@ use crate::check::{self, Check, Reader, ReaderChoice, ResourceMetrics, default, 
 use crate::ignore::{IgnoreRule, Pattern};
 use crate::redact::Secret;
 use crate::schedule::Cron;
-use crate::state::{History, Store};
+use crate::state::{KeptRuns, Store};
 use driftrun_parsers::{Action, ExitCodes, Source};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -90,7 +90,7 @@ pub(super) fn config(
         .map_or(Some(default::MAX_CAPTURE_MEMORY), |node| decoder.size(node))
         .map_or(1, |size| usize::try_from(size).unwrap_or(usize::MAX).max(1));
     let state_dir = root.get("state_dir").and_then(|node| Some((decoder.path(node)?, node.place)));
-    let history = root.get("history").map_or(Some(History::default()), |node| decoder.history(node));
+    let history = root.get("history").map_or(Some(KeptRuns::default()), |node| decoder.history(node));
     let tmp_base = match (root.get("tmp_dir"), &state_dir) {
         (Some(node), _) => decoder.folder(node, &Variables::new()).map(|path| (path, Some(node.place))),
         (None, Some((folder, place))) => Some((Store::tmp(folder), Some(*place))),
@@ -823,12 +823,12 @@ impl Decoder<'_> {
         self.expanded(node, &Variables::new()).map(|text| folder.join(text))
     }
 
-    fn history(&mut self, node: &Node) -> Option<History> {
+    fn history(&mut self, node: &Node) -> Option<KeptRuns> {
         self.keys(node, &["runs", "size"], "history")?;
-        let default = History::default();
+        let default = KeptRuns::default();
         let runs = node.get("runs").map_or(Some(default.runs), |node| self.count(node))?;
         let size = node.get("size").map_or(Some(default.size), |node| self.size(node))?;
-        Some(History { runs, size })
+        Some(KeptRuns { runs, size })
     }
 
     /// A folder that exists, absolute.

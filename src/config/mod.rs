@@ -15,7 +15,7 @@ pub(crate) use decode::tmp_base_problem;
 pub use template::TMP_HOLE;
 
 use crate::check::{Check, Reader};
-use crate::state::History;
+use crate::state::KeptRuns;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub struct Config {
     /// Where what is known survives a restart.
     pub state_dir: Option<PathBuf>,
     /// How many earlier runs are kept there.
-    pub history: History,
+    pub history: KeptRuns,
     /// Which checks there are depends on what is on disk: some `for_each` has a glob.
     pub looks: bool,
 }
@@ -56,7 +56,7 @@ impl Config {
             warnings,
             looks: false,
             state_dir: None,
-            history: History::default(),
+            history: KeptRuns::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bytes of one stream, bounded: everything up to a limit, else the first and the last 64 KiB.
 
+use crate::live::{Live, Stream};
 use crate::outcome::Captured;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,6 +57,8 @@ pub(super) struct Capture<'m> {
     memory: &'m Memory,
     /// What of `memory` is this one's.
     held: usize,
+    /// Who may look meanwhile.
+    live: Option<(&'m Live, Stream)>,
 }
 
 impl Drop for Capture<'_> {
@@ -65,11 +68,14 @@ impl Drop for Capture<'_> {
 }
 
 impl<'m> Capture<'m> {
-    pub(super) fn new(limit: usize, memory: &'m Memory) -> Self {
-        Self { head: Vec::new(), tail: VecDeque::new(), total: 0, limit, over: false, memory, held: 0 }
+    pub(super) fn new(limit: usize, memory: &'m Memory, live: Option<(&'m Live, Stream)>) -> Self {
+        Self { head: Vec::new(), tail: VecDeque::new(), total: 0, limit, over: false, memory, held: 0, live }
     }
 
     pub(super) fn take(&mut self, mut bytes: &[u8]) {
+        if let Some((live, stream)) = self.live {
+            live.wrote(stream, bytes);
+        }
         self.total += bytes.len() as u64;
         if !self.over {
             if self.head.len() + bytes.len() <= self.limit {
@@ -114,7 +120,7 @@ mod tests {
 
     #[test]
     fn everything_up_to_the_limit() {
-        let mut capture = Capture::new(6, &MEMORY);
+        let mut capture = Capture::new(6, &MEMORY, None);
         capture.take(b"abc");
         capture.take(b"def");
         let captured = capture.finish();
@@ -125,7 +131,7 @@ mod tests {
     #[test]
     fn both_ends_beyond_it_and_everything_counted() {
         let text: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
-        let mut capture = Capture::new(200_000, &MEMORY);
+        let mut capture = Capture::new(200_000, &MEMORY, None);
         for chunk in text.chunks(7_001) {
             capture.take(chunk);
         }
@@ -137,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_first_piece_that_is_too_large_keeps_its_beginning() {
-        let mut capture = Capture::new(100_000, &MEMORY);
+        let mut capture = Capture::new(100_000, &MEMORY, None);
         capture.take(&[b"a".repeat(70_000), b"b".repeat(70_000)].concat());
         let captured = capture.finish();
         assert!(captured.bytes == b"a".repeat(END) && captured.tail == b"b".repeat(END));
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_limit_smaller_than_an_end_holds() {
-        let mut capture = Capture::new(4, &MEMORY);
+        let mut capture = Capture::new(4, &MEMORY, None);
         capture.take(b"abc");
         capture.take(b"defgh");
         let captured = capture.finish();
@@ -159,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_run_waits_for_room() {
         let memory = Memory::new(10);
-        let mut first = Capture::new(100, &memory);
+        let mut first = Capture::new(100, &memory, None);
         first.take(b"123456789");
         memory.room().await;
         first.take(b"0");
@@ -168,7 +174,7 @@ mod tests {
         // Over its own limit it keeps little.
         first.take(&[0; 100]);
         assert!(by_now(&mut waiting).await.is_some());
-        let mut second = Capture::new(100, &memory);
+        let mut second = Capture::new(100, &memory, None);
         second.take(&[0; 20]);
         let mut waiting = Box::pin(memory.room());
         assert!(by_now(&mut waiting).await.is_none());

@@ -16,6 +16,7 @@ pub use process::Stop;
 
 use crate::check::{Check, Program, Reader, ReaderChoice};
 use crate::config::TMP_HOLE;
+use crate::live::Live;
 use crate::outcome::{Captured, End, Files, Finished, Killed, Outcome, Stage, Usage};
 use files::Wanted;
 use jiff::Timestamp;
@@ -137,17 +138,23 @@ impl Runner {
                 self.instance.wrapping_add(u32::try_from(number).unwrap_or_default()),
             ),
             sums: Sums::default(),
+            live: None,
         }
     }
 
     /// One run of `check`. Starts processes where it is polled, which blocks for as long as that takes: not on a thread that serves scrapes. Ends early when `stop` says so, and leaves no process behind either way.
     pub async fn run(&self, check: &Check, stop: &Stop) -> Outcome {
+        self.run_live(check, stop, None).await
+    }
+
+    /// As [`Self::run`]; what its setup commands and its command print goes to `live` while they print it. Not what is parsed instead.
+    pub async fn run_live(&self, check: &Check, stop: &Stop, live: Option<&Live>) -> Outcome {
         let (started, clock) = (Timestamp::now(), Instant::now());
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let _active = Active::new(&self.active);
         let cookie = format!("{:08x}-{number:x}", self.instance);
         let mut run = self.begin(check, check.workdir.clone(), stop, &cookie, number);
-        run.deadline = clock + check.timeout;
+        (run.deadline, run.live) = (clock + check.timeout, live);
         let outcome =
             match run.within(self.ready(check)).await.and_then(|ready| ready.map_err(End::NotStarted)) {
                 Err(end) => Outcome { end, ..Outcome::recorded(started) },
@@ -241,6 +248,7 @@ struct Run<'r> {
     deadline: Instant,
     tmp: Folder,
     sums: Sums,
+    live: Option<&'r Live>,
 }
 
 /// Whether a folder is called as those are that runs get.
@@ -308,7 +316,7 @@ impl Run<'_> {
         let failed = check.is_failure(code);
         let (stage, report) = match &check.report {
             Some(argv) if !failed => {
-                let report = self.execute(argv).await;
+                let report = self.follow(argv, None, self.deadline, None).await;
                 if report.end != End::Exited(0) {
                     // Its standard output is the raw report and must not be shown.
                     let report = Finished { stdout: Captured::default(), ..report };
@@ -374,22 +382,29 @@ impl Run<'_> {
         let deadline = self.deadline.min(Instant::now() + program.timeout);
         // What it leaves behind has nothing to do with whether the command's output is whole.
         let unwaited = self.sums.unwaited;
-        let finished = self.follow(&program.command, Some(&reads), deadline).await;
+        let finished = self.follow(&program.command, Some(&reads), deadline, None).await;
         self.sums.unwaited = unwaited;
         finished
     }
 
     async fn execute(&mut self, argv: &[String]) -> Finished {
-        self.follow(argv, None, self.deadline).await
+        self.follow(argv, None, self.deadline, self.live).await
     }
 
-    async fn follow(&mut self, argv: &[String], reads: Option<&Output>, deadline: Instant) -> Finished {
+    async fn follow(
+        &mut self,
+        argv: &[String],
+        reads: Option<&Output>,
+        deadline: Instant,
+        live: Option<&Live>,
+    ) -> Finished {
         let limits = Limits {
             deadline,
             grace: self.check.kill_grace,
             max_output: self.check.max_output,
             memory: &self.runner.memory,
             cookie: self.cookie,
+            live,
         };
         if self.stop.soft.is_cancelled() || self.stop.hard.is_cancelled() {
             return Finished { end: End::Cancelled, ..Finished::not_started(String::new()) };

@@ -6,6 +6,7 @@
 use super::capture::{Capture, Memory};
 use super::leftovers;
 use super::spawn::{self, Leaders, Spawned};
+use crate::live::{Live, Stream};
 use crate::outcome::{End, Finished, Killed, Usage};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeSet;
@@ -55,6 +56,8 @@ pub(super) struct Limits<'a> {
     pub(super) memory: &'a Memory,
     /// The value of the run's cookie variable, by which its escaped processes are known.
     pub(super) cookie: &'a str,
+    /// Who may look at what it prints meanwhile.
+    pub(super) live: Option<&'a Live>,
 }
 
 /// Follows a process to its end, whatever that is.
@@ -64,8 +67,9 @@ pub(super) async fn execute(
     limits: Limits<'_>,
     stop: &Stop,
 ) -> Finished {
-    let mut out = Capture::new(limits.max_output, limits.memory);
-    let mut err = Capture::new(limits.max_output, limits.memory);
+    let capture =
+        |stream| Capture::new(limits.max_output, limits.memory, limits.live.map(|live| (live, stream)));
+    let (mut out, mut err) = (capture(Stream::Out), capture(Stream::Err));
     let ended = supervise(started, leaders, limits, stop, [&mut out, &mut err]).await;
     let ended = ended.unwrap_or_else(|error| Ended {
         end: End::NotStarted(format!("can't supervise it: {error}")),

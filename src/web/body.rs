@@ -1,4 +1,4 @@
-//! The body of an answer: ready bytes, in pieces, of a known length.
+//! The body of an answer: ready bytes, in pieces, of a known length; or events, as they come.
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use std::collections::VecDeque;
@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::mpsc;
 
 /// What is handed over at once. An answer is under way as long as pieces are left: most of a large one should not be out of hand at once.
 const AT_ONCE: usize = 256 << 10;
@@ -35,6 +36,46 @@ impl Pieces {
     /// The rest in one piece.
     pub fn concat(self) -> Vec<u8> {
         Vec::from(self.0).concat()
+    }
+}
+
+/// What an answer consists of.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// Of a known length.
+    Pieces(Pieces),
+    /// As they come.
+    Events(mpsc::Receiver<Bytes>),
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Pieces(pieces) => Pin::new(pieces).poll_frame(cx),
+            Self::Events(events) => {
+                events.poll_recv(cx).map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Pieces(pieces) => pieces.is_end_stream(),
+            Self::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Pieces(pieces) => pieces.size_hint(),
+            Self::Events(_) => SizeHint::default(),
+        }
     }
 }
 

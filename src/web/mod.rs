@@ -1,11 +1,15 @@
 //! HTTP: [`respond`] is a pure function from a request and a snapshot to an answer; `server` is hyper around it; `pages` is the HTML.
 
 pub mod access;
+mod ansi;
+mod api;
+mod assets;
 mod body;
 mod connections;
-mod diff;
+mod events;
 mod listen;
 mod pages;
+mod query;
 pub mod rate;
 mod seldom;
 mod server;
@@ -20,25 +24,26 @@ use crate::metrics::{self, Encoding, Exposition, WebConfigState};
 use crate::snapshot::Snapshot;
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderMap, HeaderName, HeaderValue, VARY,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
+    VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
 
-/// The style sheet of all pages.
-const STYLE: &str = include_str!("style.css");
+/// Nothing but what is ours may be loaded, run or asked, and nothing stands in a page itself that could be run.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Nothing but our own style sheet may load, run or be sent anywhere.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Below it, what programs ask for.
+const API: &str = "/api/v1/";
 
 /// Where whoever may loads the configuration again.
 const RELOAD: &str = "/-/reload";
 
 /// What costs the same for everybody, beside the metrics.
-const QUICK: [&str; 3] = ["/-/healthy", "/-/ready", "/assets/style.css"];
+const QUICK: [&str; 2] = ["/-/healthy", "/-/ready"];
 
 /// What of a command's output a page may show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +76,8 @@ pub struct Site<'a> {
     pub show: Show,
     /// What is answered where.
     pub paths: Paths,
+    /// Whether a run can be asked for.
+    pub lifecycle: bool,
     /// Whether the end has begun.
     pub stopping: bool,
     /// The process' own metrics; only where metrics are asked for.
@@ -101,28 +108,105 @@ pub fn respond(request: &Parts, snapshot: &Snapshot, site: &Site<'_>) -> Respons
     if request.method != Method::GET && request.method != Method::HEAD {
         return not_allowed(if path == Some(RELOAD) { "POST, PUT" } else { "GET, HEAD" });
     }
+    let query = request.uri.query();
     match path {
-        Some("/") if site.paths == Paths::Own => html(StatusCode::OK, pages::overview(snapshot, site)),
+        Some("/") if site.paths == Paths::Own => html(StatusCode::OK, pages::overview(snapshot, site, query)),
         Some("/-/healthy") => text(StatusCode::OK, "driftrun is healthy.\n"),
         Some("/-/ready") if site.stopping => text(StatusCode::SERVICE_UNAVAILABLE, "driftrun is stopping.\n"),
         Some("/-/ready") => text(StatusCode::OK, "driftrun is ready.\n"),
         Some(RELOAD) => not_allowed("POST, PUT"),
-        Some("/assets/style.css") => {
-            content(StatusCode::OK, "text/css; charset=utf-8", Bytes::from_static(STYLE.as_bytes()))
-        }
         Some(path) if path == site.metrics_path => scrape(&request.headers, snapshot, site),
-        path => {
-            let named = path.and_then(|path| snapshot.get(path.strip_prefix("/checks/")?));
-            let only = match site.paths {
-                Paths::Own => None,
-                Paths::PromRun => snapshot.views.first(),
-            };
-            match named.or(only) {
-                Some(view) => html(StatusCode::OK, pages::check(view, site)),
-                None => html(StatusCode::NOT_FOUND, pages::not_found(site)),
-            }
+        Some(path) if path.starts_with(API) => {
+            api_answer(api::answer(&path[API.len()..], query, snapshot, site), &request.headers)
         }
+        path => match path.and_then(assets::at) {
+            Some(asset) => kept_for_ever(asset),
+            None => html_page(path, query, snapshot, site),
+        },
     }
+}
+
+/// The page of a check, or of one of its runs.
+fn html_page(
+    path: Option<&str>,
+    query: Option<&str>,
+    snapshot: &Snapshot,
+    site: &Site<'_>,
+) -> Response<Pieces> {
+    let below = path.and_then(|path| path.strip_prefix("/checks/"));
+    let (name, run) = match below.map(|below| below.split_once("/runs/")) {
+        Some(Some((name, run))) => (Some(name), Some(run)),
+        Some(None) => (below, None),
+        None => (None, None),
+    };
+    let named = name.and_then(|name| snapshot.get(name));
+    if let (Some(view), Some(id)) = (named, run) {
+        return match api::find_run(view, id, snapshot) {
+            Some(run) => {
+                let past = view.state.history.get(run.started.as_millisecond());
+                html(StatusCode::OK, pages::run(view, &run, past.map(AsRef::as_ref), site))
+            }
+            None => html(StatusCode::NOT_FOUND, pages::not_found(site)),
+        };
+    }
+    let only = match site.paths {
+        Paths::Own => None,
+        Paths::PromRun => snapshot.views.first(),
+    };
+    match named.or(only) {
+        Some(view) => html(StatusCode::OK, pages::check(view, snapshot, site, query)),
+        None => html(StatusCode::NOT_FOUND, pages::not_found(site)),
+    }
+}
+
+/// An answer for a program, with a tag by which it can ask whether it is still the same.
+fn api_answer(answer: api::Answer, headers: &HeaderMap) -> Response<Pieces> {
+    let (mut response, tag) = match answer {
+        api::Answer::Json(status, json) => {
+            let tag = (status == StatusCode::OK).then(|| tag(&json));
+            (content(status, "application/json", Bytes::from(json)), tag)
+        }
+        api::Answer::Output(bytes, name) => {
+            let tag = tag(&bytes);
+            let mut response = text(StatusCode::OK, bytes);
+            if let Ok(name) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
+                response.headers_mut().insert(CONTENT_DISPOSITION, name);
+            }
+            (response, Some(tag))
+        }
+    };
+    if let Some(tag) = tag {
+        let same = headers.get_all(IF_NONE_MATCH).iter().any(|known| {
+            let known = known.to_str().unwrap_or_default().split(',');
+            known.map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+        });
+        if same {
+            response = content(StatusCode::NOT_MODIFIED, "application/json", Bytes::new());
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
+        if let Ok(tag) = HeaderValue::try_from(tag) {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        // To be kept, and asked for again each time.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    response
+}
+
+fn tag(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let (half, _) = digest.as_ref().as_chunks::<16>();
+    let number = half.first().map_or(0, |bytes| u128::from_be_bytes(*bytes));
+    format!("\"{number:032x}\"")
+}
+
+/// Its address says which one it is.
+fn kept_for_ever(asset: &'static assets::Asset) -> Response<Pieces> {
+    let mut response = content(StatusCode::OK, asset.kind, Bytes::from_static(asset.content.as_bytes()));
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
 }
 
 /// The metrics, in the format and encoding that the scraper likes best.
@@ -163,6 +247,15 @@ fn not_allowed(allow: &'static str) -> Response<Pieces> {
     };
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, body);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Look there instead.
+fn see_other(path: &str) -> Response<Pieces> {
+    let mut response = text(StatusCode::SEE_OTHER, "");
+    if let Ok(path) = HeaderValue::try_from(path) {
+        response.headers_mut().insert(LOCATION, path);
+    }
     response
 }
 

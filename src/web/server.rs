@@ -1,16 +1,21 @@
 //! hyper around [`respond`](super::respond): connections, who is let in, limits, and an end that lets answers finish.
 
 use super::access::{Access, Current};
+use super::body::Sent;
 use super::connections::{Answer, Connections, LOOK, Place, Watched};
 use super::listen::{Address, Listener, Stream};
 use super::seldom::Seldom;
 use super::tls::unusable_certificate;
 use super::users::Admission;
-use super::{Paths, Pieces, QUICK, RELOAD, Show, Site, WebConfigState, below, respond, text};
-use crate::board::Board;
+use super::{
+    API, Paths, Pieces, QUICK, RELOAD, Show, Site, WebConfigState, assets, below, events, respond, see_other,
+    text,
+};
+use crate::board::{AskedFor, Board};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, HOST, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue,
+    ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
@@ -47,6 +52,13 @@ const MADE_AT_ONCE: usize = 2;
 /// KiB of pages that may be under way. Each is made for whoever asked, while metrics are shared; and a client can ask for many over HTTP/2
 /// and take none.
 const ROOM: usize = 64 << 10;
+/// Streams of events at once; each is a page that somebody has open.
+const EVENTS: usize = 64;
+/// Events that wait for one reader. Then the one who sends them waits, and the run doesn't.
+const EVENTS_AHEAD: usize = 4;
+
+/// What stands around a check's name where a run of it is asked for.
+const RUN: (&str, &str) = ("/api/v1/checks/", "/run");
 
 /// Whoever asks for the configuration to be loaded again is told how it went.
 pub type Asking = mpsc::Sender<oneshot::Sender<Result<(), String>>>;
@@ -70,6 +82,10 @@ pub struct Bound {
     pub paths: Paths,
     /// Who loads the configuration again, where that may be asked for over HTTP.
     pub reload: Option<Asking>,
+    /// Whether a run may be asked for over HTTP.
+    pub lifecycle: bool,
+    /// Names by which people know this server, beside those of the machine itself.
+    pub own_names: Vec<String>,
     /// Cancelled when driftrun has begun to end.
     pub stopping: CancellationToken,
 }
@@ -77,7 +93,19 @@ pub struct Bound {
 impl Bound {
     /// Serves until `stop`, then lets answers under way finish for a moment.
     pub async fn serve(self, board: Arc<Board>, stop: CancellationToken) {
-        let Self { listeners, prefix, link, metrics_path, show, access, paths, reload, stopping } = self;
+        let Self {
+            listeners,
+            prefix,
+            link,
+            metrics_path,
+            show,
+            access,
+            paths,
+            reload,
+            lifecycle,
+            own_names,
+            stopping,
+        } = self;
         let registry = Registry::new();
         // Counts the memory, CPU and descriptors of driftrun itself.
         if let Err(error) =
@@ -95,7 +123,10 @@ impl Bound {
             access,
             paths,
             reload,
+            lifecycle,
+            own_names,
             stopping,
+            events: Arc::new(Semaphore::new(EVENTS)),
             others: Arc::new(Semaphore::new(MADE_AT_ONCE)),
             pages: Arc::new(Semaphore::new(MADE_AT_ONCE)),
             room: Arc::new(Semaphore::new(ROOM)),
@@ -130,7 +161,11 @@ struct Shared {
     access: Arc<Access>,
     paths: Paths,
     reload: Option<Asking>,
+    lifecycle: bool,
+    own_names: Vec<String>,
     stopping: CancellationToken,
+    /// See [`EVENTS`].
+    events: Arc<Semaphore>,
     /// Turns.
     pages: Arc<Semaphore>,
     others: Arc<Semaphore>,
@@ -294,9 +329,9 @@ impl Service<Request<Incoming>> for Answering {
                         std::future::pending().await
                     }
                 }
-                None => not_over_tls(),
+                None => not_over_tls().map(Sent::Pieces),
             };
-            Ok(response.map(|pieces| Answered { pieces, _answer: answer }))
+            Ok(response.map(|sent| Answered { sent, _answer: answer }))
         })
     }
 }
@@ -317,7 +352,7 @@ fn busy(why: &'static str) -> Response<Pieces> {
 
 /// A body, and the place that it is sent from.
 struct Answered {
-    pieces: Pieces,
+    sent: Sent,
     _answer: Answer,
 }
 
@@ -329,15 +364,15 @@ impl Body for Answered {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.pieces).poll_frame(cx)
+        Pin::new(&mut self.sent).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_end_stream()
+        self.sent.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.pieces.size_hint()
+        self.sent.size_hint()
     }
 }
 
@@ -355,15 +390,16 @@ struct Caller {
 impl Caller {
     /// Every answer carries the headers of the web configuration, whose word counts where it says something of a header of ours. There is none where
     /// other certificates are asked for by now than when the connection was accepted: whoever it is has to come anew.
-    async fn answer(&self, request: Request<Incoming>) -> Option<Response<Pieces>> {
+    async fn answer(&self, request: Request<Incoming>) -> Option<Response<Sent>> {
         let current = self.shared.access.current().await;
         if !current.asks_for_the_same_certificates_as(&self.accepted) {
             return None;
         }
         let (request, _) = request.into_parts();
         let mut response = match self.refused(&request, &current).await {
-            Some(refusal) => refusal,
-            None => self.admitted(request, &current).await,
+            Some(refusal) => refusal.map(Sent::Pieces),
+            None if self.shared.is_events(&request) => self.events(&request, &current),
+            None => self.admitted(request, &current).await.map(Sent::Pieces),
         };
         for (name, value) in &current.headers {
             response.headers_mut().insert(name, value.clone());
@@ -406,8 +442,14 @@ impl Caller {
 
     async fn admitted(&self, request: Parts, current: &Current) -> Response<Pieces> {
         let asks = request.method == Method::POST || request.method == Method::PUT;
-        if asks && request.uri.path().strip_prefix(&*self.shared.prefix) == Some(RELOAD) {
-            return self.reload(&request).await;
+        if asks {
+            let path = request.uri.path().strip_prefix(&*self.shared.prefix).unwrap_or_default();
+            if path == RELOAD {
+                return self.reload(&request, current).await;
+            }
+            if let Some(name) = path.strip_prefix(RUN.0).and_then(|path| path.strip_suffix(RUN.1)) {
+                return self.run(name, &request, current);
+            }
         }
         let making = if self.shared.is_page(&request) { &self.shared.pages } else { &self.shared.others };
         let Ok(making) = Arc::clone(making).acquire_owned().await else {
@@ -429,15 +471,15 @@ impl Caller {
     }
 
     /// Loads the configuration again, as `Prometheus` does it.
-    async fn reload(&self, request: &Parts) -> Response<Pieces> {
+    async fn reload(&self, request: &Parts, current: &Current) -> Response<Pieces> {
         let Some(asking) = &self.shared.reload else {
             return text(
                 StatusCode::FORBIDDEN,
                 "not enabled; `driftrun serve --web.enable-lifecycle` loads its file again when asked here, and by SIGHUP in any case\n",
             );
         };
-        if is_from_elsewhere(request) {
-            return text(StatusCode::FORBIDDEN, "not for pages of other sites\n");
+        if let Some(refusal) = self.refused_to_others(request, current) {
+            return refusal;
         }
         let (answer, answered) = oneshot::channel();
         if asking.send(answer).await.is_err() {
@@ -448,6 +490,88 @@ impl Caller {
             Ok(Err(problems)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{problems}\n")),
             Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "driftrun is stopping\n"),
         }
+    }
+
+    /// Lets a check run as soon as there is a place for it.
+    fn run(&self, name: &str, request: &Parts, current: &Current) -> Response<Pieces> {
+        let answer = |status, what: &str| {
+            let key = if status == StatusCode::ACCEPTED { "asked_for" } else { "error" };
+            let mut response = text(status, serde_json::json!({ key: what }).to_string());
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        };
+        if !self.shared.lifecycle {
+            return answer(StatusCode::FORBIDDEN, "not enabled; start driftrun with --web.enable-lifecycle");
+        }
+        if let Some(refusal) = self.refused_to_others(request, current) {
+            return refusal;
+        }
+        // A person has sent a form, and wants to see the check.
+        let is_page =
+            request.headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"));
+        let page = match self.shared.paths {
+            Paths::Own => format!("{}/checks/{name}", self.shared.link),
+            Paths::PromRun => format!("{}/", self.shared.link),
+        };
+        match self.shared.board.ask_for_run(name) {
+            AskedFor::NoSuchCheck => answer(StatusCode::NOT_FOUND, "no check of that name"),
+            AskedFor::Asked | AskedFor::Running if is_page => see_other(&page),
+            AskedFor::Asked => answer(StatusCode::ACCEPTED, name),
+            AskedFor::Running => answer(StatusCode::CONFLICT, "a run of this check is under way"),
+        }
+    }
+
+    /// Pages of other sites must not make a browser do something here: neither one that asks under our name, nor one that gave us a name of its own (DNS
+    /// rebinding), which nobody has to prove where there are no users. What isn't a browser is neither.
+    fn refused_to_others(&self, request: &Parts, current: &Current) -> Option<Response<Pieces>> {
+        if is_from_elsewhere(request) {
+            return Some(text(StatusCode::FORBIDDEN, "not for pages of other sites\n"));
+        }
+        let is_browser =
+            [ORIGIN.as_str(), "sec-fetch-site"].iter().any(|name| request.headers.contains_key(*name));
+        let known = current.users.is_some() || current.is_protected_by_client_certificates();
+        if !is_browser || known || matches!(self.at, Address::Unix(_)) {
+            return None;
+        }
+        let host =
+            authority(request).map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
+        let name = host.trim_start_matches('[').trim_end_matches(']');
+        // A name without a dot is none of the Internet's.
+        let is_ours = name.parse::<IpAddr>().is_ok()
+            || !name.contains('.')
+            || self.shared.own_names.iter().any(|own| own.eq_ignore_ascii_case(name));
+        (!is_ours).then(|| {
+            text(
+                StatusCode::FORBIDDEN,
+                format!("{name:?} is not known to be this server's name: say it with --web.external-url\n"),
+            )
+        })
+    }
+
+    /// A stream of events.
+    fn events(&self, request: &Parts, current: &Current) -> Response<Sent> {
+        let Ok(place) = Arc::clone(&self.shared.events).try_acquire_owned() else {
+            return busy("too many pages are open\n").map(Sent::Pieces);
+        };
+        let last_seen = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let wanted = events::Wanted::of(request.uri.query(), last_seen);
+        let shows = self.show(request, current) == Show::Output;
+        let (send, receive) = mpsc::channel(EVENTS_AHEAD);
+        let (board, stopping) = (Arc::clone(&self.shared.board), self.shared.stopping.clone());
+        if request.method == Method::GET {
+            tokio::spawn(async move {
+                events::follow(board, wanted, shows, stopping, send).await;
+                drop(place);
+            });
+        }
+        let mut response = Response::new(Sent::Events(receive));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+        // nginx would keep them back.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
     }
 
     /// What the pages of this listener show to whom. By itself, the output only to those who are known, and to whoever asks for this machine by one of
@@ -471,6 +595,7 @@ impl Shared {
             metrics_path: &self.metrics_path,
             show,
             paths: self.paths,
+            lifecycle: self.lifecycle,
             stopping: self.stopping.is_cancelled(),
             process_metrics: &[],
             web_config: self.access.is_from_a_file().then(|| WebConfigState {
@@ -491,10 +616,18 @@ impl Shared {
         if self.is_page(request) { self.within_room(response) } else { response }
     }
 
+    fn is_events(&self, request: &Parts) -> bool {
+        let is_read = request.method == Method::GET || request.method == Method::HEAD;
+        let path = below(&self.prefix, request.uri.path()).and_then(|path| path.strip_prefix(API));
+        is_read && path == Some("events")
+    }
+
     /// Whether the answer is made for this request alone.
     fn is_page(&self, request: &Parts) -> bool {
         let path = below(&self.prefix, request.uri.path());
-        !path.is_some_and(|path| path == self.metrics_path || QUICK.contains(&path))
+        !path.is_some_and(|path| {
+            path == self.metrics_path || QUICK.contains(&path) || assets::at(path).is_some()
+        })
     }
 
     /// The answer with its share of the room, which it has until it is sent. One that is larger than the room takes all of it.

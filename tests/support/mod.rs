@@ -383,6 +383,23 @@ impl Scrape {
     }
 }
 
+/// What of a page people see, without the numbers of lines.
+pub fn words(page: &str) -> String {
+    let main =
+        page.split_once("<main").map_or(page, |(_, rest)| rest).split("</main>").next().unwrap_or_default();
+    let mut text = String::new();
+    let mut numbers = false;
+    for part in main.split('<').skip(1) {
+        let (tag, words) = part.split_once('>').unwrap_or((part, ""));
+        numbers = tag.starts_with("a class=\"n\"") || tag == "span class=\"n\"";
+        if !numbers {
+            text.push_str(words);
+        }
+    }
+    assert!(!numbers, "a page ends in the number of a line");
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+}
+
 /// Asks again until it is so.
 pub fn poll(so: impl Fn() -> bool) {
     let began = Instant::now();

@@ -1,0 +1,269 @@
+//! The HTML: server-rendered, works without JavaScript. Everything that came from a command goes through maud, which escapes it, or through
+//! [`ansi`](super::ansi), which does.
+
+mod chart;
+mod check;
+mod output;
+mod overview;
+mod run;
+
+pub(super) use check::check;
+pub(super) use overview::overview;
+pub(super) use run::run;
+
+use super::ansi::plain;
+use super::query::{Page, verdict_word};
+use super::{Paths, Site, assets};
+use crate::check::Check;
+use crate::outcome::End;
+use crate::redact::redacted_text;
+use crate::snapshot::View;
+use driftrun_parsers::{Action, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use maud::{DOCTYPE, Markup, Render, html};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// When a page that is left open is loaded again where there is no JavaScript, so that it doesn't tell old news. One that is read isn't: that would be a
+/// nuisance.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    After(u8),
+    Never,
+}
+
+/// `events`: where a page hears of news, if it wants to.
+fn page(title: &str, site: &Site<'_>, reload: Reload, events: Option<&str>, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                @if let Reload::After(seconds) = reload { noscript { meta http-equiv="refresh" content=(seconds); } }
+                title { (plain(title)) " · driftrun" }
+                link rel="stylesheet" href={ (site.link) (assets::STYLE.path()) };
+                link rel="icon" href={ (site.link) (assets::ICON.path()) } type="image/svg+xml";
+                @if let Some(events) = events { script defer src={ (site.link) (assets::SCRIPT.path()) } data-events={ (site.link) "/api/v1/events" (events) } {} }
+            }
+            body {
+                a.skip href="#main" { "To the content" }
+                header {
+                    a.brand href={ (site.link) "/" } { "driftrun" }
+                    nav aria-label="Site" { a href={ (site.link) (site.metrics_path) } { "Metrics" } " " a href={ (site.link) "/api/v1/checks" } { "API" } }
+                    span.asof { span #stale hidden { "not updating " } "as of " time datetime=(site.now) { (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
+                }
+                main #main tabindex="-1" { (body) }
+                footer { "driftrun " (env!("CARGO_PKG_VERSION")) }
+            }
+        }
+    }
+}
+
+pub(super) fn not_found(site: &Site<'_>) -> Markup {
+    page(
+        "Not found",
+        site,
+        Reload::Never,
+        None,
+        &html! { h1 { "Not found" } p { "There is no such page or check. " a href={ (site.link) "/" } { "All checks" } } },
+    )
+}
+
+/// The way back.
+fn crumbs(site: &Site<'_>, check: Option<&str>) -> Markup {
+    html! {
+        @if site.paths == Paths::Own || check.is_some() {
+            nav.crumbs aria-label="Where this is" {
+                @if site.paths == Paths::Own { a href={ (site.link) "/" } { "All checks" } }
+                @if let Some(name) = check { @if site.paths == Paths::Own { " / " } a href={ (site.link) "/checks/" (name) } { (name) } }
+            }
+        }
+    }
+}
+
+/// A verdict by word, colour and sign, so that colour is never all.
+fn badge(verdict: Option<Verdict>) -> Markup {
+    let word = verdict_word(verdict);
+    html! { span class={ "badge " (word) } { span aria-hidden="true" { (sign(verdict)) } " " (word) } }
+}
+
+fn sign(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Clean) => "✓",
+        Some(Verdict::Drifted) => "≠",
+        Some(Verdict::Partial) => "◐",
+        Some(Verdict::Failed) => "✕",
+        Some(Verdict::Timeout) => "◷",
+        Some(Verdict::Unreadable) => "?",
+        None => "…",
+    }
+}
+
+fn last_verdict(view: &View) -> Option<Verdict> {
+    view.state.last.as_ref().map(|last| last.verdict)
+}
+
+/// `2 update, 1 delete`.
+fn actions(counts: &BTreeMap<Action, u64>) -> Markup {
+    html! {
+        @for (n, (action, count)) in counts.iter().filter(|(_, count)| **count > 0).enumerate() {
+            @if n > 0 { ", " }
+            span.count { (count) " " span class={ "action " (action.as_str()) } { (action.as_str()) } }
+        }
+    }
+}
+
+fn labels(check: &Check) -> Markup {
+    html! { @for (name, value) in &check.labels { span.label { (name) "=" (plain(value)) } " " } }
+}
+
+/// `1 resource drifts`, `4 resources drift`.
+fn drifts(count: u64) -> String {
+    if count == 1 { "1 resource drifts".to_owned() } else { format!("{count} resources drift") }
+}
+
+fn ended(end: &End) -> String {
+    match end {
+        End::Exited(code) => format!("exit code {code}"),
+        End::Signalled(signal) => format!("by signal {signal}"),
+        End::TimedOut => "out of time".to_owned(),
+        End::Cancelled => "cancelled".to_owned(),
+        End::NotStarted(_) => "never started".to_owned(),
+    }
+}
+
+/// A command line for people: words with blanks or quotes in single quotes.
+fn line(argv: &[String]) -> String {
+    let word = |word: &String| {
+        let plain = |c: char| c.is_alphanumeric() || "-_=./:@%+,{}[]".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A command line without secrets.
+pub(super) fn command_line(argv: &[String], check: &Check) -> String {
+    redacted_text(line(argv), &check.redact)
+}
+
+/// The same, which breaks between its words, not at the hyphens in them.
+fn shown_line(argv: &[String], check: &Check) -> Markup {
+    let line = command_line(argv, check);
+    html! { @for word in line.split(' ') { span.word { (plain(word)) } " " } }
+}
+
+fn next_run(view: &View, now: Timestamp) -> Markup {
+    let state = &view.state;
+    match state.next_run {
+        _ if state.wanted => html! { "as soon as there is a place" },
+        Some(next) if next > now => html! { time datetime=(next) title=(next) { "in " (span(now, next)) } },
+        Some(_) if state.running.is_some() => html! { "now" },
+        Some(_) => html! { "waits for its turn" },
+        None => html! { "–" },
+    }
+}
+
+/// How far the run under way is, held against how long they take usually.
+fn progress(view: &View, now: Timestamp) -> Markup {
+    let Some(since) = view.state.running else { return html! {} };
+    let usual = view.state.history.usual_duration();
+    html! {
+        div.progress data-since=(since) {
+            "running for " span.elapsed { (span(since, now)) }
+            @if let Some(usual) = usual {
+                @let elapsed = now.duration_since(since).as_secs_f64().max(0.0);
+                @let usual = usual.as_secs_f64().max(0.001);
+                " " progress max=(format!("{usual:.3}")) value=(format!("{:.3}", elapsed.min(usual))) aria-label="progress against the usual duration" {}
+                " usually " (took(Duration::from_secs_f64(usual)))
+            }
+        }
+    }
+}
+
+fn ago(time: Timestamp, now: Timestamp) -> Markup {
+    html! { time datetime=(time) title=(time) { (span(time, now)) " ago" } }
+}
+
+/// Also by the clock.
+fn ago_at(time: Timestamp, now: Timestamp) -> Markup {
+    html! { (ago(time, now)) " " span.at { (time.strftime("%Y-%m-%d %H:%M UTC")) } }
+}
+
+/// The time between two moments, in its two largest units.
+fn span(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.duration_since(from).max(SignedDuration::ZERO).as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+fn took(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        0.0..0.0095 => format!("{:.1} ms", seconds * 1e3),
+        0.0095..1.0 => format!("{:.0} ms", seconds * 1e3),
+        1.0..10.0 => format!("{seconds:.1} s"),
+        _ if seconds < 120.0 => format!("{seconds:.0} s"),
+        _ => format!("{} min {} s", duration.as_secs() / 60, duration.as_secs() % 60),
+    }
+}
+
+/// `12.3 MiB`.
+fn size(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let of = |unit: u64| bytes as f64 / unit as f64;
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{:.1} KiB", of(1 << 10)),
+        _ => format!("{:.1} MiB", of(1 << 20)),
+    }
+}
+
+/// Links to the pages of a list; `link` makes one.
+fn pager(page: Page, what: &str, link: impl Fn(usize) -> String) -> Markup {
+    html! {
+        @if page.pages > 1 {
+            nav.pager aria-label="Pages" {
+                @if page.number > 1 { a rel="prev" href=(link(page.number - 1)) { "‹ before" } " " }
+                span { (page.from + 1) "–" (page.to) " of " (page.of) " " (what) }
+                @if page.number < page.pages { " " a rel="next" href=(link(page.number + 1)) { "after ›" } }
+            }
+        }
+    }
+}
+
+/// HTML that somebody else has escaped.
+struct Escaped(String);
+
+impl Render for Escaped {
+    fn render_to(&self, buffer: &mut String) {
+        buffer.push_str(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_as_many_digits_as_people_read() {
+        let shown =
+            [0.000_4, 0.009_7, 0.25, 1.26, 9.94, 61.4, 125.0].map(|s| took(Duration::from_secs_f64(s)));
+        assert_eq!(shown, ["0.4 ms", "10 ms", "250 ms", "1.3 s", "9.9 s", "61 s", "2 min 5 s"]);
+        assert_eq!([0, 1023, 1024, 5 << 20].map(size), ["0 bytes", "1023 bytes", "1.0 KiB", "5.0 MiB"]);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let shown =
+            [(0, 59), (0, 61), (0, 3_720), (0, 90_000), (9, 0)].map(|(from, to)| span(at(from), at(to)));
+        assert_eq!(shown, ["59 s", "1 min", "1 h 2 min", "1 d 1 h", "0 s"]);
+        assert_eq!([drifts(1), drifts(2)], ["1 resource drifts", "2 resources drift"]);
+    }
+}
