@@ -4,11 +4,14 @@
 //! characters, and those that change the direction of a text, are shown as what they are.
 
 use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
+use driftrun_parsers::text::strip_ansi;
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
 
-/// Characters of one line that are shown.
+/// Characters of one line that are shown: of a longer one its beginning and its end.
 const SHOWN: usize = 4_000;
+const AT_END: usize = 1_000;
 
 /// How text looks from here on.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in a terminal")]
@@ -111,11 +114,25 @@ struct Writer<'h> {
     look: Look,
     /// What the open element looks like.
     open: Look,
-    shown: usize,
-    left_out: usize,
+    /// Characters so far.
+    count: usize,
+    /// Those that are left out.
+    hidden: Range<usize>,
 }
 
 impl Writer<'_> {
+    /// Whether the next character is left out; where these begin it is said how many there are.
+    fn hides(&mut self) -> bool {
+        let hides = self.hidden.contains(&self.count);
+        if hides && self.count == self.hidden.start {
+            self.close();
+            let hidden = self.hidden.len();
+            let _ = write!(self.html, "<span class=\"odd\">… {hidden} characters of this line …</span>");
+        }
+        self.count += 1;
+        hides
+    }
+
     fn close(&mut self) {
         if self.open != Look::default() {
             self.html.push_str("</span>");
@@ -126,11 +143,9 @@ impl Writer<'_> {
 
 impl Perform for Writer<'_> {
     fn print(&mut self, c: char) {
-        if self.shown == SHOWN {
-            self.left_out += 1;
+        if self.hides() {
             return;
         }
-        self.shown += 1;
         if self.look != self.open {
             self.close();
             let classes = self.look.classes();
@@ -170,21 +185,20 @@ impl Perform for Writer<'_> {
 
 /// Appends one line, which begins to look like `look`, and leaves there how the next one begins.
 pub(super) fn line(html: &mut String, bytes: &[u8], look: &mut Look) {
-    let mut writer = Writer { html, look: *look, open: Look::default(), shown: 0, left_out: 0 };
-    let mut parser = Parser::<DefaultCharAccumulator>::new();
     // The parser would leave out what is no UTF-8.
-    for byte in String::from_utf8_lossy(bytes).bytes() {
+    let text = String::from_utf8_lossy(bytes);
+    let length = match &text {
+        text if text.len() <= SHOWN => 0,
+        text => String::from_utf8_lossy(&strip_ansi(text.as_bytes())).chars().count(),
+    };
+    let hidden = if length > SHOWN { SHOWN - AT_END..length - AT_END } else { 0..0 };
+    let mut writer = Writer { html, look: *look, open: Look::default(), count: 0, hidden };
+    let mut parser = Parser::<DefaultCharAccumulator>::new();
+    for byte in text.bytes() {
         parser.advance(&mut writer, byte);
     }
     writer.close();
     *look = writer.look;
-    if writer.left_out > 0 {
-        let _ = write!(
-            writer.html,
-            "<span class=\"odd\"> … {} more characters in this line</span>",
-            writer.left_out
-        );
-    }
 }
 
 /// A name or a sentence from outside, with what could deceive a reader told as what it is. Not escaped for HTML.
@@ -254,11 +268,13 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_and_says_so() {
-        let html = html(&["ä".repeat(5_000).as_bytes()]);
-        assert_eq!(html.matches('ä').count(), SHOWN);
-        assert!(
-            html.ends_with("<span class=\"odd\"> … 1000 more characters in this line</span>\n"),
-            "{html}"
+        let long = ["a".repeat(3_000), "\u{1b}[31mä".repeat(5_000), "b".repeat(1_000)].concat();
+        let html = html(&[long.as_bytes(), b"x"]);
+        let (first, last) = ("a".repeat(3_000), "b".repeat(1_000));
+        let gap = "<span class=\"odd\">… 5000 characters of this line …</span>";
+        assert_eq!(
+            html,
+            format!("{first}{gap}<span class=\"c1\">{last}</span>\n<span class=\"c1\">x</span>\n")
         );
     }
 }

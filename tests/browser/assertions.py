@@ -1,7 +1,7 @@
 """What is asked of a page, in words that say what was there instead."""
 
-# Where the caret may go, in the page's order: what can be seen, and a closed `details` hides what is in it.
-LINKS = "[...document.querySelectorAll('a[href]')].filter(link => link.checkVisibility())"
+# Where the caret may go, in the page's order: what can be seen, and a closed `details` hides what is in it. The numbers of an output's lines are too many.
+LINKS = "[...document.querySelectorAll('a[href]:not(.n)')].filter(link => link.checkVisibility())"
 
 FOCUSED = f"""() => {{
     const focused = document.activeElement;

@@ -78,12 +78,17 @@ class Browser:
             record(f"opened a dialog, {dialog.type}: {dialog.message}")
             dialog.dismiss()
 
+        def failed(request):
+            # A page that is left ends its stream of events.
+            if not ("/api/v1/events" in request.url and request.failure == "net::ERR_ABORTED"):
+                record(f"{request.url} failed: {request.failure}")
+
         page.on("console", lambda line: line.type in ("error", "warning") and record(f"console, {line.type}: {line.text}"))
         page.on("pageerror", lambda error: record(f"exception: {error}"))
         page.on("crash", lambda _: record("the page crashed"))
         page.on("download", lambda download: record(f"downloads {download.url}"))
         page.on("dialog", asked)
-        page.on("requestfailed", lambda request: record(f"{request.url} failed: {request.failure}"))
+        page.on("requestfailed", failed)
         context.on("request", requested)
         context.on("response", answered)
         context.on("page", lambda other: record(f"opened another window, {other.url}"))

@@ -36,7 +36,7 @@ def shows_the_plan(page):
     """The page of terradiff-prod: what drifts, and what Terraform said."""
     shows(page, PLAN)
     equal("headings", page.get_by_role("heading", name="terradiff-prod").count(), 1)
-    row = page.get_by_role("row").filter(has_text="terraform_data.gone")
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader").filter(has_text="terraform_data.gone"))
     equal("rows of terraform_data.gone", row.count(), 1)
     assert "delete" in row.inner_text(), f"terraform_data.gone is not deleted: {row.inner_text()!r}"
 
@@ -165,8 +165,11 @@ def watch(browser):
     for done, noticed in DONE.items():
         equal(f"noticed before {done}", browser.problems(), [])
         page.evaluate(done)
+        # A window is told of when it has loaded; whoever waits longer hangs, and is told so.
         problems = browser.problems()
-        assert any(noticed in problem for problem in problems), f"{done}: noticed {problems}"
+        while not any(noticed in problem for problem in problems):
+            page.evaluate("new Promise(requestAnimationFrame)")
+            problems += browser.problems()
     for done, asserted in SPOILED.items():
         page.reload()
         asserted(page)
