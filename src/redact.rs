@@ -3,7 +3,7 @@
 //! Line by line: a pattern matches within a line, and lines are neither added nor removed, so that places in the output stay what they are. Keys
 //! in PEM form, which have many lines, go from their beginning to their end.
 
-use driftrun_parsers::text::strip_ansi;
+use driftrun_parsers::text::{string, strip_ansi};
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::borrow::Cow;
 use std::sync::{LazyLock, OnceLock};
@@ -196,6 +196,9 @@ fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within_key: &mut bool) -> C
     let body = body.strip_suffix(b"\r").unwrap_or(body);
     let end = &line[body.len()..];
     let plain = strip_ansi(body);
+    // A dot of an own pattern matches a character: at a byte that is none a secret would be taken to end.
+    let plain =
+        if std::str::from_utf8(&plain).is_ok() { plain } else { Cow::Owned(string(&plain).into_bytes()) };
     match without_secrets(&plain, own) {
         Some(clean) => Cow::Owned([&clean, end].concat()),
         None => Cow::Borrowed(line),
@@ -449,7 +452,12 @@ mod tests {
     fn what_holds_no_secret_is_not_copied_and_need_not_be_text() {
         let bytes = b"\xff\xfe plain\n\0";
         assert!(matches!(redacted(bytes, &[]), Cow::Borrowed(_)));
-        assert_eq!(&*redacted(b"\xff AKIAIOSFODNN7EXAMPLE \0\n\xfe", &[]), b"\xff (redacted) \0\n\xfe");
+        assert_eq!(
+            redacted(b"\xff AKIAIOSFODNN7EXAMPLE \0\n\xfe", &[]),
+            [&b"\xef\xbf\xbd (redacted) \0\n\xfe"[..]].concat()
+        );
+        let pin = Secret::new("pin=.*").unwrap();
+        assert_eq!(&*redacted(b"pin=a\xffb\n", &[pin]), b"(redacted)\n");
         assert!(SET.is_some());
         assert!(BUILT_IN.iter().all(|pattern| RegexBuilder::new(pattern).unicode(false).build().is_ok()));
     }

@@ -15,6 +15,7 @@ use crate::report::{Action, Diagnostic, OUTPUT_KIND, Parsed, Resource, Said, Sou
 use crate::text::{self, Line};
 use crate::{Claim, ExitCodes};
 use regex::bytes::{Captures, Regex};
+use std::borrow::Cow;
 
 /// The groups that mean something.
 pub const GROUPS: [&str; 4] = ["action", "kind", "name", "scope"];
@@ -116,7 +117,7 @@ impl Pattern {
         let mut clean = false;
         let mut open: Option<(u32, Vec<u8>)> = None;
         for line in text::lines(input.stdout.bytes()) {
-            let plain = line.plain();
+            let plain = in_utf8(line.plain());
             clean |= self.clean.as_ref().is_some_and(|clean| clean.0.is_match(&plain));
             match &self.block {
                 None => reading.line(&line, &plain)?,
@@ -175,6 +176,14 @@ impl Pattern {
         }));
         Ok(parsed)
     }
+}
+
+/// A line with its odd bytes replaced: a dot matches a character, and what is none would pass unseen.
+fn in_utf8(line: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(&line).is_ok() {
+        return line;
+    }
+    Cow::Owned(text::string(&line).into_bytes())
 }
 
 struct Reading<'p> {
@@ -295,6 +304,19 @@ mod tests {
             found(&read(&backup(), 3, "\x1b[31mdb is stale\x1b[0m\nx\nweb is missing\n")),
             [of("web", "missing", 3), of("db", "stale", 1)]
         );
+    }
+
+    #[test]
+    fn a_byte_that_is_no_character_hides_no_resource() {
+        let wide =
+            Pattern { clean: Some(Expression::new("^none$").unwrap()), ..pattern("^drift (?P<name>.+)$") };
+        let read = |stdout: &[u8]| {
+            let (stdout, stderr) = (Stream::whole(stdout), Stream::whole(b""));
+            read_by_pattern(&wide, None, &Input { argv: &[], exit: Some(0), stdout, stderr, files: &[] })
+        };
+        let drifted = read(b"drift x\xffy\n");
+        assert_eq!((drifted.verdict(), &*found(&drifted)[0].name), (Verdict::Drifted, "x\u{fffd}y"));
+        assert_eq!(read(b"none\ndrift x\xffy\n").verdict(), Verdict::Unreadable);
     }
 
     #[test]
