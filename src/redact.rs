@@ -453,8 +453,8 @@ mod tests {
         let bytes = b"\xff\xfe plain\n\0";
         assert!(matches!(redacted(bytes, &[]), Cow::Borrowed(_)));
         assert_eq!(
-            redacted(b"\xff AKIAIOSFODNN7EXAMPLE \0\n\xfe", &[]),
-            [&b"\xef\xbf\xbd (redacted) \0\n\xfe"[..]].concat()
+            &*redacted(b"\xff AKIAIOSFODNN7EXAMPLE \0\n\xfe", &[]),
+            b"\xef\xbf\xbd (redacted) \0\n\xfe"
         );
         let pin = Secret::new("pin=.*").unwrap();
         assert_eq!(&*redacted(b"pin=a\xffb\n", &[pin]), b"(redacted)\n");

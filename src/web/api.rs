@@ -72,6 +72,7 @@ pub(super) fn answer(path: &str, query: Option<&str>, snapshot: &Snapshot, site:
             Some(run) => Answer::of(&run_detail(view, &run)),
             None => Answer::not_found("no such run, or what it printed is not kept any more"),
         },
+        ["run"] => Answer::error(StatusCode::METHOD_NOT_ALLOWED, "only POST asks for a run"),
         ["runs", id, "output"] => output(view, id, query, snapshot, site),
         _ => Answer::not_found("no such path; docs/api.md lists them"),
     }

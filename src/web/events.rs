@@ -74,11 +74,12 @@ pub(super) async fn follow(
     }
     loop {
         let snapshot = board.snapshot();
-        let mut text = changed(&seen, &snapshot, wanted.check.as_deref());
-        seen = snapshot;
+        let mut text = String::new();
         if let (Some(name), true) = (&wanted.check, shows) {
-            run.news(seen.get(name).map(AsRef::as_ref), &mut text).await;
+            run.news(snapshot.get(name).map(AsRef::as_ref), &mut text).await;
         }
+        text += &changed(&seen, &snapshot, wanted.check.as_deref());
+        seen = snapshot;
         if !text.is_empty() && send(&events, text).await.is_err() {
             return;
         }

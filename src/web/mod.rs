@@ -106,6 +106,11 @@ fn below<'p>(prefix: &str, path: &'p str) -> Option<&'p str> {
 pub fn respond(request: &Parts, snapshot: &Snapshot, site: &Site<'_>) -> Response<Pieces> {
     let path = site.below(request.uri.path());
     if request.method != Method::GET && request.method != Method::HEAD {
+        if path.is_some_and(|path| path.starts_with(API)) {
+            let answer =
+                api::Answer::error(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
+            return allowing("GET, HEAD", api_answer(answer, &request.headers));
+        }
         return not_allowed(if path == Some(RELOAD) { "POST, PUT" } else { "GET, HEAD" });
     }
     let query = request.uri.query();
@@ -117,7 +122,13 @@ pub fn respond(request: &Parts, snapshot: &Snapshot, site: &Site<'_>) -> Respons
         Some(RELOAD) => not_allowed("POST, PUT"),
         Some(path) if path == site.metrics_path => scrape(&request.headers, snapshot, site),
         Some(path) if path.starts_with(API) => {
-            api_answer(api::answer(&path[API.len()..], query, snapshot, site), &request.headers)
+            let response =
+                api_answer(api::answer(&path[API.len()..], query, snapshot, site), &request.headers);
+            if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+                allowing("POST", response)
+            } else {
+                response
+            }
         }
         path => match path.and_then(assets::at) {
             Some(asset) => kept_for_ever(asset),
@@ -245,7 +256,10 @@ fn not_allowed(allow: &'static str) -> Response<Pieces> {
         "GET, HEAD" => "only GET and HEAD are answered here\n",
         _ => "only POST and PUT are answered here\n",
     };
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, body);
+    allowing(allow, text(StatusCode::METHOD_NOT_ALLOWED, body))
+}
+
+fn allowing(allow: &'static str, mut response: Response<Pieces>) -> Response<Pieces> {
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }

@@ -478,8 +478,8 @@ impl Caller {
                 "not enabled; `driftrun serve --web.enable-lifecycle` loads its file again when asked here, and by SIGHUP in any case\n",
             );
         };
-        if let Some(refusal) = self.refused_to_others(request, current) {
-            return refusal;
+        if let Some(why) = self.refused_to_others(request, current) {
+            return text(StatusCode::FORBIDDEN, format!("{why}\n"));
         }
         let (answer, answered) = oneshot::channel();
         if asking.send(answer).await.is_err() {
@@ -503,8 +503,8 @@ impl Caller {
         if !self.shared.lifecycle {
             return answer(StatusCode::FORBIDDEN, "not enabled; start driftrun with --web.enable-lifecycle");
         }
-        if let Some(refusal) = self.refused_to_others(request, current) {
-            return refusal;
+        if let Some(why) = self.refused_to_others(request, current) {
+            return answer(StatusCode::FORBIDDEN, &why);
         }
         // A person has sent a form, and wants to see the check.
         let is_page =
@@ -522,10 +522,10 @@ impl Caller {
     }
 
     /// Pages of other sites must not make a browser do something here: neither one that asks under our name, nor one that gave us a name of its own (DNS
-    /// rebinding), which nobody has to prove where there are no users. What isn't a browser is neither.
-    fn refused_to_others(&self, request: &Parts, current: &Current) -> Option<Response<Pieces>> {
+    /// rebinding), which nobody has to prove where there are no users. What isn't a browser is neither. Why not, for people.
+    fn refused_to_others(&self, request: &Parts, current: &Current) -> Option<String> {
         if is_from_elsewhere(request) {
-            return Some(text(StatusCode::FORBIDDEN, "not for pages of other sites\n"));
+            return Some("not for pages of other sites".to_owned());
         }
         let is_browser =
             [ORIGIN.as_str(), "sec-fetch-site"].iter().any(|name| request.headers.contains_key(*name));
@@ -541,10 +541,7 @@ impl Caller {
             || !name.contains('.')
             || self.shared.own_names.iter().any(|own| own.eq_ignore_ascii_case(name));
         (!is_ours).then(|| {
-            text(
-                StatusCode::FORBIDDEN,
-                format!("{name:?} is not known to be this server's name: say it with --web.external-url\n"),
-            )
+            format!("{name:?} is not known to be this server's name: say it with --web.external-url")
         })
     }
 
