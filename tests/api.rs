@@ -311,7 +311,7 @@ fn a_run_is_asked_for_by_who_may() {
     let shell = format!("cat {}", fifo.display());
     let arguments = ["watch", "--name=c", "--interval=1d", "--parser=none"];
     let rest = ["--web.external-url=https://ops.example/x", "--", "sh", "-c", &shell];
-    let closed = Server::start(driftrun(), &arguments, &rest[1..]);
+    let closed = Server::start(driftrun(), &arguments, &["--", "true"]);
     let mut forms = Forms::new();
     let (status, body) = asks(&closed, "Host: localhost\r\n");
     assert_eq!(status, "403 Forbidden");
