@@ -64,9 +64,7 @@ impl Kept {
         let Captured { mut bytes, mut tail, total } = captured;
         let cut_by_limit = (bytes.len() as u64) < total;
         decode(&mut bytes, &mut tail, total);
-        if holds_raw_plan(&bytes) || holds_raw_plan(&tail) {
-            return Self::withheld(total);
-        }
+        let raw = holds_raw_plan(&bytes) || holds_raw_plan(&tail);
         let mut tail_line = 0;
         if bytes.len() > KEPT {
             let half = KEPT / 2;
@@ -81,7 +79,12 @@ impl Kept {
             bytes.truncate(half);
         }
         let part = if tail.is_empty() && !cut_by_limit { Part::Whole } else { Part::Head };
-        let bytes = Packed::of(&redacted_part(&bytes, secrets, part));
+        let clean = redacted_part(&bytes, secrets, part);
+        // A plan on one line goes with its line. One of many lines, or whose line is cut, takes everything with it.
+        if raw && (part == Part::Head || holds_raw_plan(&clean)) {
+            return Self::withheld(total);
+        }
+        let bytes = Packed::of(&clean);
         let tail = if tail.is_empty() {
             Packed::default()
         } else {
@@ -359,7 +362,10 @@ mod tests {
     fn a_raw_plan_is_not_kept_at_all() {
         let plan =
             br#"{"format_version":"1.2","terraform_version":"1.11.4","planned_values":{"root_module":{}}}"#;
-        for text in [plan.to_vec(), [b"Reading...\n", &plan[..], b"\n"].concat()] {
+        let among = [b"Reading...\n", &plan[..], b"\nDone\n"].concat();
+        assert_eq!(Kept::of(whole(&among), &[]).open().parts()[0], b"Reading...\n(redacted)\nDone\n");
+        let of_many_lines = plan.map(|byte| if byte == b',' { b'\n' } else { byte });
+        for text in [of_many_lines.to_vec(), [&plan[..], &b" ".repeat(2 << 20)].concat()] {
             let kept = Kept::of(whole(&text), &[]);
             assert!(kept.is_withheld() && kept.open().parts() == [b"", b""], "{kept:?}");
             assert_eq!(kept.total(), text.len() as u64);

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::{LazyLock, OnceLock};
 
 /// What stands where a secret was.
-const GONE: &[u8] = b"(redacted)";
+pub const GONE: &str = "(redacted)";
 
 /// Secrets that are known by their form. A group called `secret` is what goes, else all that matches.
 const BUILT_IN: [&str; 12] = [
@@ -44,7 +44,8 @@ const PEM_KEY: &[u8] = b"PRIVATE KEY-----";
 const PEM_END: &[u8] = b"-----END ";
 
 /// What `terraform show -json` prints of plans and states has every value in it, the sensitive ones too: names that only stand there.
-const RAW_PLAN: [&[u8]; 3] = [b"\"planned_values\"", b"\"resource_changes\"", b"\"root_module\""];
+const RAW_PLAN: [&[u8]; 4] =
+    [b"\"terraform_version\"", b"\"planned_values\"", b"\"resource_changes\"", b"\"root_module\""];
 
 /// Whether a raw plan or state of Terraform stands in an output. It is never shown nor kept.
 pub fn holds_raw_plan(bytes: &[u8]) -> bool {
@@ -166,8 +167,8 @@ pub fn redacted_part<'t>(bytes: &'t [u8], own: &[Secret], part: Part) -> Cow<'t,
                 Some(end) => {
                     let rest = memchr::memchr(b'\n', &whole[end..]).map_or(whole.len(), |at| end + at);
                     let lines = whole[..end].iter().filter(|byte| newline(byte)).count();
-                    let gone = [GONE, b"\n"].concat().repeat(lines);
-                    Cow::Owned([&gone, GONE, &whole[rest..]].concat())
+                    let gone = [GONE.as_bytes(), b"\n"].concat().repeat(lines);
+                    Cow::Owned([&gone, GONE.as_bytes(), &whole[rest..]].concat())
                 }
                 None => whole,
             }
@@ -189,7 +190,7 @@ fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within_key: &mut bool) -> C
     }
     if holds_raw_plan(line) {
         let end: &[u8] = if line.ends_with(b"\n") { b"\n" } else { b"" };
-        return Cow::Owned([GONE, end].concat());
+        return Cow::Owned([GONE.as_bytes(), end].concat());
     }
     // A pattern sees the line without its end, so that `$` is its end, and without colours, which may stand in a secret.
     let body = line.strip_suffix(b"\n").unwrap_or(line);
@@ -227,13 +228,12 @@ const LOOKED_AT: usize = 1 << 20;
 
 /// `text` without the secrets that stand in what it may quote: as words of a sentence a line's pattern knows them no more, and one at its end may be cut.
 pub fn without_secrets_of(mut text: String, printed: &[&[u8]], own: &[Secret]) -> String {
-    let gone = String::from_utf8_lossy(GONE);
     for secret in printed.iter().flat_map(|bytes| secrets(bytes, own)).take(MOST) {
-        text = text.replace(&secret, &gone);
+        text = text.replace(&secret, GONE);
         let mut cut = (SHORTEST..secret.len()).rev().filter(|at| secret.is_char_boundary(*at));
         if let Some(at) = cut.find(|at| text.ends_with(&secret[..*at])) {
             text.truncate(text.len() - at);
-            text.push_str(&gone);
+            text.push_str(GONE);
         }
     }
     redacted_text(text, own)
@@ -284,7 +284,7 @@ fn without_key(line: &[u8], within_key: &mut bool) -> Option<Vec<u8>> {
     let closed = find(PEM_END, begin).and_then(|at| find(PEM_KEY, at)).map(|at| at + PEM_KEY.len());
     *within_key = closed.is_none();
     let rest = closed.map_or(end, |at| &line[at..]);
-    Some([&line[..begin], GONE, rest].concat())
+    Some([&line[..begin], GONE.as_bytes(), rest].concat())
 }
 
 /// The line without what the pattern matches, if it does.
@@ -303,7 +303,7 @@ fn without(line: &[u8], pattern: &Regex) -> Option<Vec<u8>> {
             continue;
         }
         out.extend_from_slice(&line[from..gone.start]);
-        out.extend_from_slice(GONE);
+        out.extend_from_slice(GONE.as_bytes());
         from = gone.end;
     }
     (from > 0).then(|| {

@@ -16,7 +16,7 @@ use super::query::{Page, verdict_word};
 use super::{Paths, Site, assets};
 use crate::check::Check;
 use crate::outcome::End;
-use crate::redact::redacted_text;
+use crate::redact::{GONE, redacted_text};
 use crate::snapshot::View;
 use driftrun_parsers::{Action, Verdict};
 use jiff::{SignedDuration, Timestamp};
@@ -138,6 +138,9 @@ fn ended(end: &End) -> String {
 fn line(argv: &[String]) -> String {
     let word = |word: &String| {
         let plain = |c: char| c.is_alphanumeric() || "-_=./:@%+,{}[]".contains(c);
+        if word == GONE {
+            return word.clone();
+        }
         if !word.is_empty() && word.chars().all(plain) {
             word.clone()
         } else {
@@ -147,9 +150,25 @@ fn line(argv: &[String]) -> String {
     argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A command line without secrets.
+/// A command line without secrets: those that the patterns find in a word or in the line, and the word behind a flag that asks for one.
 pub(super) fn command_line(argv: &[String], check: &Check) -> String {
-    redacted_text(line(argv), &check.redact)
+    let mut asks = false;
+    let word = |word: &String| {
+        let clean = if asks { GONE.to_owned() } else { redacted_text(word.clone(), &check.redact) };
+        asks = asks_for_secret(word);
+        clean
+    };
+    let words: Vec<String> = argv.iter().map(word).collect();
+    redacted_text(line(&words), &check.redact)
+}
+
+/// `--password`, `-token` and the like, whose value is a word of its own.
+fn asks_for_secret(word: &str) -> bool {
+    const SECRETS: [&str; 8] =
+        ["password", "passwd", "passphrase", "secret", "token", "apikey", "clientsecret", "accesstoken"];
+    let Some(name) = word.strip_prefix('-') else { return false };
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    SECRETS.contains(&&*name)
 }
 
 /// The same, which breaks between its words, not at the hyphens in them.
@@ -253,6 +272,22 @@ impl Render for Escaped {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_line_has_no_secret_also_where_it_is_a_word_of_its_own() {
+        let shown = |words: &[&str]| {
+            let argv: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            command_line(&argv, &Check::recorded("c"))
+        };
+        assert_eq!(
+            shown(&["x", "--password", "hunter2", "-token", "a b", "--api-key", "k", "y z", "--tokens", "t"]),
+            "x --password (redacted) -token (redacted) --api-key (redacted) 'y z' --tokens t"
+        );
+        assert_eq!(
+            shown(&["mysql", "--password=it's", "postgres://u:p@h/"]),
+            "mysql '--password=(redacted)' 'postgres://u:(redacted)@h/'"
+        );
+    }
 
     #[test]
     fn durations_and_sizes_have_as_many_digits_as_people_read() {
