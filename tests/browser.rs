@@ -59,8 +59,8 @@ fn tools() -> Option<(PathBuf, PathBuf)> {
     Some((tool("python-of-tests")?, tool("chromium")?))
 }
 
-/// Runs a scenario against the server to its end.
-fn plays(scenario: &str, (python, chromium): &(PathBuf, PathBuf), server: &Server) {
+/// Runs a scenario against the server to its end. `gate`: what holds up a run until somebody writes there.
+fn plays(scenario: &str, (python, chromium): &(PathBuf, PathBuf), server: &Server, gate: &Path) {
     let folder = Folder::new(scenario);
     let path = folder.path().join("said");
     let said = File::create(&path).unwrap();
@@ -70,6 +70,7 @@ fn plays(scenario: &str, (python, chromium): &(PathBuf, PathBuf), server: &Serve
         .args([scenario, &format!("http://{}", server.address)])
         .arg(Path::new(ROOT).join("target/screenshots"))
         .env("CHROMIUM", chromium)
+        .env("GATE", gate)
         .stdin(Stdio::null())
         .stdout(said.try_clone().unwrap())
         .stderr(said)
@@ -101,7 +102,57 @@ fn with_the_demo(scenario: &str) {
     let once = format!("defaults: {{ workdir: '{}', interval: 1d, splay: 0s,", demo.display());
     let folder = Folder::new("demo");
     let server = serve(&folder.write("driftrun.yaml", &text.replace(quick, &once)), 8);
-    plays(scenario, &tools, &server);
+    plays(scenario, &tools, &server, Path::new(""));
+}
+
+/// Plays a scenario with a check that has run once, can be asked to run, and then waits for the gate.
+fn with_a_gate(scenario: &str) {
+    let Some(tools) = tools() else { return };
+    let folder = Folder::new(scenario);
+    let gate = folder.path().join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let config = folder.write(
+        "driftrun.yaml",
+        r#"
+state_dir: state
+defaults: { interval: 1d, splay: 0s, parser: lines }
+checks:
+- name: gated
+  shell: |
+    if [ ! -e ran ]; then touch ran; echo none; exit 0; fi
+    echo "first <b>line</b>"
+    echo "a warning" >&2
+    cat gate
+    echo "drift db"
+parsers: { lines: { regex: '^drift (?P<name>.+)$', clean: '^none$' } }
+"#,
+    );
+    let mut command = support::driftrun();
+    command.args(["serve", "--config.file", config.to_str().unwrap(), "--web.enable-lifecycle"]);
+    command.arg("--web.listen-address=127.0.0.1:0");
+    let mut server = Server::of(command);
+    server.wait_for_run("gated");
+    plays(scenario, &tools, &server, &gate);
+}
+
+#[test]
+fn a_list_follows_what_is_typed_and_chosen() {
+    with_the_demo("filter");
+}
+
+#[test]
+fn each_resource_opens_its_own_diff() {
+    with_the_demo("diff");
+}
+
+#[test]
+fn a_run_is_asked_for_and_followed_on_the_page() {
+    with_a_gate("live");
+}
+
+#[test]
+fn a_run_is_asked_for_without_scripts() {
+    with_a_gate("run_now");
 }
 
 #[test]
@@ -175,5 +226,5 @@ parsers: { lines: { regex: '^drift (?P<name>.+)$', clean: '^none$' } }
 "#,
     );
     let server = serve(&config, 4);
-    plays("hostile", &tools, &server);
+    plays("hostile", &tools, &server, Path::new(""));
 }

@@ -162,7 +162,7 @@ fn every_answer_has_the_headers_that_are_configured() {
     let unauthorized = (expected("401 Unauthorized", &[realm]), "unauthorized\n".to_owned());
     assert_eq!(ask("/metrics", ""), unauthorized);
     assert_eq!(ask("/nowhere", &basic("ann", "wrong")), unauthorized);
-    let page = [("content-type", "text/html; charset=utf-8"), ("referrer-policy", "no-referrer")];
+    let page = [("content-type", "text/html; charset=utf-8"), ("referrer-policy", "same-origin")];
     assert_eq!(ask("/", &basic("ann", "right")).0, expected("200 OK", &page));
     // Whoever it is.
     let many = (expected("429 Too Many Requests", &[]), "too many requests\n".to_owned());

@@ -280,7 +280,8 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Pieces> {
 fn html(status: StatusCode, page: maud::Markup) -> Response<Pieces> {
     let mut response = content(status, "text/html; charset=utf-8", Bytes::from(page.into_string()));
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    response.headers_mut().insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+    // Not `no-referrer`: a form would be sent as if nobody had sent it.
+    response.headers_mut().insert("referrer-policy", HeaderValue::from_static("same-origin"));
     response
 }
 

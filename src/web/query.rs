@@ -150,7 +150,7 @@ impl Checks {
         let last = |view: &View| view.state.last.as_ref().map(|last| last.ended.as_nanosecond());
         match self.sort {
             Sort::Attention => attention(a).cmp(&attention(b)),
-            Sort::Name => Ordering::Equal,
+            Sort::Name => a.check.name.cmp(&b.check.name),
             Sort::Drift => drifted(b).cmp(&drifted(a)),
             Sort::Age => first(oldest(a), oldest(b)),
             Sort::Last => last(b).cmp(&last(a)),

@@ -31,6 +31,16 @@ def equal(what, found, expected):
     assert found == expected, f"{what}: {found!r}, not {expected!r}"
 
 
+def becomes(page, what, found, expected):
+    """It is so in a moment. Whoever waits longer hangs, and the time is up: what was there instead is printed then."""
+    last = object()
+    while (now := found()) != expected:
+        if now != last:
+            print(f"{what}: {now!r}, not yet {expected!r}", flush=True)
+        last = now
+        page.evaluate("new Promise(requestAnimationFrame)") if page.evaluate("!document.hidden") else page.wait_for_timeout(20)
+
+
 def shows(page, *texts):
     """Each text is on the page, for people to see."""
     for text in texts:

@@ -100,6 +100,12 @@ class Browser:
         recorded, self.recorded = self.recorded, []
         return recorded
 
+    def expected(self, what):
+        """What was recorded and has to be: exactly one."""
+        matches = [one for one in self.recorded if what in one]
+        assert len(matches) == 1, f"{what}: {matches}"
+        self.recorded.remove(matches[0])
+
     def shot(self, page, name):
         """Writes NAME.png: the window, and what is below it as far as that isn't endless."""
         height = page.evaluate("document.documentElement.scrollHeight")

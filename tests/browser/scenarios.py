@@ -1,8 +1,9 @@
 """The scenarios, a function each. tests/browser.rs starts the server for each of them; what they expect is what it starts."""
 
+import os
 import re
 
-from assertions import equal, never_scrolls_sideways, nothing_moves, shows, tab_reaches_every_link, tab_to
+from assertions import becomes, equal, never_scrolls_sideways, nothing_moves, shows, tab_reaches_every_link, tab_to
 from axe import axe
 
 # examples/demo
@@ -17,9 +18,6 @@ DEMO = {
     "terradiff-staging": "failed",
 }
 TERRADIFF = "/checks/terradiff-prod"
-
-# The overview is loaded again every 30 s: who leaves it open is not told old news, and there is nothing on it to lose.
-RELOADS = ["meta-refresh"]
 
 PLAN = "Terraform will perform the following actions"
 
@@ -51,7 +49,7 @@ def follows(page, link):
 def overview(browser):
     page = browser.open("/")
     shows_the_demo(page)
-    axe(page, RELOADS)
+    axe(page)
     browser.shot(page, "overview")
     follows(page, lambda link: link.click())
 
@@ -72,12 +70,12 @@ def check(browser):
 
 
 def dark(browser):
-    for path, name, accepted in [("/", "overview", RELOADS), (TERRADIFF, "check", [])]:
+    for path, name in [("/", "overview"), (TERRADIFF, "check")]:
         page = browser.open(path, dark=True)
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
         parts = [int(part) for part in re.findall(r"\d+", colour)]
         assert len(parts) == 3 and max(parts) < 64, f"{page.url}: background {colour} for somebody who prefers dark colours"
-        axe(page, accepted)
+        axe(page)
         browser.shot(page, f"dark-{name}")
 
 
@@ -90,10 +88,10 @@ def no_script(browser):
 
 
 def phone(browser):
-    for path, name, accepted in [("/", "overview", RELOADS), (TERRADIFF, "check", []), ("/checks/ansiblediff-prod", "partial", [])]:
+    for path, name in [("/", "overview"), (TERRADIFF, "check"), ("/checks/ansiblediff-prod", "partial")]:
         page = browser.open(path, phone=True)
         never_scrolls_sideways(page)
-        axe(page, accepted)
+        axe(page)
         browser.shot(page, f"phone-{name}")
 
 
@@ -108,6 +106,133 @@ def keyboard(browser):
         page.keyboard.press("Enter")
 
     follows(page, tab_and_enter)
+
+
+def rows(page):
+    """The checks in the list, in order."""
+    return page.locator("table.checks tbody tr th a").all_inner_texts()
+
+
+def filter(browser):
+    page = browser.open("/")
+    page.evaluate("window.__same = true")
+    page.get_by_label("Filter").fill("KUBE")
+    becomes(page, "checks with KUBE", lambda: rows(page), ["kubediff-prod", "kubediff-dev"])
+    assert page.url.endswith("?q=KUBE"), page.url
+    page.get_by_label("Filter").fill("")
+    page.get_by_label("Label").select_option("env=staging")
+    becomes(page, "checks of staging", lambda: rows(page), ["terradiff-staging"])
+    axe(page)
+    page.get_by_label("Label").select_option("")
+    becomes(page, "all checks", lambda: len(rows(page)), 8)
+    equal("whether it is still the same page", page.evaluate("window.__same"), True)
+    page.get_by_role("link", name="drifted 2").click()
+    becomes(page, "checks that drift", lambda: rows(page), ["kubediff-prod", "terradiff-prod"])
+    page.get_by_role("link", name="all 8").click()
+    page.get_by_role("link", name="Check", exact=True).click()
+    becomes(page, "checks by name", lambda: rows(page), sorted(DEMO))
+    page.get_by_role("link", name="Check", exact=True).click()
+    becomes(page, "checks by name, from the end", lambda: rows(page), sorted(DEMO, reverse=True))
+    page.goto(browser.url + "/?q=nothing-is-like-that")
+    shows(page, "No check is like that.")
+    # The same without scripts: the form is sent.
+    page = browser.open("/", scripts=False)
+    page.get_by_label("Filter").fill("kube")
+    page.get_by_role("button", name="Filter").click()
+    equal("checks with kube", rows(page), ["kubediff-prod", "kubediff-dev"])
+    # And among the resources of a check.
+    page = browser.open(TERRADIFF)
+    page.get_by_label("Filter").fill("gone")
+    names = lambda: page.locator("table.resources code.name").first.inner_text()
+    becomes(page, "resources with gone", names, "terraform_data.gone")
+    page.get_by_label("Filter").fill("")
+    page.get_by_label("Action").select_option("import")
+    becomes(page, "what would be imported", names, "toy_file.imp")
+
+
+def diff(browser):
+    page = browser.open("/checks/kubediff-prod")
+    shows(page, "4 resources drift")
+    # The first ones are open, so that nobody has to look for them; the others open by themselves.
+    own = page.locator("tr", has=page.get_by_role("rowheader").filter(has_text="old-secret")).locator("xpath=following-sibling::tr[1]")
+    summary = own.locator("summary")
+    if not own.locator("details").evaluate("details => details.open"):
+        summary.click()
+    lines = own.locator(".l")
+    assert lines.first.is_visible(), "the diff of old-secret doesn't open"
+    text = own.locator("pre").inner_text()
+    assert "Secret.shop.old-secret" in text and "old-settings" not in text, f"not its own diff: {text}"
+    ground = lambda line: line.evaluate("line => getComputedStyle(line).backgroundColor")
+    removed = own.locator(".l.del").first
+    assert removed.inner_text().split("\t")[0].strip().lstrip("0123456789").startswith("-"), removed.inner_text()
+    assert ground(removed) != ground(own.locator(".l.head").first), "a removed line looks like any other"
+    added = page.locator(".l.add").first
+    assert ground(added) != ground(removed), "an added line looks like a removed one"
+    axe(page)
+    browser.shot(page, "diff")
+    # A line has an address.
+    page.locator("#stdout-L7 a.n").click()
+    equal("the address of a line", page.url, f"{browser.url}/checks/kubediff-prod#stdout-L7")
+    assert ground(page.locator("#stdout-L7")) != ground(page.locator("#stdout-L9")), "the line that is pointed at looks like any other"
+    # The run has a page of its own, with all that it printed.
+    page.locator("table.runs a").first.click()
+    page.wait_for_url("**/runs/*")
+    shows(page, "Run of ")
+    assert page.locator("#stdout .l").count() > 90, page.locator("#stdout .l").count()
+    axe(page)
+    with page.expect_download() as download:
+        page.locator("#stdout a.raw").click()
+    assert download.value.suggested_filename.endswith("-stdout.txt"), download.value.suggested_filename
+    browser.expected("downloads ")
+
+
+def through_the_gate(text):
+    with open(os.environ["GATE"], "w") as gate:
+        gate.write(text)
+
+
+def live(browser):
+    overview = browser.open("/")
+    page = browser.open("/checks/gated")
+    for one in [overview, page]:
+        one.evaluate("window.__same = true")
+    shows(page, "Nothing drifts.")
+    page.get_by_role("button", name="Run now").click()
+    printed = page.locator("#live pre")
+    becomes(page, "what it has printed", lambda: sorted(printed.inner_text().splitlines()) if printed.is_visible() else [], ["a warning", "first <b>line</b>"])
+    equal("elements from the output", page.locator("#live b").count(), 0)
+    becomes(page, "progress", lambda: page.get_by_role("progressbar").count(), 1)
+    becomes(overview, "progress on the overview", lambda: overview.get_by_role("progressbar").count(), 1)
+    axe(page)
+    browser.shot(page, "live")
+    browser.shot(overview, "live-overview")
+    # Who comes while it runs sees what was printed before; without scripts, too.
+    for scripts in [True, False]:
+        late = browser.open("/checks/gated", scripts=scripts)
+        becomes(late, "what it has printed", lambda: sorted(late.locator("#live pre").inner_text().splitlines()), ["a warning", "first <b>line</b>"])
+    through_the_gate("second line\n")
+    becomes(page, "what is the matter", lambda: page.locator(".lead").inner_text().split(".")[0], "1 resource drifts: 1 change")
+    becomes(page, "whether it still runs", lambda: printed.is_visible(), False)
+    shows(page, "second line")
+    becomes(page, "runs", lambda: page.locator("table.runs tbody tr").count(), 2)
+    shows(page, "new: db")
+    becomes(overview, "verdict on the overview", lambda: overview.locator("table.checks .badge").inner_text(), "≠ drifted")
+    for one in [overview, page]:
+        equal("whether it is still the same page", one.evaluate("window.__same"), True)
+
+
+def run_now(browser):
+    page = browser.open("/checks/gated", scripts=False)
+    with page.expect_navigation(url="**/checks/gated"):
+        page.get_by_role("button", name="Run now").click()
+    through_the_gate("second line\n")
+
+    def lead():
+        page.reload()
+        return page.locator(".lead").inner_text().split(".")[0]
+
+    becomes(page, "what is the matter", lead, "1 resource drifts: 1 change")
+    shows(page, "second line")
 
 
 # Every element in the hostile output has this class, and everything in it that could run sets this variable.
@@ -181,4 +306,4 @@ def watch(browser):
         raise AssertionError(f"{asserted.__name__} passes after {done}")
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in [overview, check, dark, no_script, phone, keyboard, hostile, watch]}
+SCENARIOS = {scenario.__name__: scenario for scenario in [overview, filter, check, diff, live, run_now, dark, no_script, phone, keyboard, hostile, watch]}
