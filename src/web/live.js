@@ -18,13 +18,6 @@
       if (reads) continue;
       part.replaceChildren(...other.childNodes);
     }
-    // A part that has come to be: the first report, the first output.
-    let before = null;
-    for (const other of fresh.querySelectorAll("[data-live][id]")) {
-      const here = document.getElementById(other.id);
-      if (!here && before && before.parentNode === document.getElementById("main")) before.after(document.adoptNode(other));
-      before = document.getElementById(other.id);
-    }
     for (const details of document.querySelectorAll("details[id]")) if (open.has(details.id)) details.open = open.get(details.id);
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     const [asof, other] = [document, fresh].map((page) => page.querySelector(".asof time"));

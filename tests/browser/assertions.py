@@ -38,7 +38,7 @@ def becomes(page, what, found, expected):
         if now != last:
             print(f"{what}: {now!r}, not yet {expected!r}", flush=True)
         last = now
-        page.evaluate("new Promise(requestAnimationFrame)") if page.evaluate("!document.hidden") else page.wait_for_timeout(20)
+        page.wait_for_timeout(20)
 
 
 def shows(page, *texts):

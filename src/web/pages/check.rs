@@ -64,10 +64,8 @@ pub(in crate::web) fn check(
                 (actions_bar(view, site))
             }
             (live(view, site))
-            @if let Some(drift) = &state.drift { div #drift data-live { (drift_section(view, drift, site, query)) } }
-            @if let Some(last) = &state.last {
-                div #output data-live { (remarks(last)) (output_section(view, last, site)) }
-            }
+            div #drift data-live { @if let Some(drift) = &state.drift { (drift_section(view, drift, site, query)) } }
+            div #output data-live { @if let Some(last) = &state.last { (remarks(last)) (output_section(view, last, site)) } }
             div #history data-live { (history(view, snapshot, site)) }
             div #facts data-live { (facts(view, site.now)) }
         },
@@ -81,14 +79,25 @@ fn verdict(view: &View, site: &Site<'_>) -> Markup {
         return html! { p.lead { "This check has not run yet. Next run: " (next_run(view, now)) "." } };
     };
     html! {
+        @if state.changed_since { p.note { "The configuration has another command by now, which has not run yet: what stands here is of the one before." } }
         @if let Some(drift) = &state.drift {
+            @let is_old = last.ended != drift.reported;
             p.lead {
                 @if drift.tally.drifted() > 0 {
                     strong { (drifts(drift.tally.drifted())) } ": " (actions(&drift.tally.drift))
                     @if let Some(since) = drift.oldest { ". The oldest since " time datetime=(since) { (span(since, now)) } " (" (since.strftime("%Y-%m-%d %H:%M UTC")) ")" }
                     "."
-                } @else { "Nothing drifts." }
-                @if last.ended != drift.reported { " " span.old { "This is what the last good report said, " (ago(drift.reported, now)) ": the runs since then could not tell." } }
+                    @if is_old { " " span.old { "This is what the last good report said, " (ago(drift.reported, now)) ": the runs since then could not tell." } }
+                }
+                @else if is_old { span.old { "Whether anything drifts is not known: nothing did in the last good report, " (ago(drift.reported, now)) ", and the runs since then could not tell." } }
+                @else if last.verdict == Verdict::Clean { "Nothing drifts." }
+                @else { "Nothing drifts in what could be read, which is not everything." }
+            }
+        } @else {
+            @match last.verdict {
+                Verdict::Clean => p.lead { "Clean, judged by its exit code alone: nothing reads what it prints." },
+                Verdict::Drifted => p.lead { "Something drifts, judged by its exit code alone: nothing reads what it prints." },
+                Verdict::Partial | Verdict::Failed | Verdict::Timeout | Verdict::Unreadable => {}
             }
         }
         @if let Some(reason) = &last.reason {
@@ -150,6 +159,9 @@ fn drift_section(view: &View, drift: &Drift, site: &Site<'_>, query: Option<&str
     let page = Page::new(wanted.page, SIZE, counting.len());
     let opened = drift.printed.stdout.open();
     let listing = Listing { drift, opened: &opened, site, style: Style::of(drift.parser.name()) };
+    if drift.resources.is_empty() && drift.dropped() == 0 {
+        return html! {};
+    }
     html! {
         h2 { "Drift" }
         @if drift.dropped() > 0 {
@@ -157,8 +169,7 @@ fn drift_section(view: &View, drift: &Drift, site: &Site<'_>, query: Option<&str
         } @else if is_near_limit(&view.check, &view.state) {
             p.note { (drifts(drift.tally.drifted())) ", which comes near " code { "max_resources" } ", " (view.check.max_resources) ": those over it will be counted only." }
         }
-        @if drift.tally.drifted() == 0 { p { "Nothing drifts." } }
-        @else {
+        @if drift.tally.drifted() > 0 {
             @if drift.listed() > FEW || wanted.is_filtered() { (filter(drift, &wanted)) }
             @if counting.is_empty() { p { "No resource is like that." } }
             @else {
@@ -394,7 +405,7 @@ fn facts(view: &View, now: Timestamp) -> Markup {
             }
             @if let Some(success) = state.last_success { div { dt { "Last success" } dd { (ago(success, now)) } } }
             div { dt { "Schedule" } dd { (schedule(check)) ", at most " (show_duration(check.timeout)) } }
-            div { dt { "Reader" } dd { @match &state.parser { Some(parser) => code { (parser.name()) }, None => "exit code" } @if let Some(drift) = &state.drift { " · " (drift.tool.name) @if let Some(version) = &drift.tool.version { " " (version) } } } }
+            div { dt { "Reader" } dd { @match &state.parser { Some(parser) => code { (parser.name()) }, None => "exit code" } @if let Some(drift) = &state.drift { @if drift.tool.name != drift.parser.name() || drift.tool.version.is_some() { " · " (drift.tool.name) } @if let Some(version) = &drift.tool.version { " " (version) } } } }
         }
     }
 }

@@ -171,10 +171,10 @@ fn asks_for_secret(word: &str) -> bool {
     SECRETS.contains(&&*name)
 }
 
-/// The same, which breaks between its words, not at the hyphens in them.
+/// The same, which breaks between its words, not at the hyphens in them, and where a script does.
 fn shown_line(argv: &[String], check: &Check) -> Markup {
-    let line = command_line(argv, check);
-    html! { @for word in line.split(' ') { span.word { (plain(word)) } " " } }
+    let text = command_line(argv, check);
+    html! { @for (n, line) in text.lines().enumerate() { @if n > 0 { br; } @for word in line.split(' ') { span.word { (plain(word)) } " " } } }
 }
 
 fn next_run(view: &View, now: Timestamp) -> Markup {

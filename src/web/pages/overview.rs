@@ -144,6 +144,10 @@ fn heading(title: &str, sort: Sort, wanted: &Checks, link: &Link<'_>) -> Markup 
 fn row(view: &View, site: &Site<'_>) -> Markup {
     let state = &view.state;
     let tally = state.drift.as_ref().map(|drift| &drift.tally);
+    let is_old = state
+        .drift
+        .as_ref()
+        .is_some_and(|drift| state.last.as_ref().is_none_or(|last| last.ended != drift.reported));
     html! {
         tr {
             th scope="row" data-title="Check" { a.name href={ (site.link) "/checks/" (view.check.name) } { (view.check.name) } div.labels { (labels(&view.check)) } }
@@ -154,9 +158,11 @@ fn row(view: &View, site: &Site<'_>) -> Markup {
             td data-title="Drift" {
                 @match tally {
                     Some(tally) if tally.drifted() > 0 => { (actions(&tally.drift)) }
+                    Some(_) if is_old => span.soft { "not known" },
                     Some(_) => span.soft { "none" },
                     None => span.soft { "–" },
                 }
+                @if let (Some(drift), true) = (&state.drift, is_old) { div.reason { "as of " (ago(drift.reported, site.now)) } }
             }
             td data-title="Oldest drift" { @if let Some(since) = state.drift.as_ref().and_then(|drift| drift.oldest) { time datetime=(since) title=(since) { (span(since, site.now)) } } @else { span.soft { "–" } } }
             td data-title="Last runs" { (strip(state.history.runs(), site.now)) }
