@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Reader, ReaderChoice, ResourceMetrics};
 use crate::drift::Drift;
-use crate::history::{self, History, PastRun};
+use crate::history::{self, Against, History, PastRun};
 use crate::live::Live;
 use crate::metrics::{self, Common, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
@@ -303,13 +303,15 @@ impl CheckState {
             || outcome.stderr.is_cut()
             || outcome.report.as_ref().is_some_and(Captured::is_cut);
         let printed = Arc::new(Printed::of(outcome.stdout, outcome.stderr, &check.redact, raw));
-        let (mut drifted, mut change) = (None, None);
+        let (mut drifted, mut against) = (None, Against::Nothing);
         if let (Some(report), Some(parser)) = (report, parser) {
             let (before, max) = (self.drift.take(), check.max_resources);
             let mut drift = Drift::after(before.as_ref(), report, parser, unused_rules, max, ended);
             (drift.printed, drift.run) = (Arc::clone(&printed), outcome.started);
             drifted = Some(drift.tally.drifted());
-            change = before.as_ref().map(|before| history::change(before, &drift));
+            if let Some(before) = &before {
+                against = history::against(before, &drift);
+            }
             self.drift = Some(drift);
         }
         self.history.push(PastRun {
@@ -318,10 +320,10 @@ impl CheckState {
             duration: outcome.duration,
             verdict,
             class,
-            reason: reason.clone(),
+            reason: reason.as_deref().map(PastRun::shortened),
             code,
             drifted,
-            change,
+            against,
         });
         self.last = Some(Arc::new(LastRun {
             started: outcome.started,

@@ -37,16 +37,28 @@ pub struct PastRun {
     /// Its class, when it is neither clean nor drifted.
     pub class: Option<Class>,
     /// The beginning of the reason, when there is one.
-    pub reason: Option<String>,
+    pub reason: Option<Box<str>>,
     /// The command's exit code, if it gave one.
     pub code: Option<i32>,
     /// How many resources drifted by its report; `None`: it has none.
     pub drifted: Option<u64>,
-    /// What its report changed; `None`: it has none, or there was none before.
-    pub change: Option<Change>,
+    /// What its report changed.
+    pub against: Against,
 }
 
-/// What a report changed, held against what was known to drift before.
+/// A report, held against what was known to drift before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Against {
+    /// The run has no report, or there was none before.
+    Nothing,
+    /// The same drifts.
+    Same,
+    /// Something else does. There are many runs, and of few this is known.
+    Changed(Box<Change>),
+}
+
+/// What a report changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// What newly drifts, as far as it is named.
@@ -81,16 +93,12 @@ impl PastRun {
         self.verdict.is_success()
     }
 
-    /// The same with no more of its reason than is kept.
-    #[must_use]
-    pub fn shortened(mut self) -> Self {
-        if let Some(reason) = &mut self.reason
-            && let Some((at, _)) = reason.char_indices().nth(REASON)
-        {
-            reason.truncate(at);
-            reason.push('…');
+    /// As much of a reason as is kept.
+    pub fn shortened(reason: &str) -> Box<str> {
+        match reason.char_indices().nth(REASON) {
+            Some((at, _)) => format!("{}…", &reason[..at]).into(),
+            None => reason.into(),
         }
-        self
     }
 }
 
@@ -119,7 +127,7 @@ impl History {
 
     /// Adds the newest.
     pub fn push(&mut self, run: PastRun) {
-        Arc::make_mut(&mut self.runs).push(Arc::new(run.shortened()));
+        Arc::make_mut(&mut self.runs).push(Arc::new(run));
         self.forget();
     }
 
@@ -135,9 +143,9 @@ impl History {
     pub fn redact(&mut self, secrets: &[Secret]) {
         for run in Arc::make_mut(&mut self.runs) {
             if let Some(reason) = &run.reason {
-                let clean = redacted_text(reason.clone(), secrets);
-                if clean != *reason {
-                    Arc::make_mut(run).reason = Some(clean);
+                let clean = redacted_text(reason.to_string(), secrets);
+                if *clean != **reason {
+                    Arc::make_mut(run).reason = Some(clean.into());
                 }
             }
         }
@@ -162,7 +170,7 @@ pub fn first_to_go(len: usize, is_good: impl Fn(usize) -> bool) -> usize {
 }
 
 /// What newly drifts in `after`, and what of `before` doesn't any more.
-pub fn change(before: &Drift, after: &Drift) -> Change {
+pub fn against(before: &Drift, after: &Drift) -> Against {
     let mut change = Change::default();
     let mut note = |seen: &Seen, appeared: bool| {
         let (list, count) = if appeared {
@@ -193,7 +201,11 @@ pub fn change(before: &Drift, after: &Drift) -> Change {
             _ => {}
         }
     }
-    change
+    if change.appeared_count + change.resolved_count == 0 {
+        Against::Same
+    } else {
+        Against::Changed(Box::new(change))
+    }
 }
 
 #[cfg(test)]
@@ -214,7 +226,7 @@ mod tests {
             reason: None,
             code: None,
             drifted: None,
-            change: None,
+            against: Against::Nothing,
         }
     }
 
@@ -247,7 +259,10 @@ mod tests {
         }
         assert_eq!(history.usual_duration(), Some(Duration::from_secs(2)));
         let mut history = History::new(10);
-        history.push(PastRun { reason: Some("ä".repeat(1000)), ..run(7, Verdict::Failed) });
+        history
+            .push(PastRun {
+                reason: Some(PastRun::shortened(&"ä".repeat(1000))), ..run(7, Verdict::Failed)
+            });
         assert_eq!(history.usual_duration(), Some(Duration::from_secs(7)));
         assert_eq!(history.runs()[0].reason.as_ref().unwrap().chars().count(), REASON + 1);
     }
@@ -267,9 +282,14 @@ mod tests {
             Drift::of(names.iter().map(seen).collect(), BTreeMap::new(), Tool::default(), parser, 0, now)
         };
         let names = |list: &[Named]| list.iter().map(|named| named.name.clone()).collect::<Vec<_>>();
-        let change = change(
-            &drift(&[("a", true), ("b", true), ("c", true), ("d", false)]),
-            &drift(&[("b", true), ("c", false), ("d", true), ("e", true)]),
+        let of =
+            |before: &[(&str, bool)], after: &[(&str, bool)]| match against(&drift(before), &drift(after)) {
+                Against::Changed(change) => *change,
+                other => panic!("{other:?}"),
+            };
+        let change = of(
+            &[("a", true), ("b", true), ("c", true), ("d", false)],
+            &[("b", true), ("c", false), ("d", true), ("e", true)],
         );
         assert_eq!(
             (names(&change.appeared), names(&change.resolved)),
@@ -277,7 +297,8 @@ mod tests {
         );
         let many: Vec<String> = (0..30).map(|n| format!("{n:02}")).collect();
         let many: Vec<(&str, bool)> = many.iter().map(|name| (&**name, true)).collect();
-        let change = super::change(&drift(&[]), &drift(&many));
+        let change = of(&[], &many);
         assert_eq!((change.appeared.len(), change.appeared_count, change.resolved_count), (NAMED, 30, 0));
+        assert_eq!(against(&drift(&many), &drift(&many)), Against::Same);
     }
 }

@@ -3,11 +3,12 @@
 mod support;
 
 use boon::{Compiler, SchemaIndex, Schemas};
+use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use support::{Folder, HANG, Server, driftrun, poll};
@@ -211,7 +212,7 @@ fn an_answer_that_is_the_same_has_the_same_tag() {
         let all: Value = serde_json::from_str(&server.get("/api/v1/checks").1).unwrap();
         all["checks"].as_array().unwrap().iter().all(is_set)
     });
-    for path in ["/api/v1/checks", "/api/v1/checks/kubediff-prod", "/api/v1/checks/kubediff-prod/resources"] {
+    for path in ["/api/v1/checks", "/api/v1/checks/terradiff-prod/resources"] {
         let (head, body) = server.get(path);
         let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
         assert!(head.contains("cache-control: private, no-cache\r\n"), "{head}");
@@ -225,6 +226,10 @@ fn an_answer_that_is_the_same_has_the_same_tag() {
             assert!(head.starts_with("HTTP/1.1 304 ") && head.contains(&format!("etag: {tag}")), "{head}");
             assert_eq!(body, "");
         }
+        let (head, packed) = unpacked(&server, path);
+        assert!(head.contains(&format!("etag: W/{tag}\r\n")), "{head}");
+        assert!(head.contains("vary: Accept-Encoding\r\n"), "{head}");
+        assert_eq!(packed, body);
         let (head, same) = again("\"x\"");
         assert!(head.starts_with("HTTP/1.1 200 ") && same == body, "{head}");
     }
@@ -285,6 +290,18 @@ fn what_a_run_printed_can_be_had_also_of_an_earlier_one() {
     assert_eq!(server.stop(), Some(0));
     let server = Server::serve(&config);
     assert_eq!(forms.get(&server, "/api/v1/checks/c/runs", "runs"), runs);
+}
+
+/// An answer that was sent compressed.
+fn unpacked(server: &Server, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, br\r\n\r\n").unwrap();
+    let (head, body) = support::answer(&mut stream);
+    assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
+    let mut text = String::new();
+    GzDecoder::new(body.as_slice()).read_to_string(&mut text).unwrap();
+    (head, text)
 }
 
 /// What one answers to `POST /api/v1/checks/c/run` with these headers.

@@ -7,7 +7,7 @@ use super::{Show, Site};
 use crate::board::LastRun;
 use crate::check::{Check, Reader};
 use crate::drift::Seen;
-use crate::history::{Named, PastRun};
+use crate::history::{Against, Named, PastRun};
 use crate::schedule::fnv1a;
 use crate::snapshot::{Snapshot, View};
 use crate::state::Run as KeptRun;
@@ -244,7 +244,7 @@ struct Run<'a> {
     output_kept: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Change<'a> {
     new: u64,
     new_resources: &'a [Named],
@@ -264,12 +264,16 @@ impl<'a> Run<'a> {
             reason: run.reason.as_deref(),
             exit_code: run.code,
             drifted: run.drifted,
-            change: run.change.as_ref().map(|change| Change {
-                new: change.appeared_count,
-                new_resources: &change.appeared,
-                resolved: change.resolved_count,
-                resolved_resources: &change.resolved,
-            }),
+            change: match &run.against {
+                Against::Nothing => None,
+                Against::Same => Some(Change::default()),
+                Against::Changed(change) => Some(Change {
+                    new: change.appeared_count,
+                    new_resources: &change.appeared,
+                    resolved: change.resolved_count,
+                    resolved_resources: &change.resolved,
+                }),
+            },
             output_kept,
         }
     }

@@ -22,6 +22,8 @@ pub use server::{Asking, Bound};
 
 use crate::metrics::{self, Encoding, Exposition, WebConfigState};
 use crate::snapshot::Snapshot;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING,
@@ -32,6 +34,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
+use std::io::Write as _;
 
 /// Nothing but what is ours may be loaded, run or asked, and nothing stands in a page itself that could be run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -209,6 +212,32 @@ fn tag(bytes: &[u8]) -> String {
     let (half, _) = digest.as_ref().as_chunks::<16>();
     let number = half.first().map_or(0, |bytes| u128::from_be_bytes(*bytes));
     format!("\"{number:032x}\"")
+}
+
+/// What is shorter is sent as it is.
+const PACKED_FROM: u64 = 2 << 10;
+
+/// The same answer with its body compressed, where whoever asks likes that and it is worth it.
+fn packed(response: Response<Pieces>, headers: &HeaderMap) -> Response<Pieces> {
+    let wanted = metrics::encoding(&joined(headers, &ACCEPT_ENCODING)) == Encoding::Gzip;
+    if !wanted || response.body().len() < PACKED_FROM || response.headers().contains_key(CONTENT_ENCODING) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let bytes = Bytes::from(body.concat());
+    let Ok(packed) = encoder.write_all(&bytes).and_then(|()| encoder.finish()) else {
+        return Response::from_parts(parts, bytes.into());
+    };
+    parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    parts.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    // Not byte for byte what the tag was made of.
+    if let Some(Ok(weak)) =
+        parts.headers.get(ETAG).map(|tag| HeaderValue::try_from([b"W/", tag.as_bytes()].concat()))
+    {
+        parts.headers.insert(ETAG, weak);
+    }
+    Response::from_parts(parts, Bytes::from(packed).into())
 }
 
 /// Its address says which one it is.

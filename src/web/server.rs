@@ -8,8 +8,8 @@ use super::seldom::Seldom;
 use super::tls::unusable_certificate;
 use super::users::Admission;
 use super::{
-    API, Paths, Pieces, QUICK, RELOAD, Show, Site, WebConfigState, assets, below, events, respond, see_other,
-    text,
+    API, Paths, Pieces, QUICK, RELOAD, Show, Site, WebConfigState, assets, below, events, packed, respond,
+    see_other, text,
 };
 use crate::board::{AskedFor, Board};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
@@ -610,6 +610,7 @@ impl Shared {
         if response.headers().contains_key(CONTENT_ENCODING) {
             self.board.pack_from_now_on();
         }
+        let response = packed(response, &request.headers);
         if self.is_page(request) { self.within_room(response) } else { response }
     }
 

@@ -11,7 +11,7 @@ use crate::check::Check;
 use crate::config::units::show_duration;
 use crate::diff::Style;
 use crate::drift::{Drift, Seen};
-use crate::history::{Change, Named, PastRun};
+use crate::history::{Against, Change, Named, PastRun};
 use crate::printed::Opened;
 use crate::snapshot::{Snapshot, View};
 use crate::web::api::resource_id;
@@ -374,16 +374,19 @@ fn history(view: &View, snapshot: &Snapshot, site: &Site<'_>) -> Markup {
 
 /// What newly drifted and what was resolved.
 pub(super) fn change(run: &PastRun) -> Markup {
-    let Some(Change { appeared, appeared_count, resolved, resolved_count }) = &run.change else {
-        return html! { @if run.verdict == Verdict::Drifted { "first report" } @else { span.soft { "–" } } };
+    let change = match &run.against {
+        Against::Nothing if run.verdict == Verdict::Drifted => return html! { "first report" },
+        Against::Nothing => return html! { span.soft { "–" } },
+        Against::Same => return html! { span.soft { "the same" } },
+        Against::Changed(change) => change,
     };
+    let Change { appeared, appeared_count, resolved, resolved_count } = &**change;
     let list = |title: &str, count: u64, names: &[Named]| {
         html! {
             @if count > 0 { div { (count) " " (title) ": " @for (n, named) in names.iter().take(3).enumerate() { @if n > 0 { ", " } code { (plain(&named.name)) } } @if count > 3 { " …" } } }
         }
     };
     html! {
-        @if *appeared_count + *resolved_count == 0 { span.soft { "the same" } }
         (list("new", *appeared_count, appeared))
         (list("resolved", *resolved_count, resolved))
     }

@@ -4,7 +4,7 @@ use super::check::{change, not_shown};
 use super::output::{self, Much, Which};
 use super::{Reload, ago_at, badge, crumbs, ended, page, plain, size, took};
 use crate::board::LastRun;
-use crate::history::PastRun;
+use crate::history::{Against, PastRun};
 use crate::snapshot::View;
 use crate::web::{Show, Site};
 use driftrun_parsers::Severity;
@@ -31,7 +31,7 @@ pub(in crate::web) fn run(view: &View, run: &LastRun, past: Option<&PastRun>, si
                 }
             }
             @if let Some(past) = past {
-                @if past.change.is_some() { h2 { "Against the run before" } (change(past)) }
+                @if past.against != Against::Nothing { h2 { "Against the run before" } (change(past)) }
             }
             @if !run.diagnostics.is_empty() {
                 h2 { "Remarks" }
