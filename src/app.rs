@@ -13,7 +13,7 @@ use crate::run::{Runner, Stop};
 use crate::shard::Shard;
 use crate::show::{self, Shown};
 use crate::supervise::Clock;
-use crate::{log, metrics, reader};
+use crate::{log, manual, metrics, reader};
 use driftrun_parsers::{File, Input, Parser, Reading, Stream, read_by_pattern, read_by_program};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,7 +77,30 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(ConfigCommand::Check { file, web_config }) => {
             config_check(file.as_deref(), web_config.as_deref())
         }
+        Command::Completions { shell } => {
+            print(&manual::completions(shell))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { dir } => man(dir.as_deref()),
     }
+}
+
+/// The page of driftrun itself to stdout, or all pages into a folder.
+fn man(folder: Option<&Path>) -> Result<ExitCode> {
+    let pages = manual::pages()?;
+    match folder {
+        None => print(pages.first().map_or("", |(_, page)| page))?,
+        Some(folder) => {
+            let failed =
+                |path: &Path, error: io::Error| Error(format!("can't write {}: {error}", path.display()));
+            std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+            for (name, page) in &pages {
+                let path = folder.join(name);
+                std::fs::write(&path, page).map_err(|error| failed(&path, error))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Looks at both files, so that the mistakes of both are told.

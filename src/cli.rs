@@ -38,6 +38,7 @@ pub struct Cli {
 pub enum Command {
     /// Run one command on a schedule and serve its metrics.
     #[command(
+        override_usage = "driftrun watch [OPTIONS] -- COMMAND [ARG]...",
         after_help = "Example: driftrun watch --interval 30m -- terraform plan -input=false -lock=false -detailed-exitcode -json"
     )]
     Watch(Watch),
@@ -45,6 +46,7 @@ pub enum Command {
     Serve(Serve),
     /// Run every check once, print what drifted, and say it in the exit code: 0 clean, 2 drifted, 1 anything else.
     #[command(
+        override_usage = "driftrun once [OPTIONS] --config.file FILE\n       driftrun once [OPTIONS] -- COMMAND [ARG]...",
         after_help = "Examples:\n  driftrun once --config.file driftrun.yaml --textfile /var/lib/prometheus/node-exporter --state-dir /var/lib/driftrun --expected-interval 1h\n  driftrun once --push http://pushgateway:9091 --name infra -- terraform plan -input=false -lock=false -detailed-exitcode"
     )]
     Once(Once),
@@ -67,6 +69,36 @@ pub enum Command {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print what a shell needs to complete driftrun's command line.
+    #[command(after_help = "Examples:
+  bash: driftrun completions bash > ~/.local/share/bash-completion/completions/driftrun
+  zsh:  driftrun completions zsh > \"${fpath[1]}/_driftrun\"
+  fish: driftrun completions fish > ~/.config/fish/completions/driftrun.fish")]
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page of driftrun, or write those of all subcommands.
+    #[command(
+        after_help = "Examples:\n  driftrun man | man -l -\n  driftrun man --dir /usr/local/share/man/man1"
+    )]
+    Man {
+        /// Write driftrun.1 and a page for each subcommand, such as driftrun-once.1, into this folder; it is made if it isn't there.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Whose completions there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash, with the package bash-completion or without it.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly interactive shell.
+    Fish,
 }
 
 /// What can be done with a configuration.

@@ -17,6 +17,7 @@ pub mod history;
 pub mod ignore;
 pub mod live;
 pub mod log;
+pub mod manual;
 pub mod metrics;
 pub mod oneshot;
 pub mod outcome;
