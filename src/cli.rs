@@ -1,12 +1,14 @@
 //! The command line: clap, and nothing else. What the words mean is decided elsewhere.
 
-use crate::config::units;
+use crate::config::{self, units};
 use crate::log;
 use crate::promrun;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Run infrastructure checks on a schedule, and export what has drifted, resource by resource, to Prometheus.
@@ -377,6 +379,71 @@ pub enum Format {
     Json,
     /// The metrics.
     Prometheus,
+}
+
+/// The command line `words`, read.
+///
+/// # Errors
+/// What clap says, with advice for the slips that its own doesn't know.
+pub fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(words).map_err(advised)
+}
+
+/// An error with tips for the slips that clap doesn't know, and without the one that leads astray.
+fn advised(mut error: clap::Error) -> clap::Error {
+    let mut tips = match error.get(ContextKind::Suggested) {
+        // That a misspelt option could be a word of the command is true, and no help.
+        Some(ContextValue::StyledStrs(tips)) => {
+            tips.iter().filter(|tip| !tip.to_string().contains("as a value, use")).cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    tips.extend(tips_for(&error).into_iter().map(StyledStr::from));
+    if tips.is_empty() {
+        error.remove(ContextKind::Suggested);
+    } else {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
+}
+
+/// What was probably meant by words that stand where none belongs.
+fn tips_for(error: &clap::Error) -> Vec<String> {
+    let text = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let usage = text(ContextKind::Usage);
+    let of = |name: &&str| usage.contains(&format!("driftrun {name} "));
+    let is_config = |word: &str| config::is_yaml(Path::new(word));
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let word = text(ContextKind::InvalidArg);
+            let takes_file = ["serve", "once"].iter().any(of);
+            if word == "-c" && takes_file {
+                vec!["the configuration file is named by '--config.file'".to_owned()]
+            } else if word.starts_with('-') {
+                vec![]
+            } else if is_config(&word) && takes_file {
+                vec![format!("the configuration file is named by '--config.file': --config.file {word}")]
+            } else if let Some(name) = ["watch", "once"].into_iter().find(of) {
+                vec![format!("a command stands after '--': driftrun {name} [OPTIONS] -- {word} ...")]
+            } else {
+                vec![]
+            }
+        }
+        ErrorKind::InvalidSubcommand if error.get(ContextKind::SuggestedSubcommand).is_none() => {
+            let word = text(ContextKind::InvalidSubcommand);
+            if of(&"config") {
+                vec![format!("to look at a file: driftrun config check {word}")]
+            } else if is_config(&word) {
+                vec![format!("to run the checks of a file: driftrun serve --config.file {word}")]
+            } else {
+                vec![
+                    format!("to run a command on a schedule: driftrun watch -- {word} ..."),
+                    format!("to run it once: driftrun once -- {word} ..."),
+                ]
+            }
+        }
+        _ => vec![],
+    }
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {

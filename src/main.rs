@@ -1,7 +1,7 @@
 //! Arguments in, exit code out.
 
-use clap::Parser as _;
-use driftrun::{app, cli::Cli, promrun};
+use driftrun::cli::{self, Cli};
+use driftrun::{app, promrun};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     // Whatever the caller left open is not for our children.
     close_fds::set_fds_cloexec(3, &[]);
     let (ours, prom_run) = promrun::split(std::env::args_os().collect());
-    let cli = match Cli::try_parse_from(ours) {
+    let cli = match cli::parse(&ours) {
         Ok(cli) => Cli { prom_run, ..cli },
         Err(error) => {
             // clap's own code for a usage error is 2, which says "drifted" here.

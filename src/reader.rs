@@ -189,7 +189,7 @@ fn against_code(check: &Check, input: &Input<'_>) -> Option<ParseError> {
         return Some(ParseError::format(error).hint("set `parser`"));
     }
     let what = unread_report(input.stdout.bytes()).or_else(|| unread_report(input.stderr.bytes()))?;
-    let error = format!("there is {what} in the output, in a form that no parser reads");
+    let error = format!("the output holds {what}, in a form that no parser reads");
     Some(ParseError::format(error).hint("set `parser: none` to judge it by its exit code alone"))
 }
 
@@ -434,7 +434,12 @@ pub fn read_recorded(
                     .hint("where empty means clean, name the parser and its exit code: --parser kubectl --exit-code 0"));
             }
             None => {
-                return Err(ParseError::format("no parser recognises this output")
+                let what =
+                    unread_report(input.stdout.bytes()).or_else(|| unread_report(input.stderr.bytes()));
+                let near = what
+                    .map(|what| format!(": it holds {what}, in a form that none reads"))
+                    .unwrap_or_default();
+                return Err(ParseError::format(format!("no parser recognises this output{near}"))
                     .hint("name one with --parser; `driftrun parsers` lists them"));
             }
         },

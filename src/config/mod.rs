@@ -14,10 +14,11 @@ mod yaml;
 pub(crate) use decode::tmp_base_problem;
 pub use template::TMP_HOLE;
 
-use crate::check::{Check, Reader};
+use crate::check::{Check, Reader, nearest};
 use crate::state::KeptRuns;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A valid configuration, every check expanded.
@@ -129,7 +130,7 @@ impl Source {
     /// # Errors
     /// It can't be read, or is no text.
     pub fn read(path: &Path) -> Result<Self, Invalid> {
-        let bytes = std::fs::read(path).map_err(|error| whole(path, format!("can't read it: {error}")))?;
+        let bytes = std::fs::read(path).map_err(|error| whole(path, unread(path, &error)))?;
         let text = String::from_utf8(bytes).map_err(|error| whole(path, format!("not UTF-8: {error}")))?;
         Ok(Self { path: path.to_owned(), text })
     }
@@ -149,6 +150,29 @@ impl Source {
 /// A problem of a file as a whole.
 fn whole(path: &Path, message: String) -> Invalid {
     Invalid { file: path.to_owned(), problems: vec![Problem { place: None, message }] }
+}
+
+/// Whether a file is a configuration by its name.
+pub fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
+/// Why a file can't be read, and the one beside it that was probably meant.
+fn unread(path: &Path, error: &io::Error) -> String {
+    let near = || {
+        let name = path.file_name()?.to_str()?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let names =
+            std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let is_yaml = |name: &String| is_yaml(Path::new(name));
+        let mut names: Vec<String> = names.filter(is_yaml).collect();
+        names.sort();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Some(path.with_file_name(nearest(name, &names)?))
+    };
+    let near = if error.kind() == io::ErrorKind::NotFound { near() } else { None };
+    let hint = near.map(|near| format!("; did you mean {}?", near.display())).unwrap_or_default();
+    format!("can't read it: {error}{hint}")
 }
 
 /// Reads and validates the file at `path`.
