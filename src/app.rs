@@ -11,6 +11,7 @@ use crate::config::{self, Config, Source};
 use crate::outcome::Outcome;
 use crate::run::{Runner, Stop};
 use crate::shard::Shard;
+use crate::show::text::Ink;
 use crate::show::{self, Shown};
 use crate::supervise::Clock;
 use crate::{log, manual, metrics, reader};
@@ -345,7 +346,10 @@ fn parse(arguments: &Parse) -> Result<ExitCode> {
     let verdict = reading.verdict();
     let name = reader.as_ref().map_or("auto", Reader::name);
     match arguments.format {
-        Format::Table => print(&show::table(&[Shown { name: None, document: reading.document(name) }]))?,
+        Format::Table => {
+            let shown = Shown { name: None, took: None, document: reading.document(name), first_seen: &[] };
+            print(&show::table(&[shown], None, ink()))?;
+        }
         Format::Json => print_json(&reading.document(name))?,
         Format::Prometheus => {
             print(&metrics::render_report("parse", reader, reading, Clock::SYSTEM.now()))?;
@@ -447,6 +451,14 @@ fn parsers(name: Option<&str>) -> Result<ExitCode> {
     }
     print(&out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether stdout takes colours: it is a terminal, and neither `NO_COLOR` nor `TERM` speaks against them, or `CLICOLOR_FORCE` for them.
+fn ink() -> Ink {
+    match anstream::AutoStream::choice(&io::stdout()) {
+        anstream::ColorChoice::Never => Ink::Plain,
+        _ => Ink::Colours,
+    }
 }
 
 /// To stdout.

@@ -1,7 +1,7 @@
 //! What is known of every check: the only place where state changes, by [`CheckState::apply`] alone.
 
 use crate::check::{Check, Reader, ReaderChoice, ResourceMetrics};
-use crate::drift::Drift;
+use crate::drift::{Drift, Seen};
 use crate::history::{self, Against, History, PastRun};
 use crate::live::Live;
 use crate::metrics::{self, Common, Rendered};
@@ -13,7 +13,7 @@ use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::snapshot::{Snapshot, View};
 use crate::state::{KeptRuns, Store};
-use driftrun_parsers::{Class, Diagnostic, Parser, Reading, Resource, Scopes, Verdict};
+use driftrun_parsers::{Class, Diagnostic, Parser, Reading, Scopes, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -169,9 +169,9 @@ impl CheckState {
     }
 
     /// What the last run itself reported, without what earlier ones left.
-    pub fn reported(&self) -> Option<(&Drift, Vec<Resource>)> {
+    pub fn reported(&self) -> Option<(&Drift, impl Iterator<Item = &Seen>)> {
         let (last, drift) = (self.own_run()?, self.drift.as_ref()?);
-        (drift.reported == last.ended).then(|| (drift, drift.shown().cloned().collect()))
+        (drift.reported == last.ended).then(|| (drift, drift.shown()))
     }
 
     /// The check's configuration has changed from `old` to `new`. What was found stays, with its times.

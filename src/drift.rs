@@ -167,10 +167,10 @@ impl Drift {
     }
 
     /// The resources that the last report showed.
-    pub fn shown(&self) -> impl Iterator<Item = &Resource> {
+    pub fn shown(&self) -> impl Iterator<Item = &Seen> {
         let mut older = self.older.iter().peekable();
         let all = self.resources.iter().enumerate();
-        all.filter(move |(n, _)| older.next_if(|older| *older == n).is_none()).map(|(_, seen)| &seen.resource)
+        all.filter(move |(n, _)| older.next_if(|older| *older == n).is_none()).map(|(_, seen)| seen)
     }
 
     /// Whether the last report didn't show the resource at that position.

@@ -1,15 +1,26 @@
-//! Reports for terminals and programs: what `once` and `parse` print.
+//! Reports for terminals: what `once` and `parse` print for people, drawn by pure functions. Looks at no terminal.
 
-use driftrun_parsers::{Action, Document, Resource, Source, Verdict};
-use std::fmt::Write as _;
+mod table;
+pub mod text;
+
+pub use table::table;
+
+use driftrun_parsers::{Action, Document, Resource, Verdict};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What one check came to, for printing.
 #[derive(Debug)]
 pub struct Shown<'a> {
     /// The check's name; `None` where there is only one thing.
     pub name: Option<&'a str>,
+    /// How long its run took, where there was one.
+    pub took: Option<Duration>,
     /// The report.
     pub document: Document<'a>,
+    /// When each of the report's resources was seen first, in their order; empty where nobody remembers.
+    pub first_seen: &'a [Timestamp],
 }
 
 /// The exit code of `once` and `parse`: 0 all clean, 2 something drifted and everything was read, 1 anything else.
@@ -25,95 +36,68 @@ pub fn exit_code(verdicts: impl Iterator<Item = Verdict>) -> u8 {
     code
 }
 
-/// A table of the drift, and a line that sums it up.
-pub fn table(all: &[Shown<'_>]) -> String {
-    let mut out = String::new();
-    let width = all.iter().filter_map(|shown| shown.name).map(|name| name.chars().count()).max().unwrap_or(0);
-    for Shown { name, document } in all {
-        let drifted: Vec<&Resource> = document.resources.iter().filter(|r| r.drift && !r.ignored).collect();
-        if let Some(name) = name {
-            let _ = write!(out, "{name:width$}  ");
-        }
-        let _ = write!(out, "{}", document.verdict.as_str());
-        if !drifted.is_empty() {
-            let _ = write!(out, ": {}", counts(&drifted));
-        }
-        if let Some(reason) = &document.reason {
-            let _ = write!(out, ": {reason}");
-        }
-        out.push('\n');
-        rows(&mut out, &drifted);
-        let ignored: Vec<&Resource> = document.resources.iter().filter(|r| r.ignored).collect();
-        if !ignored.is_empty() {
-            let _ = writeln!(out, "  ignored: {}", counts(&ignored));
-        }
-        let rest: Vec<&Resource> = document.resources.iter().filter(|r| !r.drift).collect();
-        if !rest.is_empty() {
-            let _ = writeln!(out, "  no drift, but reported: {}", counts(&rest));
-        }
-        for remark in document.diagnostics {
-            let line = remark.line.map(|line| format!(" (line {line})")).unwrap_or_default();
-            let _ = writeln!(out, "  {:?}: {}{line}", remark.severity, remark.summary);
-        }
-    }
-    if all.len() > 1 {
-        let verdicts: Vec<String> = Verdict::ALL
-            .into_iter()
-            .map(|verdict| (verdict, all.iter().filter(|shown| shown.document.verdict == verdict).count()))
-            .filter(|(_, count)| *count > 0)
-            .map(|(verdict, count)| format!("{count} {}", verdict.as_str()))
-            .collect();
-        let _ = writeln!(out, "\n{} checks: {}", all.len(), verdicts.join(", "));
-    }
-    out
-}
-
-fn rows(out: &mut String, resources: &[&Resource]) {
-    let width =
-        |text: fn(&Resource) -> &str| resources.iter().map(|r| text(r).chars().count()).max().unwrap_or(0);
-    let (actions, scopes, kinds) = (width(|r| r.action.as_str()), width(|r| &r.scope), width(|r| &r.kind));
-    for r in resources {
-        let mut line = format!("  {:actions$}  ", r.action.as_str());
-        for (text, width) in [(&r.scope, scopes), (&r.kind, kinds)] {
-            if width > 0 {
-                let _ = write!(line, "{text:width$}  ");
-            }
-        }
-        line.push_str(&printable(&r.name));
-        if r.count > 1 {
-            let _ = write!(line, " × {}", r.count);
-        }
-        if let Some(previous) = &r.previous_name {
-            let _ = write!(line, " (was {})", printable(previous));
-        }
-        if r.source == Source::Refresh {
-            line.push_str(" (changed outside)");
-        } else if r.outside {
-            line.push_str(" (also changed outside)");
-        }
-        if let Some(paths) = r.attributes.as_ref().filter(|paths| !paths.is_empty()) {
-            let _ = write!(line, ": {}", printable(&paths.join(", ")));
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
+/// What stands beside a verdict's word, as on the pages: no verdict is told by its colour alone.
+pub const fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Clean => "✓",
+        Verdict::Drifted => "≠",
+        Verdict::Partial => "◐",
+        Verdict::Failed => "✕",
+        Verdict::Timeout => "◷",
+        Verdict::Unreadable => "?",
     }
 }
 
-/// Nothing that a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect()
+/// `4 resources: 2 update, 1 delete, 1 create`; nothing for none.
+pub fn resources<'r>(resources: impl IntoIterator<Item = &'r Resource>) -> Option<String> {
+    let counts = Counts::of(resources);
+    (counts.total() > 0).then(|| format!("{}: {}", counts.resources(), counts.by_action()))
 }
 
-fn counts(resources: &[&Resource]) -> String {
-    let counts: Vec<String> = Action::ALL
-        .into_iter()
-        .map(|action| (action, resources.iter().filter(|r| r.action == action).count()))
-        .filter(|(_, count)| *count > 0)
-        .map(|(action, count)| format!("{count} to {}", action.as_str()))
-        .collect();
-    counts.join(", ")
+/// How many resources there are, by action, gravest first.
+struct Counts(BTreeMap<Action, usize>);
+
+impl Counts {
+    fn of<'r>(resources: impl IntoIterator<Item = &'r Resource>) -> Self {
+        let mut counts = BTreeMap::new();
+        for resource in resources {
+            *counts.entry(resource.action).or_default() += 1;
+        }
+        Self(counts)
+    }
+
+    fn total(&self) -> usize {
+        self.0.values().sum()
+    }
+
+    /// `1 resource`, `4 resources`
+    fn resources(&self) -> String {
+        counted(self.total(), "resource")
+    }
+
+    /// `2 update, 1 delete`
+    fn by_action(&self) -> String {
+        let counts: Vec<String> =
+            self.0.iter().map(|(action, count)| format!("{count} {}", action.as_str())).collect();
+        counts.join(", ")
+    }
+}
+
+/// `1 check`, `8 checks`
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// A duration for people: `12 ms`, `3.2 s`, `4 min 5 s`, `2 h 30 min`.
+pub fn took(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match duration.as_millis() {
+        ms @ 0..1_000 => format!("{ms} ms"),
+        // Cut and not rounded, so that nothing becomes 60.0 s.
+        ms @ 1_000..60_000 => format!("{}.{} s", ms / 1_000, ms / 100 % 10),
+        60_000..3_600_000 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+    }
 }
 
 #[cfg(test)]
@@ -126,5 +110,14 @@ mod tests {
         let code = |verdicts: &[Verdict]| exit_code(verdicts.iter().copied());
         assert_eq!((code(&[]), code(&[Clean]), code(&[Clean, Drifted, Clean])), (0, 0, 2));
         assert_eq!((code(&[Drifted, Failed]), code(&[Partial, Clean])), (1, 1));
+    }
+
+    #[test]
+    fn durations_have_their_two_largest_units() {
+        let shown = [0, 999, 1_000, 59_999, 60_000, 3_599_000, 3_600_000, 90_000_000]
+            .map(|ms| took(Duration::from_millis(ms)));
+        let want =
+            ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "25 h 0 min"];
+        assert_eq!(shown, want);
     }
 }

@@ -478,7 +478,7 @@ fn flags_that_do_not_fit_are_told_before_anything_is_run() {
     let (empty, nowhere) = (path("empty"), path("nowhere"));
     let no_url = "--push: that is no URL of a Pushgateway; write one such as http://pushgateway:9091, with every special character of a user and password as %XX";
     for (flags, says) in [
-        (vec!["--state-dir=s"], "--state-dir: nothing here shows what it keeps; add --textfile DIR, --push URL or --format prometheus".to_owned()),
+        (vec!["--state-dir=s", "--format=json"], "--state-dir: nothing here shows what it keeps; add --textfile DIR, --push URL or --format prometheus".to_owned()),
         (vec!["--expected-interval=1h"], "--expected-interval: nothing here shows the interval; add --textfile DIR, --push URL or --format prometheus".to_owned()),
         (vec!["--push=http://u:p@ss:w/rd@h"], no_url.to_owned()),
         (vec!["--push=gateway:9091"], no_url.to_owned()),

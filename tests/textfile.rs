@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use support::{Folder, Listening, Series, Server, driftrun, series, tool};
+use support::{Folder, Listening, Series, Server, driftrun, series, timeless, tool};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name).join("stdout")
@@ -61,6 +61,11 @@ fn once(folder: &Folder, config: &Path, more: &[&str]) -> Output {
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What it prints for people, whatever the clock says.
+fn table(output: &Output) -> String {
+    timeless(&stdout(output))
 }
 
 /// What it says on stderr beside the log.
@@ -190,7 +195,7 @@ fn only_its_own_files_are_removed_and_written() {
         ),
     ];
     assert_eq!((output.status.code(), said(&output)), (Some(1), want.to_vec()));
-    assert!(stdout(&output).ends_with("4 checks: 3 clean, 1 failed\n"), "{}", stdout(&output));
+    assert!(table(&output).ends_with("4 checks: 3 clean, 1 failed\n"), "{}", stdout(&output));
     let mut after = files(&folder);
     let mut kept = before.clone();
     for gone in ["driftrun_broken.prom", ".driftrun_plan.prom.77-1.new"] {
@@ -251,8 +256,8 @@ fn with_a_state_folder_a_check_that_fails_keeps_its_drift() {
     assert_eq!((verdict(&good, "drifted"), verdict(&failed, "failed")), (1.0, 1.0));
     // What is only remembered is not printed as found.
     for format in ["--format=table", "--format=json"] {
-        let with = stdout(&once(&folder, &config, &[format, "--state-dir", &state]));
-        assert_eq!(with, stdout(&once(&folder, &config, &[format])));
+        let with = table(&once(&folder, &config, &[format, "--state-dir", &state]));
+        assert_eq!(with, table(&once(&folder, &config, &[format])));
     }
     // Nothing is remembered without one.
     let forgot = printed(&once(&folder, &config, &["--format=prometheus"]));
@@ -285,14 +290,25 @@ fn a_host_that_is_down_keeps_its_drift_in_the_file_and_is_not_printed() {
             .replace("ok=0    changed=0    unreachable=1", "ok=1    changed=1    unreachable=0");
     prints(&folder, "hosts", &whole, 0);
     let state = folder.path().join("state").to_str().unwrap().to_owned();
-    let table = stdout(&once(&folder, &config, &["--state-dir", &state]));
-    assert!(table.contains("hosts   drifted: 5 to change\n  change  db1   Motd\n"), "{table}");
-    prints(&folder, "hosts", &partial, 4);
-    let table = stdout(&once(&folder, &config, &["--state-dir", &state]));
+    let output = stdout(&once(&folder, &config, &["--state-dir", &state]));
     assert!(
-        table.contains("hosts   partial: 4 to change: db1 unreachable\n  change  web1  Modes of keys\n"),
-        "{table}"
+        timeless(&output).contains("≠ drifted  hosts  5 resources: 5 change\n    change  db1   Motd\n"),
+        "{output}"
     );
+    let since = |output: &str| {
+        let row = output.lines().find(|line| line.contains("web1  Modes of keys")).unwrap().to_owned();
+        row.split_once("  since ").unwrap().1.to_owned()
+    };
+    let first = since(&output);
+    prints(&folder, "hosts", &partial, 4);
+    let output = stdout(&once(&folder, &config, &["--state-dir", &state]));
+    assert!(
+        timeless(&output).contains(
+            "◐ partial  hosts  4 resources: 4 change\n    db1 unreachable\n    change  web1  Modes of keys\n"
+        ),
+        "{output}"
+    );
+    assert_eq!(since(&output), first);
     let file = series(&files(&folder)["driftrun_hosts.prom"], "driftrun_resource_drift{");
     let mut scopes: Vec<&str> = file.keys().map(|(_, labels)| labels["scope"].as_str()).collect();
     scopes.sort_unstable();
@@ -315,7 +331,7 @@ fn one_state_folder_is_one_driftruns() {
     assert_eq!(names(&folder), [""; 0]);
     // For a look beside the server none is needed.
     let output = driftrun().args(["once", "--config.file"]).arg(&config).output().unwrap();
-    assert!(stdout(&output).ends_with("3 checks: 1 drifted, 1 partial, 1 failed\n"), "{}", stdout(&output));
+    assert!(table(&output).contains("\n3 checks: 1 drifted, 1 partial, 1 failed, "), "{}", stdout(&output));
     assert_eq!(server.stop(), Some(0));
     // Another folder will do, also where that of the configuration is not there.
     std::fs::remove_dir_all(folder.path().join("state")).unwrap();
@@ -339,7 +355,7 @@ fn a_folder_that_cannot_be_written_is_told_and_the_table_is_there() {
             .output()
             .unwrap();
         assert!(
-            stdout(&output).ends_with("3 checks: 1 drifted, 1 partial, 1 failed\n"),
+            table(&output).contains("\n3 checks: 1 drifted, 1 partial, 1 failed, "),
             "{}",
             stdout(&output)
         );
@@ -411,7 +427,7 @@ fn a_full_disk_leaves_what_was_there() {
     let problems = said(&output);
     let full = "driftrun: --textfile prom: driftrun_plan.prom is not written: No space left on device (os error 28); what was there before stays; make room there";
     assert_eq!((output.status.code(), problems.last().map(String::as_str)), (Some(1), Some(full)));
-    assert!(stdout(&output).ends_with("3 checks: 1 drifted, 1 partial, 1 failed\n"), "{}", stdout(&output));
+    assert!(table(&output).contains("\n3 checks: 1 drifted, 1 partial, 1 failed, "), "{}", stdout(&output));
     assert_eq!(std::fs::read_to_string(folder.path().join("kept")).unwrap(), old);
     let left = std::fs::read_to_string(folder.path().join("left")).unwrap();
     assert!(!left.contains(".new"), "{left}");

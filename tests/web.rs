@@ -230,13 +230,14 @@ fn once_and_parse_say_it_in_their_exit_codes() {
     let fixture = |name: &str| format!("{root}/fixtures/{name}/stdout");
     let (stdout, stderr, code) = ended(&["parse", &fixture("terraform/drift_and_plan")]);
     assert!(
-        stdout.starts_with("drifted: ") && stderr.contains("detected terraform because of "),
+        stdout.starts_with("≠ drifted  1 resource: 1 update\n")
+            && stderr.contains("detected terraform because of "),
         "{stdout}{stderr}"
     );
     assert_eq!(code, Some(2));
     let (stdout, _, code) =
         ended(&["parse", "--parser", "terraform", "--exit-code", "0", &fixture("terraform/clean")]);
-    assert_eq!((stdout.as_str(), code), ("clean\n", Some(0)));
+    assert_eq!((stdout.as_str(), code), ("✓ clean\n", Some(0)));
     let (stdout, _, code) =
         ended(&["parse", "--exit-code", "4", "--format", "json", &fixture("ansible/unreachable-partial")]);
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
@@ -255,14 +256,16 @@ fn once_and_parse_say_it_in_their_exit_codes() {
     let nothing = folder.write("nothing", "hello\n");
     let (stdout, _, code) = ended(&["parse", nothing.to_str().unwrap()]);
     assert!(
-        stdout.starts_with("unreadable: no parser recognises this output; name one with --parser"),
+        stdout.starts_with("? unreadable\n    no parser recognises this output; name one with --parser"),
         "{stdout}"
     );
     assert_eq!(code, Some(1));
     let (stdout, _, code) = ended(&["once", "--name=t", "--parser=none", "--", "true"]);
-    assert_eq!((stdout.as_str(), code), ("t  clean\n", Some(0)));
+    let (head, sum) = stdout.split_once("\n\n").unwrap();
+    assert!(head.starts_with("✓ clean  t  ") && sum.starts_with("1 check: 1 clean, "), "{stdout}");
+    assert_eq!(code, Some(0));
     let (stdout, stderr, _) = ended(&["once", "--name=t", "--", "true"]);
-    assert!(stdout.contains("Warning: no parser recognised the output"), "{stdout}");
+    assert!(stdout.contains("warning: no parser recognised the output"), "{stdout}");
     assert!(stderr.contains("its command line names no known tool"), "{stderr}");
     let (stdout, _, code) = ended(&["once", "--name=t", "--format=prometheus", "--", "false"]);
     assert!(stdout.contains("driftrun_check_last_exit_code{check=\"t\"} 1\n"), "{stdout}");

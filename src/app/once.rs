@@ -2,7 +2,7 @@
 
 use super::serve::clear;
 use super::{
-    Error, Result, from_flags, print, print_json, run_with, runtime, stop_on_signals, try_folders, warn,
+    Error, Result, from_flags, ink, print, print_json, run_with, runtime, stop_on_signals, try_folders, warn,
 };
 use crate::board::{Board, LastRun};
 use crate::check::Reader;
@@ -19,11 +19,12 @@ use crate::state::Store;
 use crate::supervise::{Clock, Limits, Place, run_now};
 use crate::textfile::{self, Owner};
 use driftrun_parsers::{Document, DriftReport, Resource, Tool};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Every check once, as many at a time as the configuration allows.
@@ -47,8 +48,9 @@ pub(super) fn once(arguments: &Once) -> Result<ExitCode> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let stop = stop_on_signals(true)?;
+        let began = Instant::now();
         let snapshot = round.run(config, &stop).await?;
-        let printed = print_round(arguments.format, &snapshot, round.known);
+        let printed = print_round(arguments.format, &snapshot, round.known, began.elapsed());
         // One signal ends the runs, and what they came to is delivered all the same.
         let stopped = if stop.soft.is_cancelled() { stop.hard } else { stop.soft };
         let delivered = tokio::task::spawn_blocking({
@@ -102,11 +104,11 @@ impl Round {
                 )));
             }
         }
-        for (given, flag, what) in [
-            (state_dir.is_some(), "--state-dir", "what it keeps"),
-            (expected_interval.is_some(), "--expected-interval", "the interval"),
+        for (given, flag, what, shown_by) in [
+            (state_dir.is_some(), "--state-dir", "what it keeps", &[Format::Table, Format::Prometheus][..]),
+            (expected_interval.is_some(), "--expected-interval", "the interval", &[Format::Prometheus]),
         ] {
-            if given && !delivers && *format != Format::Prometheus {
+            if given && !delivers && !shown_by.contains(format) {
                 return Err(Error(format!(
                     "{flag}: nothing here shows {what}; add --textfile DIR, --push URL or --format prometheus"
                 )));
@@ -212,38 +214,21 @@ fn unwritten(folder: &Path, store: &Store) -> Option<String> {
     })
 }
 
-/// To stdout: what this round found, and nothing that is only remembered. The metrics are those of the files.
-fn print_round(format: Format, snapshot: &Snapshot, known: Known) -> Result<()> {
+/// To stdout: what this round found, and nothing that is only remembered but since when. The metrics are those of the files.
+fn print_round(format: Format, snapshot: &Snapshot, known: Known, took: Duration) -> Result<()> {
     if format == Format::Prometheus {
         return print(&metrics::render_once(snapshot, |family| known.has(family)));
     }
-    let shown: Vec<_> = snapshot
-        .views
-        .iter()
-        .filter_map(|view| Some((view, view.state.own_run()?)))
-        .map(|(view, last)| {
-            let (tool, resources) = match view.state.reported() {
-                Some((drift, resources)) => (Some(&drift.tool), resources),
-                None => (None, Vec::new()),
-            };
-            (view.check.name.as_str(), last, tool, view.state.parser.as_ref(), resources)
-        })
-        .collect();
-    let documents: Vec<Shown<'_>> = shown
-        .iter()
-        .map(|(name, last, tool, parser, resources)| Shown {
-            name: Some(name),
-            document: document(last, *tool, *parser, resources),
-        })
-        .collect();
+    let ran: Vec<Ran<'_>> = snapshot.views.iter().filter_map(|view| Ran::of(view, known)).collect();
     match format {
-        Format::Table => print(&show::table(&documents)),
+        Format::Table => {
+            let shown: Vec<Shown<'_>> = ran.iter().map(Ran::shown).collect();
+            print(&show::table(&shown, Some(took), ink()))
+        }
         Format::Json => {
-            let by_name: serde_json::Map<String, serde_json::Value> = documents
+            let by_name: serde_json::Map<String, serde_json::Value> = ran
                 .iter()
-                .filter_map(|shown| {
-                    Some((shown.name?.to_owned(), serde_json::to_value(&shown.document).ok()?))
-                })
+                .filter_map(|ran| Some((ran.name.to_owned(), serde_json::to_value(ran.document()).ok()?)))
                 .collect();
             print_json(&by_name)
         }
@@ -251,22 +236,58 @@ fn print_round(format: Format, snapshot: &Snapshot, known: Known) -> Result<()> 
     }
 }
 
-/// The report of a check's only run.
-fn document<'a>(
-    last: &'a LastRun,
-    tool: Option<&'a Tool>,
-    parser: Option<&'a Reader>,
-    resources: &'a [Resource],
-) -> Document<'a> {
-    Document {
-        parser: parser.map_or("none", Reader::name),
-        tool: tool.map(|tool| &*tool.name),
-        tool_version: tool.and_then(|tool| tool.version.as_deref()),
-        verdict: last.verdict,
-        reason: last.reason.clone(),
-        resources,
-        scopes: last.scopes.clone().unwrap_or_default(),
-        totals: DriftReport::totals_of(resources),
-        diagnostics: &last.diagnostics,
+/// A check that ran, and what its report is made of.
+struct Ran<'s> {
+    name: &'s str,
+    last: &'s LastRun,
+    tool: Option<&'s Tool>,
+    parser: Option<&'s Reader>,
+    resources: Vec<Resource>,
+    /// When each of them was seen first, where earlier rounds are remembered.
+    first_seen: Vec<Timestamp>,
+}
+
+impl<'s> Ran<'s> {
+    fn of(view: &'s View, known: Known) -> Option<Self> {
+        let state = &view.state;
+        let reported = state.reported();
+        let tool = reported.as_ref().map(|(drift, _)| &drift.tool);
+        let (resources, first_seen): (_, Vec<Timestamp>) = reported
+            .into_iter()
+            .flat_map(|(_, seen)| seen.map(|seen| (seen.resource.clone(), seen.first_seen)))
+            .unzip();
+        Some(Self {
+            name: &view.check.name,
+            last: state.own_run()?,
+            tool,
+            parser: state.parser.as_ref(),
+            resources,
+            first_seen: if known.earlier { first_seen } else { Vec::new() },
+        })
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            name: Some(self.name),
+            took: Some(self.last.duration),
+            document: self.document(),
+            first_seen: &self.first_seen,
+        }
+    }
+
+    /// The report of the check's only run.
+    fn document(&self) -> Document<'_> {
+        let Self { last, tool, resources, .. } = self;
+        Document {
+            parser: self.parser.map_or("none", Reader::name),
+            tool: tool.map(|tool| &*tool.name),
+            tool_version: tool.and_then(|tool| tool.version.as_deref()),
+            verdict: last.verdict,
+            reason: last.reason.clone(),
+            resources,
+            scopes: last.scopes.clone().unwrap_or_default(),
+            totals: DriftReport::totals_of(resources),
+            diagnostics: &last.diagnostics,
+        }
     }
 }

@@ -32,6 +32,20 @@ pub fn ended(arguments: &[&str]) -> (String, String, Option<i32>) {
     (text(output.stdout), text(output.stderr), output.status.code())
 }
 
+/// A table of `once` without what only clocks know: how long runs took, and since when something drifts.
+pub fn timeless(table: &str) -> String {
+    let took = r"(\d+ ms|\d+\.\d s|\d+ min \d+ s)";
+    [
+        (format!("(?m)^([✓≠◐✕◷?] [a-z]+ +[^ \n]+) +{took}"), "$1"),
+        (format!("(?m), {took}$"), ""),
+        ("(?m) +since [-0-9]+ [:0-9]+ UTC$".to_owned(), ""),
+    ]
+    .into_iter()
+    .fold(table.to_owned(), |text, (pattern, with)| {
+        regex::Regex::new(&pattern).unwrap().replace_all(&text, with).into_owned()
+    })
+}
+
 /// A folder of this test alone, removed at its end.
 pub struct Folder(PathBuf);
 
