@@ -1,4 +1,7 @@
 //! docs/report.schema.json says what reports are: every report of a recorded output fits it, and it and the reader of such reports refuse the same.
+//! docs/round.schema.json says what `once` prints of them.
+
+mod support;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use driftrun_parsers::{Input, Stream, Verdict, read_by_program};
@@ -6,12 +9,15 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-fn schema() -> (Schemas, SchemaIndex) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let json = serde_json::from_slice(&fs::read(root.join("docs/report.schema.json")).unwrap()).unwrap();
+/// One of the schemas in docs/, with what it refers to.
+fn schema(name: &str) -> (Schemas, SchemaIndex) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-    compiler.add_resource("report.json", json).unwrap();
-    let index = compiler.compile("report.json", &mut schemas).unwrap();
+    for name in ["report.schema.json", "round.schema.json"] {
+        let json = serde_json::from_slice(&fs::read(root.join(name)).unwrap()).unwrap();
+        compiler.add_resource(name, json).unwrap();
+    }
+    let index = compiler.compile(name, &mut schemas).unwrap();
     (schemas, index)
 }
 
@@ -27,7 +33,7 @@ fn is_read(json: &str) -> bool {
 
 #[test]
 fn every_report_of_a_recorded_output_fits_the_schema_and_is_read_back() {
-    let (schemas, index) = schema();
+    let (schemas, index) = schema("report.schema.json");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut checked = 0;
     for parser in driftrun_parsers::ALL {
@@ -45,7 +51,7 @@ fn every_report_of_a_recorded_output_fits_the_schema_and_is_read_back() {
 
 #[test]
 fn schema_and_reader_agree_on_what_a_report_is() {
-    let (schemas, index) = schema();
+    let (schemas, index) = schema("report.schema.json");
     let resource = |more: &str| {
         format!(r#"{{"verdict":"drifted","resources":[{{"name":"a","action":"update"{more}}}]}}"#)
     };
@@ -77,5 +83,28 @@ fn schema_and_reader_agree_on_what_a_report_is() {
         let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(schemas.validate(&value, index).is_ok(), good, "schema: {json}");
         assert_eq!(is_read(&json), good, "reader: {json}");
+    }
+}
+
+#[test]
+fn a_round_fits_its_schema() {
+    let (schemas, index) = schema("round.schema.json");
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo/driftrun.yaml");
+    let round = ["once", "--format=json", "--config.file", demo.to_str().unwrap()];
+    let (stdout, _, _) = support::ended(&round);
+    let json: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(json.as_object().unwrap().len(), 8);
+    schemas.validate(&json, index).unwrap_or_else(|error| panic!("{error}"));
+
+    let verdict = |name: &str, verdict: &str| serde_json::json!({ name: { "verdict": verdict } });
+    for (json, good) in [
+        (verdict("a-1.b_c", "clean"), true),
+        (serde_json::json!({}), true),
+        (serde_json::json!([]), false),
+        (verdict("a", "fine"), false),
+        (verdict("", "clean"), false),
+        (verdict("a b", "clean"), false),
+    ] {
+        assert_eq!(schemas.validate(&json, index).is_ok(), good, "{json}");
     }
 }
