@@ -9,6 +9,7 @@ use crate::check::{self, Check, Program, Reader, ReaderChoice};
 use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Parse, Serve};
 use crate::config::{self, Config, Source};
 use crate::outcome::Outcome;
+use crate::progress::Screen;
 use crate::run::{Runner, Stop};
 use crate::shard::Shard;
 use crate::show::text::Ink;
@@ -59,7 +60,11 @@ type Result<T> = std::result::Result<T, Error>;
 /// # Errors
 /// What kept it from doing so; the exit code is then 1.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    log::init(cli.log_format, cli.log_level);
+    let screen = match &cli.command {
+        Command::Once(_) => Screen::of_stderr(),
+        _ => None,
+    };
+    log::init(cli.log_format, cli.log_level, screen.as_ref());
     match cli.command {
         Command::Watch(watch) => {
             let check = Check { interval: watch.interval, ..from_flags(&watch.check, &watch.command)? };
@@ -71,7 +76,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             let shard = Shard::new(shard.index, shard.total, &host_name()).map_err(Error)?;
             serve::serve(loaded, &web, Some(Reload::new(config, source, auto_reload, shard)), Manner::Own)
         }
-        Command::Once(arguments) => once::once(&arguments),
+        Command::Once(arguments) => once::once(&arguments, screen.as_ref()),
         Command::Parse(arguments) => parse(&arguments),
         Command::Parsers { name } => parsers(name.as_deref()),
         Command::PromRun => prom_run::prom_run(&cli.prom_run),

@@ -27,9 +27,9 @@ pub struct Cli {
     /// How log lines are written, on stderr.
     #[arg(long = "log.format", global = true, value_enum, default_value = "logfmt", value_name = "FORMAT")]
     pub log_format: log::Format,
-    /// The least level of log lines.
-    #[arg(long = "log.level", global = true, value_enum, default_value = "info", value_name = "LEVEL")]
-    pub log_level: log::Threshold,
+    /// The least level of log lines; `info` unless it is given, and while `once` shows its progress on a terminal `warn`, without the line of each run.
+    #[arg(long = "log.level", global = true, value_enum, value_name = "LEVEL")]
+    pub log_level: Option<log::Threshold>,
     /// What stands after `prom-run`: Go's flags, which clap doesn't read.
     #[arg(skip)]
     pub prom_run: Vec<OsString>,

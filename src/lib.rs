@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod oneshot;
 pub mod outcome;
 pub mod printed;
+pub mod progress;
 pub mod promrun;
 pub mod push;
 pub mod reader;

@@ -1,11 +1,13 @@
 //! Log lines as Prometheus' exporters write them: logfmt or JSON, with `ts`, `level` and `msg` first.
 
+use crate::progress::Screen;
 use jiff::Timestamp;
 use std::fmt;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -44,13 +46,30 @@ impl From<Threshold> for Level {
     }
 }
 
-/// Sends all events to stderr. Only the first call counts.
-pub fn init(format: Format, threshold: Threshold) {
+/// The target of the line that tells of a finished run.
+pub const RUN: &str = "driftrun::finished_run";
+
+/// Sends all events to stderr, above what `screen` shows there. Only the first call counts.
+///
+/// Without a threshold it is `info`. Where a screen shows what becomes of each run it is `warn`, and the runs' own lines are left out:
+/// people would read everything twice.
+pub fn init(format: Format, threshold: Option<Threshold>, screen: Option<&Screen>) {
+    let (level, runs) = match (threshold, screen) {
+        (Some(threshold), _) => (Level::from(threshold), LevelFilter::TRACE),
+        (None, None) => (Level::INFO, LevelFilter::TRACE),
+        (None, Some(_)) => (Level::WARN, LevelFilter::OFF),
+    };
     // What libraries trace (each frame of HTTP/2) is no matter of driftrun's.
-    let own = Targets::new().with_target("driftrun", Level::from(threshold));
+    let own = Targets::new()
+        .with_target("driftrun", level)
+        .with_target(RUN, runs.min(LevelFilter::from_level(level)));
+    let writer = match screen {
+        Some(screen) => BoxMakeWriter::new(screen.clone()),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
     let lines = tracing_subscriber::fmt()
-        .with_max_level(Level::from(threshold))
-        .with_writer(std::io::stderr)
+        .with_max_level(level)
+        .with_writer(writer)
         .event_format(Lines(format))
         .finish();
     let _ = lines.with(own).try_init();

@@ -1,8 +1,10 @@
 //! Reports for terminals: what `once` and `parse` print for people, drawn by pure functions. Looks at no terminal.
 
+mod round;
 mod table;
 pub mod text;
 
+pub use round::{Round, Size};
 pub use table::table;
 
 use driftrun_parsers::{Action, Document, Resource, Verdict};
@@ -37,7 +39,7 @@ pub fn exit_code(verdicts: impl Iterator<Item = Verdict>) -> u8 {
 }
 
 /// What stands beside a verdict's word, as on the pages: no verdict is told by its colour alone.
-pub const fn sign(verdict: Verdict) -> &'static str {
+const fn sign(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Clean => "✓",
         Verdict::Drifted => "≠",
@@ -46,12 +48,6 @@ pub const fn sign(verdict: Verdict) -> &'static str {
         Verdict::Timeout => "◷",
         Verdict::Unreadable => "?",
     }
-}
-
-/// `4 resources: 2 update, 1 delete, 1 create`; nothing for none.
-pub fn resources<'r>(resources: impl IntoIterator<Item = &'r Resource>) -> Option<String> {
-    let counts = Counts::of(resources);
-    (counts.total() > 0).then(|| format!("{}: {}", counts.resources(), counts.by_action()))
 }
 
 /// How many resources there are, by action, gravest first.
@@ -84,12 +80,12 @@ impl Counts {
 }
 
 /// `1 check`, `8 checks`
-pub fn counted(count: usize, noun: &str) -> String {
+fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// A duration for people: `12 ms`, `3.2 s`, `4 min 5 s`, `2 h 30 min`.
-pub fn took(duration: Duration) -> String {
+fn took(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match duration.as_millis() {
         ms @ 0..1_000 => format!("{ms} ms"),

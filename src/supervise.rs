@@ -2,6 +2,7 @@
 
 use crate::board::{Board, Skip};
 use crate::check::{Check, Reader};
+use crate::log;
 use crate::outcome::{End, Killed, Outcome, Usage};
 use crate::reader;
 use crate::run::{Memory, Stop};
@@ -428,9 +429,11 @@ impl Summary {
             tracing::warn!(check, "a process that outlived the run still holds its output");
         }
         match class {
-            None => tracing::info!(check, verdict, code, seconds, drifted, ignored, "run"),
+            None => {
+                tracing::info!(target: log::RUN, check, verdict, code, seconds, drifted, ignored, "run");
+            }
             Some(class) => {
-                tracing::warn!(check, verdict, code, signal, seconds, drifted, ignored, class, reason, "run");
+                tracing::warn!(target: log::RUN, check, verdict, code, signal, seconds, drifted, ignored, class, reason, "run");
             }
         }
     }

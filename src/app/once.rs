@@ -10,6 +10,7 @@ use crate::cli::{Format, Once, PushFlags};
 use crate::config::{self, Config};
 use crate::metrics;
 use crate::oneshot::{self, Known};
+use crate::progress::Screen;
 use crate::push::{Gateway, Target};
 use crate::run::{Memory, Runner, Stop};
 use crate::shard::Shard;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Every check once, as many at a time as the configuration allows.
-pub(super) fn once(arguments: &Once) -> Result<ExitCode> {
+pub(super) fn once(arguments: &Once, screen: Option<&Screen>) -> Result<ExitCode> {
     let mut config = match &arguments.config {
         Some(file) => config::load(file)?,
         None if arguments.command.is_empty() => {
@@ -49,7 +50,7 @@ pub(super) fn once(arguments: &Once) -> Result<ExitCode> {
     let ended = runtime.block_on(async {
         let stop = stop_on_signals(true)?;
         let began = Instant::now();
-        let snapshot = round.run(config, &stop).await?;
+        let snapshot = round.run(config, &stop, screen).await?;
         let printed = print_round(arguments.format, &snapshot, round.known, began.elapsed());
         // One signal ends the runs, and what they came to is delivered all the same.
         let stopped = if stop.soft.is_cancelled() { stop.hard } else { stop.soft };
@@ -137,7 +138,7 @@ impl Round {
         Ok(Self { files, gateway, store, known, interval: *expected_interval })
     }
 
-    async fn run(&self, config: Config, stop: &Stop) -> Result<Arc<Snapshot>> {
+    async fn run(&self, config: Config, stop: &Stop, screen: Option<&Screen>) -> Result<Arc<Snapshot>> {
         let Config { checks, max_concurrent, max_capture_memory, history, .. } = config;
         let memory = Arc::new(Memory::new(max_capture_memory));
         let runner = Arc::new(Runner::with(Arc::clone(&memory))?);
@@ -149,6 +150,8 @@ impl Round {
         let board =
             Arc::new(Board::kept(checks, Clock::SYSTEM.now(), Shard::ALL, store, usize::MAX, history.runs));
         let limits = Arc::new(Limits::new(max_concurrent, memory));
+        // To the end of the round: what comes after it is printed where this was.
+        let _shown = screen.and_then(|screen| screen.follow(Arc::clone(&board)));
         let mut lives = JoinSet::new();
         for check in board.checks() {
             if self.interval.is_some() {
