@@ -8,10 +8,13 @@ use crate::board::Board;
 use crate::check::{self, Check, Program, Reader, ReaderChoice};
 use crate::cli::{CheckFlags, Cli, Command, ConfigCommand, Format, Parse, Serve};
 use crate::config::{self, Config, Source};
-use crate::outcome::Outcome;
+use crate::diff::Style;
+use crate::outcome::{Captured, Outcome};
+use crate::printed::Printed;
 use crate::progress::Screen;
 use crate::run::{Runner, Stop};
 use crate::shard::Shard;
+use crate::show::markdown::Told;
 use crate::show::text::Ink;
 use crate::show::{self, Shown};
 use crate::supervise::Clock;
@@ -355,6 +358,13 @@ fn parse(arguments: &Parse) -> Result<ExitCode> {
             let shown = Shown { name: None, took: None, document: reading.document(name), first_seen: &[] };
             print(&show::table(&[shown], None, ink()))?;
         }
+        Format::Markdown => {
+            let printed = Printed::of(whole(&stdout), Captured::default(), &[], false);
+            let opened = printed.stdout.open();
+            let shown = Shown { name: None, took: None, document: reading.document(name), first_seen: &[] };
+            let told = Told { shown, printed: Some(&opened), style: Style::of(name) };
+            print(&show::markdown(&[told], None))?;
+        }
         Format::Json => print_json(&reading.document(name))?,
         Format::Prometheus => {
             print(&metrics::render_report("parse", reader, reading, Clock::SYSTEM.now()))?;
@@ -364,6 +374,11 @@ fn parse(arguments: &Parse) -> Result<ExitCode> {
     // The process ends here: taking its memory back whole is faster than freeing a million names one by one.
     std::mem::forget(reading);
     Ok(ExitCode::from(show::exit_code(std::iter::once(verdict))))
+}
+
+/// A recorded output, as a run would have captured it.
+fn whole(bytes: &[u8]) -> Captured {
+    Captured { bytes: bytes.to_vec(), tail: Vec::new(), total: bytes.len() as u64 }
 }
 
 /// What `program` says of a recorded output.

@@ -375,6 +375,8 @@ pub enum ShowOutput {
 pub enum Format {
     /// For people.
     Table,
+    /// For comments of pull requests, with the diffs: what no pattern of `redact` knows as a secret is shown. At most 60,000 bytes.
+    Markdown,
     /// The report, for programs.
     Json,
     /// The metrics.

@@ -1,9 +1,11 @@
 //! Reports for terminals: what `once` and `parse` print for people, drawn by pure functions. Looks at no terminal.
 
+pub mod markdown;
 mod round;
 mod table;
 pub mod text;
 
+pub use markdown::markdown;
 pub use round::{Round, Size};
 pub use table::table;
 

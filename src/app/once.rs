@@ -8,12 +8,15 @@ use crate::board::{Board, LastRun};
 use crate::check::Reader;
 use crate::cli::{Format, Once, PushFlags};
 use crate::config::{self, Config};
+use crate::diff::Style;
 use crate::metrics;
 use crate::oneshot::{self, Known};
+use crate::printed::Opened;
 use crate::progress::Screen;
 use crate::push::{Gateway, Target};
 use crate::run::{Memory, Runner, Stop};
 use crate::shard::Shard;
+use crate::show::markdown::Told;
 use crate::show::{self, Shown};
 use crate::snapshot::{Snapshot, View};
 use crate::state::Store;
@@ -106,7 +109,12 @@ impl Round {
             }
         }
         for (given, flag, what, shown_by) in [
-            (state_dir.is_some(), "--state-dir", "what it keeps", &[Format::Table, Format::Prometheus][..]),
+            (
+                state_dir.is_some(),
+                "--state-dir",
+                "what it keeps",
+                &[Format::Table, Format::Markdown, Format::Prometheus][..],
+            ),
             (expected_interval.is_some(), "--expected-interval", "the interval", &[Format::Prometheus]),
         ] {
             if given && !delivers && !shown_by.contains(format) {
@@ -228,6 +236,10 @@ fn print_round(format: Format, snapshot: &Snapshot, known: Known, took: Duration
             let shown: Vec<Shown<'_>> = ran.iter().map(Ran::shown).collect();
             print(&show::table(&shown, Some(took), ink()))
         }
+        Format::Markdown => {
+            let told: Vec<Told<'_>> = ran.iter().map(Ran::told).collect();
+            print(&show::markdown(&told, Some(took)))
+        }
         Format::Json => {
             let by_name: serde_json::Map<String, serde_json::Value> = ran
                 .iter()
@@ -248,6 +260,8 @@ struct Ran<'s> {
     resources: Vec<Resource>,
     /// When each of them was seen first, where earlier rounds are remembered.
     first_seen: Vec<Timestamp>,
+    /// What their places are places in; a report's own output is not kept.
+    printed: Option<Opened<'s>>,
 }
 
 impl<'s> Ran<'s> {
@@ -255,6 +269,8 @@ impl<'s> Ran<'s> {
         let state = &view.state;
         let reported = state.reported();
         let tool = reported.as_ref().map(|(drift, _)| &drift.tool);
+        let printed = reported.as_ref().filter(|_| view.check.report.is_none());
+        let printed = printed.map(|(drift, _)| drift.printed.stdout.open());
         let (resources, first_seen): (_, Vec<Timestamp>) = reported
             .into_iter()
             .flat_map(|(_, seen)| seen.map(|seen| (seen.resource.clone(), seen.first_seen)))
@@ -266,6 +282,7 @@ impl<'s> Ran<'s> {
             parser: state.parser.as_ref(),
             resources,
             first_seen: if known.earlier { first_seen } else { Vec::new() },
+            printed,
         })
     }
 
@@ -276,6 +293,11 @@ impl<'s> Ran<'s> {
             document: self.document(),
             first_seen: &self.first_seen,
         }
+    }
+
+    fn told(&self) -> Told<'_> {
+        let style = Style::of(self.parser.map_or("none", Reader::name));
+        Told { shown: self.shown(), printed: self.printed.as_ref(), style }
     }
 
     /// The report of the check's only run.

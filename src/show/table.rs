@@ -75,7 +75,7 @@ impl Heads {
 }
 
 /// What drifts, each with the time it was seen first.
-fn drifted<'s>(shown: &'s Shown<'_>) -> impl Iterator<Item = (&'s Resource, Option<Timestamp>)> {
+pub(super) fn drifted<'s>(shown: &'s Shown<'_>) -> impl Iterator<Item = (&'s Resource, Option<Timestamp>)> {
     let resources = shown.document.resources.iter().enumerate();
     resources.filter(|(_, r)| r.drift && !r.ignored).map(|(n, r)| (r, shown.first_seen.get(n).copied()))
 }
@@ -154,7 +154,7 @@ impl Column {
 }
 
 /// The paths of what changed, as many as there is room for, and how many more there are.
-fn attributes(resource: &Resource) -> Cow<'_, str> {
+pub(super) fn attributes(resource: &Resource) -> Cow<'_, str> {
     let paths = resource.attributes.as_deref().unwrap_or_default();
     let mut out = String::new();
     for (n, path) in paths.iter().enumerate() {
