@@ -27,6 +27,15 @@ pub struct Shown<'a> {
     pub first_seen: &'a [Timestamp],
 }
 
+/// What there is to say of a round as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// How long it took.
+    pub took: Duration,
+    /// Checks that it was stopped before, of which nothing is known.
+    pub not_run: usize,
+}
+
 /// The exit code of `once` and `parse`: 0 all clean, 2 something drifted and everything was read, 1 anything else.
 pub fn exit_code(verdicts: impl Iterator<Item = Verdict>) -> u8 {
     let mut code = 0;

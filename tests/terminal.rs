@@ -237,7 +237,7 @@ fn an_interrupt_from_the_keyboard_ends_the_round_and_leaves_nothing_of_the_progr
 ✕ failed  a-quick
     command exited with code 3
 
-1 check: 1 failed
+2 checks: 1 failed, 1 not run
 driftrun: stopped before every check had run";
     assert_eq!((shown.as_str(), code), (want, Some(1)));
     assert!(bytes.contains("^C"), "{bytes:?}");

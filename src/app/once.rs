@@ -17,7 +17,7 @@ use crate::push::{Gateway, Target};
 use crate::run::{Memory, Runner, Stop};
 use crate::shard::Shard;
 use crate::show::markdown::Told;
-use crate::show::{self, Shown};
+use crate::show::{self, Shown, Whole};
 use crate::snapshot::{Snapshot, View};
 use crate::state::Store;
 use crate::supervise::{Clock, Limits, Place, run_now};
@@ -231,14 +231,15 @@ fn print_round(format: Format, snapshot: &Snapshot, known: Known, took: Duration
         return print(&metrics::render_once(snapshot, |family| known.has(family)));
     }
     let ran: Vec<Ran<'_>> = snapshot.views.iter().filter_map(|view| Ran::of(view, known)).collect();
+    let whole = Whole { took, not_run: snapshot.views.len() - ran.len() };
     match format {
         Format::Table => {
             let shown: Vec<Shown<'_>> = ran.iter().map(Ran::shown).collect();
-            print(&show::table(&shown, Some(took), ink()))
+            print(&show::table(&shown, Some(whole), ink()))
         }
         Format::Markdown => {
             let told: Vec<Told<'_>> = ran.iter().map(Ran::told).collect();
-            print(&show::markdown(&told, Some(took)))
+            print(&show::markdown(&told, Some(whole)))
         }
         Format::Json => {
             let by_name: serde_json::Map<String, serde_json::Value> = ran

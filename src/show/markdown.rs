@@ -10,14 +10,13 @@ mod code;
 mod tests;
 
 use super::table::{attributes, drifted};
-use super::{Counts, Shown, counted, sign, took};
+use super::{Counts, Shown, Whole, counted, sign, took};
 use crate::diff::{self, Kind, Style};
 use crate::printed::{Line, Opened};
 use code::{code, fenced, folded, quoted};
 use driftrun_parsers::{Resource, Severity, Source, Verdict};
 use jiff::Timestamp;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 /// Bytes of all of it. GitHub takes 65,536 characters for a comment, and whoever posts it may have a word to say before.
 pub const MOST: usize = 60_000;
@@ -45,9 +44,9 @@ pub struct Told<'a> {
     pub style: Style,
 }
 
-/// All of it. `took`: how long a round took.
-pub fn markdown(all: &[Told<'_>], took: Option<Duration>) -> String {
-    let (heading, first) = heading(all, took);
+/// All of it; a `round` is summed up at its beginning.
+pub fn markdown(all: &[Told<'_>], round: Option<Whole>) -> String {
+    let (heading, first) = heading(all, round);
     let mut room = Room(MOST.saturating_sub(heading.len() + first.len() + SENTENCES));
     let rows = table(all, &mut room);
     let odd = all.iter().filter(|told| told.shown.document.verdict != Verdict::Clean);
@@ -102,7 +101,7 @@ impl Room {
 }
 
 /// The heading, and the line below it.
-fn heading(all: &[Told<'_>], took: Option<Duration>) -> (String, String) {
+fn heading(all: &[Told<'_>], round: Option<Whole>) -> (String, String) {
     use Verdict::{Clean, Drifted, Failed, Partial, Timeout, Unreadable};
     let count = |verdict| all.iter().filter(|told| told.shown.document.verdict == verdict).count();
     let gravest =
@@ -113,22 +112,30 @@ fn heading(all: &[Told<'_>], took: Option<Duration>) -> (String, String) {
         .filter(|(_, count)| *count > 0)
         .map(|(verdict, count)| format!("{count} {}", verdict.as_str()))
         .collect();
-    if parts.is_empty() {
-        parts.push("none ran".to_owned());
+    let not_run = round.map_or(0, |round| round.not_run);
+    if not_run > 0 {
+        parts.push(format!("{not_run} not run"));
     }
-    let sign = sign(gravest.unwrap_or(Clean));
+    if parts.is_empty() {
+        parts.push("nothing to run".to_owned());
+    }
+    // Of a check that wasn't run nothing is known.
+    let sign = sign(gravest.unwrap_or(if not_run > 0 || all.is_empty() { Unreadable } else { Clean }));
     let heading = match all {
         [Told { shown: Shown { name: None, document, .. }, .. }] => {
             format!("### {sign} driftrun: {}\n", document.verdict.as_str())
         }
-        all => format!("### {sign} driftrun: {}: {}\n", counted(all.len(), "check"), parts.join(", ")),
+        all => {
+            let checks = counted(all.len() + not_run, "check");
+            format!("### {sign} driftrun: {checks}: {}\n", parts.join(", "))
+        }
     };
     let counts = Counts::of(all.iter().flat_map(|told| drifted(&told.shown)).map(|(resource, _)| resource));
     let mut first = Vec::new();
     if counts.total() > 0 {
         first.push(format!("{}: {}.", counts.resources(), counts.by_action()));
     }
-    first.extend(took.map(|time| format!("The round took {}.", super::took(time))));
+    first.extend(round.map(|round| format!("The round took {}.", took(round.took))));
     let first = if first.is_empty() { String::new() } else { format!("\n{}\n", first.join(" ")) };
     (heading, first)
 }

@@ -4,18 +4,17 @@
 mod tests;
 
 use super::text::{self, Ink, padded, printable, width};
-use super::{Counts, Shown, counted, sign, took};
+use super::{Counts, Shown, Whole, counted, sign, took};
 use driftrun_parsers::{Diagnostic, Resource, Severity, Source, Verdict};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 /// Columns of a terminal. What is wider stands out of its own row and pushes no other one away; of a list of attributes the rest is counted.
 const WIDEST: usize = 60;
 
-/// A table of the drift. `took`: how long a round took, which is then summed up at the end.
-pub fn table(all: &[Shown<'_>], took: Option<Duration>, ink: Ink) -> String {
+/// A table of the drift; a `round` is summed up at its end.
+pub fn table(all: &[Shown<'_>], round: Option<Whole>, ink: Ink) -> String {
     let heads = Heads::of(all);
     let mut out = String::new();
     let mut after_details = false;
@@ -30,9 +29,9 @@ pub fn table(all: &[Shown<'_>], took: Option<Duration>, ink: Ink) -> String {
         out.push_str(&block);
         after_details = has_details;
     }
-    if let Some(took) = took {
+    if let Some(round) = round {
         let gap = if all.is_empty() { "" } else { "\n" };
-        let _ = writeln!(out, "{gap}{}", summary(all, took, ink));
+        let _ = writeln!(out, "{gap}{}", summary(all, round, ink));
     }
     out
 }
@@ -188,7 +187,7 @@ fn notes((resource, first_seen): &Row<'_>) -> String {
 }
 
 /// `8 checks: 6 clean, 2 drifted, 4 resources (2 update, 2 delete), 12.3 s`
-fn summary(all: &[Shown<'_>], took: Duration, ink: Ink) -> String {
+fn summary(all: &[Shown<'_>], round: Whole, ink: Ink) -> String {
     let mut parts: Vec<String> = Verdict::ALL
         .into_iter()
         .map(|verdict| (verdict, all.iter().filter(|shown| shown.document.verdict == verdict).count()))
@@ -197,10 +196,13 @@ fn summary(all: &[Shown<'_>], took: Duration, ink: Ink) -> String {
             ink.paint(text::verdict(verdict), &format!("{count} {}", verdict.as_str())).into_owned()
         })
         .collect();
+    if round.not_run > 0 {
+        parts.push(format!("{} not run", round.not_run));
+    }
     let counts = Counts::of(all.iter().flat_map(drifted).map(|(resource, _)| resource));
     if counts.total() > 0 {
         parts.push(format!("{} ({})", counts.resources(), counts.by_action()));
     }
-    parts.push(super::took(took));
-    format!("{}: {}", counted(all.len(), "check"), parts.join(", "))
+    parts.push(took(round.took));
+    format!("{}: {}", counted(all.len() + round.not_run, "check"), parts.join(", "))
 }

@@ -7,6 +7,7 @@ use driftrun_parsers::{Action, Diagnostic, Document, Scopes, Span};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use pulldown_cmark::{Options, Parser, html};
+use std::time::Duration;
 
 /// A check as these tests have it.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ fn comment(checks: &[Check], style: Style) -> String {
     let opened: Vec<Opened<'_>> = checks.iter().map(|check| check.printed.stdout.open()).collect();
     let told: Vec<Told<'_>> =
         checks.iter().zip(&opened).map(|(check, opened)| told(check, opened, style)).collect();
-    markdown(&told, Some(Duration::from_secs(2)))
+    markdown(&told, Some(Whole { took: Duration::from_secs(2), not_run: 0 }))
 }
 
 #[test]
@@ -75,6 +76,21 @@ The round took 2.0 s.
 | ✓ | `a` | clean |  | 1.5 s |
 "
     );
+}
+
+#[test]
+fn a_round_that_was_stopped_is_not_clean() {
+    let check = Check::new("a", Verdict::Clean);
+    let opened = check.printed.stdout.open();
+    let heading = |told: &[Told<'_>]| {
+        let text = markdown(told, Some(Whole { took: Duration::from_secs(2), not_run: 2 }));
+        text.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(
+        heading(&[told(&check, &opened, Style::Column)]),
+        "### ? driftrun: 3 checks: 1 clean, 2 not run"
+    );
+    assert_eq!(heading(&[]), "### ? driftrun: 2 checks: 2 not run");
 }
 
 #[test]

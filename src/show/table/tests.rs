@@ -2,6 +2,7 @@
 
 use super::*;
 use driftrun_parsers::{Action, Document, Scopes};
+use std::time::Duration;
 
 /// A check as the golden tests have it; what they don't care for is empty.
 struct Check {
@@ -50,7 +51,7 @@ fn paths(paths: &[&str]) -> Vec<String> {
 
 fn round(checks: &[Check], took: u64) -> String {
     let shown: Vec<Shown<'_>> = checks.iter().map(Check::shown).collect();
-    table(&shown, Some(Duration::from_millis(took)), Ink::Plain)
+    table(&shown, Some(Whole { took: Duration::from_millis(took), not_run: 0 }), Ink::Plain)
 }
 
 /// Everything that a row can have.
@@ -102,6 +103,15 @@ fn clean() {
 #[test]
 fn no_check_at_all() {
     assert_eq!(round(&[], 1), "0 checks: 1 ms\n");
+}
+
+#[test]
+fn a_round_that_was_stopped_is_not_clean() {
+    let checks = [Check::new("a", Verdict::Clean, 1)];
+    let shown: Vec<Shown<'_>> = checks.iter().map(Check::shown).collect();
+    let whole = Whole { took: Duration::from_secs(1), not_run: 2 };
+    let text = table(&shown, Some(whole), Ink::Plain);
+    assert_eq!(text, "✓ clean  a  1 ms\n\n3 checks: 1 clean, 2 not run, 1.0 s\n");
 }
 
 #[test]
@@ -255,12 +265,12 @@ fn a_filtered_output_has_neither_name_nor_sum() {
 fn colours_change_nothing_but_colours() {
     let checks = [decorated(), Check::new("clean", Verdict::Clean, 1)];
     let shown: Vec<Shown<'_>> = checks.iter().map(Check::shown).collect();
-    let coloured = table(&shown, Some(Duration::from_secs(1)), Ink::Colours);
+    let coloured = table(&shown, Some(Whole { took: Duration::from_secs(1), not_run: 0 }), Ink::Colours);
     let mut plain = String::new();
     for (n, part) in coloured.split('\x1b').enumerate() {
         plain.push_str(if n == 0 { part } else { part.split_once('m').unwrap().1 });
     }
-    assert_eq!(plain, table(&shown, Some(Duration::from_secs(1)), Ink::Plain));
+    assert_eq!(plain, table(&shown, Some(Whole { took: Duration::from_secs(1), not_run: 0 }), Ink::Plain));
     assert!(coloured.starts_with("\x1b[1m\x1b[33m≠ drifted\x1b[0m  terradiff-prod"), "{coloured:?}");
     assert!(coloured.contains("\n    \x1b[31mdelete\x1b[0m  "), "{coloured:?}");
 }
