@@ -54,6 +54,12 @@ pub enum Shown<'l> {
     Hidden(usize),
 }
 
+/// Whether a part of an output is a diff, and not a line or two of JSON.
+pub fn is_one(lines: &[Line<'_>]) -> bool {
+    let first = lines.iter().find_map(|line| line.bytes.trim_ascii_start().first());
+    first.is_some_and(|first| !b"{[\"".contains(first))
+}
+
 /// What each line is.
 pub fn kind(line: &[u8], style: Style) -> Kind {
     let line = strip_ansi(line);

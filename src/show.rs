@@ -50,7 +50,7 @@ pub fn exit_code(verdicts: impl Iterator<Item = Verdict>) -> u8 {
 }
 
 /// What stands beside a verdict's word, as on the pages: no verdict is told by its colour alone.
-const fn sign(verdict: Verdict) -> &'static str {
+pub const fn sign(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Clean => "✓",
         Verdict::Drifted => "≠",
@@ -96,7 +96,7 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 /// A duration for people: `12 ms`, `3.2 s`, `4 min 5 s`, `2 h 30 min`.
-fn took(duration: Duration) -> String {
+pub fn took(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match duration.as_millis() {
         ms @ 0..1_000 => format!("{ms} ms"),

@@ -49,15 +49,21 @@ fn secrets_are_taken_out_and_nothing_is_cut_from_an_output_that_was_not_read() {
         "checks:
 - { name: own, parser: kubectl, command: [sh, -c, cat diff; exit 1], redact: ['token-\\d'] }
 - { name: reported, parser: kubectl, command: [sh, -c, cat other; exit 1], report: [cat, diff] }
+- { name: unrelated, parser: kubectl, command: [sh, -c, seq 1 20; echo nothing like it; exit 1], report: [cat, diff] }
 ",
     );
     let (text, _, code) = ended(&["once", "--format=markdown", "--config.file", config.to_str().unwrap()]);
     assert_eq!(code, Some(2), "{text}");
-    let (own, reported) = text.split_once("#### ≠ `reported`").unwrap();
+    let (own, others) = text.split_once("#### ≠ `reported`").unwrap();
+    let (reported, unrelated) = others.split_once("#### ≠ `unrelated`").unwrap();
     assert!(own.contains("\n-  x: (redacted)\n+  x: (redacted)\n") && !own.contains("token"), "{own}");
-    // The resources' places are in the report, of which nothing is kept.
-    assert!(reported.contains("| update | `shop` | `ConfigMap` | `a` |"), "{reported}");
-    assert!(!reported.contains("<details>") && !reported.contains("other-1"), "{reported}");
+    // The resources' places are in the report, of which nothing is kept: they are looked for in what the command itself has printed.
+    assert!(
+        reported.contains("\n-  x: other-1\n+  x: other-2\n") && !reported.contains("token"),
+        "{reported}"
+    );
+    assert!(unrelated.contains("| update | `shop` | `ConfigMap` | `a` |"), "{unrelated}");
+    assert!(!unrelated.contains("<details>") && !unrelated.contains("nothing like it"), "{unrelated}");
 
     let file = folder.path().join("diff");
     let (text, _, code) = ended(&["parse", "--format=markdown", "--exit-code=1", file.to_str().unwrap()]);

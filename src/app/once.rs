@@ -261,7 +261,7 @@ struct Ran<'s> {
     resources: Vec<Resource>,
     /// When each of them was seen first, where earlier rounds are remembered.
     first_seen: Vec<Timestamp>,
-    /// What their places are places in; a report's own output is not kept.
+    /// What their places are places in.
     printed: Option<Opened<'s>>,
 }
 
@@ -270,8 +270,7 @@ impl<'s> Ran<'s> {
         let state = &view.state;
         let reported = state.reported();
         let tool = reported.as_ref().map(|(drift, _)| &drift.tool);
-        let printed = reported.as_ref().filter(|_| view.check.report.is_none());
-        let printed = printed.map(|(drift, _)| drift.printed.stdout.open());
+        let printed = reported.as_ref().map(|(drift, _)| drift.printed.stdout.open());
         let (resources, first_seen): (_, Vec<Timestamp>) = reported
             .into_iter()
             .flat_map(|(_, seen)| seen.map(|seen| (seen.resource.clone(), seen.first_seen)))

@@ -286,7 +286,7 @@ impl<'a> Section<'a> {
     fn add_diff(&mut self, n: usize, room: &mut Room) {
         let Some(row) = self.rows.get_mut(n) else { return };
         let part = self.told.printed.zip(row.resource.span).and_then(|(printed, span)| printed.cut(span));
-        let Some(lines) = part.filter(|lines| is_for_people(lines)) else { return };
+        let Some(lines) = part.filter(|lines| diff::is_one(lines)) else { return };
         row.diff = if row.resource.kind == "Secret" {
             Diff::Secret
         } else if row.is_shown {
@@ -362,12 +362,6 @@ fn resource_row(resource: &Resource, first_seen: Option<Timestamp>) -> String {
         code(&attributes(resource)),
         notes.join(", ")
     )
-}
-
-/// Whether a part of an output is more than a line or two of JSON, which tell nobody what the row doesn't.
-fn is_for_people(lines: &[Line<'_>]) -> bool {
-    let first = lines.iter().find_map(|line| line.bytes.trim_ascii_start().first());
-    first.is_some_and(|first| !b"{[\"".contains(first))
 }
 
 /// What a folded diff is headed by.

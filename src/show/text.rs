@@ -46,21 +46,22 @@ pub const fn action(action: Action) -> Style {
     colour.on_default()
 }
 
-/// With everything escaped that a terminal would obey, that would begin another line, or that turns the order of what is shown around.
+/// With everything escaped that a terminal would obey, that would begin another line, or that deceives a reader.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_obeyed) {
+    let is_escaped = |c: char| c.is_control() || is_deceptive(c);
+    if !text.contains(is_escaped) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if is_obeyed(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if is_escaped(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     Cow::Owned(out)
 }
 
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// What turns the order of what is shown around, ends a line, or is not seen at all.
+pub const fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// How many columns of a terminal printable text takes.

@@ -3,9 +3,9 @@
 //! The sixteen colours of a terminal, bold, faint, italic and underlined; others become the nearest of these. What moves the cursor is left out. Control
 //! characters, and those that change the direction of a text, are shown as what they are.
 
+use crate::show::text::is_deceptive;
 use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
 use driftrun_parsers::text::strip_ansi;
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -159,7 +159,8 @@ impl Perform for Writer<'_> {
             '<' => self.html.push_str("&lt;"),
             '>' => self.html.push_str("&gt;"),
             '"' => self.html.push_str("&quot;"),
-            c if is_odd(c) => {
+            // C1, which the parser takes for letters, and DEL.
+            c if is_deceptive(c) || (c.is_control() && c != '\t') => {
                 let _ = write!(self.html, "<span class=\"odd\">{}</span>", name(c));
             }
             c => self.html.push(c),
@@ -201,29 +202,6 @@ pub(super) fn line(html: &mut String, bytes: &[u8], look: &mut Look) {
     *look = writer.look;
 }
 
-/// A name or a sentence from outside, with what could deceive a reader told as what it is. Not escaped for HTML.
-pub(super) fn plain(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| is_odd(c) || c.is_control()) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_odd(c) {
-            out.push_str(&name(c));
-        } else if c.is_control() && c != '\t' {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    Cow::Owned(out)
-}
-
-/// What changes the direction of a text, is not seen, or is a control character that the parser takes for a letter.
-fn is_odd(c: char) -> bool {
-    matches!(c, '\u{7f}'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}')
-}
-
 fn name(c: char) -> String {
     format!("U+{:04X}", u32::from(c))
 }
@@ -262,8 +240,6 @@ mod tests {
             ]),
             "a<span class=\"odd\">U+202E</span>b<span class=\"odd\">U+200B</span><span class=\"odd\">U+009B</span>c␀d␍e\tfg<span class=\"odd\">U+007F</span>\n\u{fffd}\u{fffd}h\n"
         );
-        assert_eq!(plain("a\u{202e}b\n\u{1b}[31m\tc"), "aU+202Eb\\n\\u{1b}[31m\tc");
-        assert!(matches!(plain("schön <b>"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn height(verdict: Verdict) -> u32 {
 fn told(run: &PastRun, now: Timestamp) -> String {
     format!(
         "{} {}, {} ago, took {}",
-        sign(Some(run.verdict)),
+        sign(run.verdict),
         run.verdict.as_str(),
         span(run.ended, now),
         took(run.duration)

@@ -4,15 +4,16 @@ use super::chart::durations;
 use super::output::{self, Much, Which};
 use super::{
     Reload, actions, ago, ago_at, badge, crumbs, drifts, ended, labels, last_verdict, next_run, page, pager,
-    plain, progress, shown_line, size, span, took,
+    progress, shown_line, size, span, took,
 };
 use crate::board::{LastRun, is_near_limit};
 use crate::check::Check;
 use crate::config::units::show_duration;
-use crate::diff::Style;
+use crate::diff::{self, Style};
 use crate::drift::{Drift, Seen};
 use crate::history::{Against, Change, Named, PastRun};
 use crate::printed::Opened;
+use crate::show::text::printable;
 use crate::snapshot::{Snapshot, View};
 use crate::web::api::resource_id;
 use crate::web::query::{Page, Resources};
@@ -102,14 +103,14 @@ fn verdict(view: &View, site: &Site<'_>) -> Markup {
         }
         @if let Some(reason) = &last.reason {
             div class={ "why " (last.verdict.as_str()) } {
-                p { strong { (last.verdict.as_str()) @if let Some(class) = last.class { " (" (class.as_str()) ")" } ": " } (plain(reason)) }
+                p { strong { (last.verdict.as_str()) @if let Some(class) = last.class { " (" (class.as_str()) ")" } ": " } (printable(reason)) }
                 @if let Some(class) = last.class { p.note { "What that means: " (class.about()) "." } }
                 @if let (Some(line), Show::Output) = (last.line, site.show) { (output::around(&last.printed.stdout.open(), line)) }
             }
         }
         @if last.leaked { p.note { "A process that outlived the run still held its output when the run was closed." } }
         @if let Some(scopes) = last.scopes.as_ref().filter(|scopes| !scopes.unread.is_empty()) {
-            p { "Not read: " @for (n, unread) in scopes.unread.iter().enumerate() { @if n > 0 { ", " } code { (plain(&unread.scope)) } " (" (unread.reason.as_str()) ")" } }
+            p { "Not read: " @for (n, unread) in scopes.unread.iter().enumerate() { @if n > 0 { ", " } code { (printable(&unread.scope)) } " (" (unread.reason.as_str()) ")" } }
         }
         p.when { "Last run " (ago_at(last.ended, now)) ", took " (took(last.duration)) ", " (ended(&last.end))
             @if !last.verdict.is_success() { @if let Some(success) = state.last_success { " · last success " (ago_at(success, now)) } @else { " · no success yet" } }
@@ -238,7 +239,7 @@ impl Listing<'_> {
                 @for group in scopes {
                     tbody {
                         @if let (true, Some((_, first))) = (grouped, group.first()) {
-                            tr.group { th scope="rowgroup" colspan="6" { @if first.resource.scope.is_empty() { "no scope" } @else { (plain(&first.resource.scope)) } span.size { " " (group.len()) } @if first.resource.source == Source::Refresh { span.tag { "changed outside" } } } }
+                            tr.group { th scope="rowgroup" colspan="6" { @if first.resource.scope.is_empty() { "no scope" } @else { (printable(&first.resource.scope)) } span.size { " " (group.len()) } @if first.resource.source == Source::Refresh { span.tag { "changed outside" } } } }
                         }
                         @for (position, seen) in group { (self.row(*position, seen, has_scopes, &mut left)) }
                     }
@@ -260,10 +261,10 @@ impl Listing<'_> {
         html! {
             tr id={ "r-" (resource_id(resource)) } {
                 td data-title="Action" { span class={ "action " (resource.action.as_str()) } { (resource.action.as_str()) } }
-                th scope="row" data-title="Resource" { code.name { (plain(&resource.name)) } @if resource.count > 1 { " × " (resource.count) }
-                    @if !resource.kind.is_empty() { div.reason { (plain(&resource.kind)) } }
-                    @if let Some(previous) = &resource.previous_name { div.reason { "was " code { (plain(previous)) } } } }
-                @if has_scopes { td data-title="Scope" { (plain(&resource.scope)) } }
+                th scope="row" data-title="Resource" { code.name { (printable(&resource.name)) } @if resource.count > 1 { " × " (resource.count) }
+                    @if !resource.kind.is_empty() { div.reason { (printable(&resource.kind)) } }
+                    @if let Some(previous) = &resource.previous_name { div.reason { "was " code { (printable(previous)) } } } }
+                @if has_scopes { td data-title="Scope" { (printable(&resource.scope)) } }
                 td data-title="Source" {
                     @match resource.source { Source::Plan => "plan", Source::Refresh => "changed outside" }
                     @if resource.source == Source::Plan && resource.outside { " " span.tag { "also changed outside" } }
@@ -271,7 +272,7 @@ impl Listing<'_> {
                 }
                 td data-title="Changed attributes" { @match &resource.attributes {
                     Some(paths) => {
-                        @for (n, path) in paths.iter().take(ATTRIBUTES).enumerate() { @if n > 0 { ", " } code { (plain(path)) } }
+                        @for (n, path) in paths.iter().take(ATTRIBUTES).enumerate() { @if n > 0 { ", " } code { (printable(path)) } }
                         @if paths.len() > ATTRIBUTES { " … " (paths.len() - ATTRIBUTES) " more" }
                     }
                     None => "–",
@@ -282,7 +283,7 @@ impl Listing<'_> {
                 @let (first, last) = (lines.first().map_or(0, |line| line.number), lines.last().map_or(0, |line| line.number));
                 tr.diffrow { td colspan="6" {
                     details id={ "d-" (resource_id(resource)) } open[lines.len() <= left.open] {
-                        summary { "Diff" span.size { @if first == last { " line " (first) } @else { " lines " (first) "–" (last) } } }
+                        summary { @if diff::is_one(&lines) { "Diff" } @else { "Output" } span.size { @if first == last { " line " (first) } @else { " lines " (first) "–" (last) } } }
                         (output::part(&lines, self.style, LINES.min(left.lines)))
                         @let () = left.take(lines.len());
                     }
@@ -300,7 +301,7 @@ fn remarks(last: &LastRun) -> Markup {
         @if !remarks.is_empty() {
             h2 { "Remarks" }
             ul.remarks { @for remark in remarks {
-                li { @match remark.severity { Severity::Error => strong { "Error: " }, Severity::Warning => strong { "Warning: " } } (plain(&remark.summary)) @if let Some(line) = remark.line { " (" a href={ "#stdout-L" (line) } { "line " (line) } ")" } }
+                li { @match remark.severity { Severity::Error => strong { "Error: " }, Severity::Warning => strong { "Warning: " } } (printable(&remark.summary)) @if let Some(line) = remark.line { " (" a href={ "#stdout-L" (line) } { "line " (line) } ")" } }
             } }
         }
     }
@@ -352,7 +353,7 @@ fn history(view: &View, snapshot: &Snapshot, site: &Site<'_>) -> Markup {
                 thead { tr { th scope="col" { "Ended" } th scope="col" { "Verdict" } th scope="col" { "Took" } th scope="col" { "Exit code" } th scope="col" { "Drift" } th scope="col" { "Against the run before" } } }
                 tbody { @for run in runs { tr {
                     th scope="row" data-title="Ended" { @if is_kept(run) { a href={ (site.link) "/checks/" (view.check.name) "/runs/" (run.id()) } { (ago(run.ended, site.now)) } } @else { (ago(run.ended, site.now)) } " " span.at { (run.ended.strftime("%m-%d %H:%M:%S")) } }
-                    td data-title="Verdict" { (badge(Some(run.verdict))) @if let Some(reason) = &run.reason { div.reason { (plain(reason)) } } }
+                    td data-title="Verdict" { (badge(Some(run.verdict))) @if let Some(reason) = &run.reason { div.reason { (printable(reason)) } } }
                     td data-title="Took" { (took(run.duration)) }
                     td data-title="Exit code" { @if let Some(code) = run.code { (code) } @else { span.soft { "–" } } }
                     td data-title="Drift" { @if let Some(drifted) = run.drifted { (drifted) } @else { span.soft { "–" } } }
@@ -383,7 +384,7 @@ pub(super) fn change(run: &PastRun) -> Markup {
     let Change { appeared, appeared_count, resolved, resolved_count } = &**change;
     let list = |title: &str, count: u64, names: &[Named]| {
         html! {
-            @if count > 0 { div { (count) " " (title) ": " @for (n, named) in names.iter().take(3).enumerate() { @if n > 0 { ", " } code { (plain(&named.name)) } } @if count > 3 { " …" } } }
+            @if count > 0 { div { (count) " " (title) ": " @for (n, named) in names.iter().take(3).enumerate() { @if n > 0 { ", " } code { (printable(&named.name)) } } @if count > 3 { " …" } } }
         }
     };
     html! {

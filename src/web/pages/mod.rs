@@ -11,12 +11,13 @@ pub(super) use check::check;
 pub(super) use overview::overview;
 pub(super) use run::run;
 
-use super::ansi::plain;
 use super::query::{Page, verdict_word};
 use super::{Paths, Site, assets};
 use crate::check::Check;
 use crate::outcome::End;
 use crate::redact::{GONE, redacted_text};
+use crate::show::text::printable;
+use crate::show::{sign, took};
 use crate::snapshot::View;
 use driftrun_parsers::{Action, Verdict};
 use jiff::{SignedDuration, Timestamp};
@@ -42,7 +43,7 @@ fn page(title: &str, site: &Site<'_>, reload: Reload, events: Option<&str>, body
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 @if let Reload::After(seconds) = reload { noscript { meta http-equiv="refresh" content=(seconds); } }
-                title { (plain(title)) " · driftrun" }
+                title { (printable(title)) " · driftrun" }
                 link rel="stylesheet" href={ (site.link) (assets::STYLE.path()) };
                 link rel="icon" href={ (site.link) (assets::ICON.path()) } type="image/svg+xml";
                 @if let Some(events) = events { script defer src={ (site.link) (assets::SCRIPT.path()) } data-events={ (site.link) "/api/v1/events" (events) } {} }
@@ -86,19 +87,7 @@ fn crumbs(site: &Site<'_>, check: Option<&str>) -> Markup {
 /// A verdict by word, colour and sign, so that colour is never all.
 fn badge(verdict: Option<Verdict>) -> Markup {
     let word = verdict_word(verdict);
-    html! { span class={ "badge " (word) } { span aria-hidden="true" { (sign(verdict)) } " " (word) } }
-}
-
-fn sign(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Clean) => "✓",
-        Some(Verdict::Drifted) => "≠",
-        Some(Verdict::Partial) => "◐",
-        Some(Verdict::Failed) => "✕",
-        Some(Verdict::Timeout) => "◷",
-        Some(Verdict::Unreadable) => "?",
-        None => "…",
-    }
+    html! { span class={ "badge " (word) } { span aria-hidden="true" { (verdict.map_or("…", sign)) } " " (word) } }
 }
 
 fn last_verdict(view: &View) -> Option<Verdict> {
@@ -116,7 +105,7 @@ fn actions(counts: &BTreeMap<Action, u64>) -> Markup {
 }
 
 fn labels(check: &Check) -> Markup {
-    html! { @for (name, value) in &check.labels { span.label { (name) "=" (plain(value)) } " " } }
+    html! { @for (name, value) in &check.labels { span.label { (name) "=" (printable(value)) } " " } }
 }
 
 /// `1 resource drifts`, `4 resources drift`.
@@ -174,7 +163,7 @@ fn asks_for_secret(word: &str) -> bool {
 /// The same, which breaks between its words, not at the hyphens in them, and where a script does.
 fn shown_line(argv: &[String], check: &Check) -> Markup {
     let text = command_line(argv, check);
-    html! { @for (n, line) in text.lines().enumerate() { @if n > 0 { br; } @for word in line.split(' ') { span.word { (plain(word)) } " " } } }
+    html! { @for (n, line) in text.lines().enumerate() { @if n > 0 { br; } @for word in line.split(' ') { span.word { (printable(word)) } " " } } }
 }
 
 fn next_run(view: &View, now: Timestamp) -> Markup {
@@ -222,17 +211,6 @@ fn span(from: Timestamp, to: Timestamp) -> String {
         60..3_600 => format!("{} min", seconds / 60),
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
-    }
-}
-
-fn took(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    match seconds {
-        0.0..0.0095 => format!("{:.1} ms", seconds * 1e3),
-        0.0095..1.0 => format!("{:.0} ms", seconds * 1e3),
-        1.0..10.0 => format!("{seconds:.1} s"),
-        _ if seconds < 120.0 => format!("{seconds:.0} s"),
-        _ => format!("{} min {} s", duration.as_secs() / 60, duration.as_secs() % 60),
     }
 }
 
@@ -290,10 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_sizes_have_as_many_digits_as_people_read() {
-        let shown =
-            [0.000_4, 0.009_7, 0.25, 1.26, 9.94, 61.4, 125.0].map(|s| took(Duration::from_secs_f64(s)));
-        assert_eq!(shown, ["0.4 ms", "10 ms", "250 ms", "1.3 s", "9.9 s", "61 s", "2 min 5 s"]);
+    fn ages_and_sizes_have_as_many_digits_as_people_read() {
         assert_eq!([0, 1023, 1024, 5 << 20].map(size), ["0 bytes", "1023 bytes", "1.0 KiB", "5.0 MiB"]);
         let at = |second| Timestamp::from_second(second).unwrap();
         let shown =

@@ -2,9 +2,9 @@
 
 use super::chart::strip;
 use super::{
-    Reload, actions, ago, badge, drifts, labels, last_verdict, next_run, page, pager, plain, progress, span,
-    took,
+    Reload, actions, ago, badge, drifts, labels, last_verdict, next_run, page, pager, progress, span, took,
 };
+use crate::show::text::printable;
 use crate::snapshot::{Snapshot, View};
 use crate::web::Site;
 use crate::web::query::{Checks, Page, Sort, WAITING, verdict_word};
@@ -84,7 +84,7 @@ fn filter(snapshot: &Snapshot, wanted: &Checks) -> Markup {
                 label { "Label " select name="label" {
                     option value="" { "any" }
                     @for (name, value) in &choices {
-                        option value={ (name) "=" (value) } selected[chosen == Some((*name, *value))] { (name) "=" (plain(value)) }
+                        option value={ (name) "=" (value) } selected[chosen == Some((*name, *value))] { (name) "=" (printable(value)) }
                     }
                 } }
             }
@@ -153,7 +153,7 @@ fn row(view: &View, site: &Site<'_>) -> Markup {
             th scope="row" data-title="Check" { a.name href={ (site.link) "/checks/" (view.check.name) } { (view.check.name) } div.labels { (labels(&view.check)) } }
             td data-title="Verdict" {
                 (badge(last_verdict(view)))
-                @if let Some(reason) = state.last.as_ref().and_then(|last| last.reason.as_ref()) { div.reason { (plain(reason)) } }
+                @if let Some(reason) = state.last.as_ref().and_then(|last| last.reason.as_ref()) { div.reason { (printable(reason)) } }
             }
             td data-title="Drift" {
                 @match tally {

@@ -2,9 +2,10 @@
 
 use super::check::{change, not_shown};
 use super::output::{self, Much, Which};
-use super::{Reload, ago_at, badge, crumbs, ended, page, plain, size, took};
+use super::{Reload, ago_at, badge, crumbs, ended, page, size, took};
 use crate::board::LastRun;
 use crate::history::{Against, PastRun};
+use crate::show::text::printable;
 use crate::snapshot::View;
 use crate::web::{Show, Site};
 use driftrun_parsers::Severity;
@@ -26,7 +27,7 @@ pub(in crate::web) fn run(view: &View, run: &LastRun, past: Option<&PastRun>, si
                 @if let Some(revision) = &run.revision { ", at commit " code { (revision) } } "." }
             @if let Some(reason) = &run.reason {
                 div class={ "why " (run.verdict.as_str()) } {
-                    p { strong { (run.verdict.as_str()) @if let Some(class) = run.class { " (" (class.as_str()) ")" } ": " } (plain(reason)) }
+                    p { strong { (run.verdict.as_str()) @if let Some(class) = run.class { " (" (class.as_str()) ")" } ": " } (printable(reason)) }
                     @if let (Some(line), Show::Output) = (run.line, site.show) { (output::around(&run.printed.stdout.open(), line)) }
                 }
             }
@@ -36,7 +37,7 @@ pub(in crate::web) fn run(view: &View, run: &LastRun, past: Option<&PastRun>, si
             @if !run.diagnostics.is_empty() {
                 h2 { "Remarks" }
                 ul.remarks { @for remark in &run.diagnostics {
-                    li { @match remark.severity { Severity::Error => strong { "Error: " }, Severity::Warning => strong { "Warning: " } } (plain(&remark.summary)) @if let Some(line) = remark.line { " (" a href={ "#stdout-L" (line) } { "line " (line) } ")" } }
+                    li { @match remark.severity { Severity::Error => strong { "Error: " }, Severity::Warning => strong { "Warning: " } } (printable(&remark.summary)) @if let Some(line) = remark.line { " (" a href={ "#stdout-L" (line) } { "line " (line) } ")" } }
                 } }
             }
             h2 { "Output" }
