@@ -12,6 +12,7 @@ use crate::diff::Style;
 use crate::outcome::{Captured, Outcome};
 use crate::printed::Printed;
 use crate::progress::Screen;
+use crate::redact::Marked;
 use crate::run::{Runner, Stop};
 use crate::shard::Shard;
 use crate::show::markdown::Told;
@@ -359,7 +360,7 @@ fn parse(arguments: &Parse) -> Result<ExitCode> {
             print(&show::table(&[shown], None, ink()))?;
         }
         Format::Markdown => {
-            let printed = Printed::of(whole(&stdout), Captured::default(), &[], false);
+            let printed = Printed::of(whole(&stdout), Captured::default(), &[], &Marked::default(), false);
             let opened = printed.stdout.open();
             let shown = Shown { name: None, took: None, document: reading.document(name), first_seen: &[] };
             let told = Told { shown, printed: Some(&opened), style: Style::of(name) };

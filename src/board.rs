@@ -78,6 +78,23 @@ pub struct Counters {
     pub duration: Duration,
 }
 
+impl Counters {
+    fn count(&mut self, verdict: Verdict, class: Option<Class>, code: Option<i32>, outcome: &Outcome) {
+        *self.runs.entry(verdict).or_default() += 1;
+        if let Some(code) = code {
+            *self.exits.entry(code).or_default() += 1;
+        }
+        if let Some(class) = class {
+            *self.failures.entry(class).or_default() += 1;
+        }
+        self.killed_deadline += u64::from(outcome.killed.deadline);
+        self.killed_leftover += u64::from(outcome.killed.leftover);
+        self.cpu_user += outcome.usage.user;
+        self.cpu_system += outcome.usage.system;
+        self.duration += outcome.duration;
+    }
+}
+
 /// Why a slot went by without a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Skip {
@@ -260,6 +277,7 @@ impl CheckState {
             report,
             diagnostics,
             unused_rules,
+            marked,
         } = judgement;
         let code = match (&outcome.end, outcome.stage) {
             (End::Exited(code), Stage::Command) => Some(*code),
@@ -268,19 +286,7 @@ impl CheckState {
                 None
             }
         };
-        let counters = &mut self.counters;
-        *counters.runs.entry(verdict).or_default() += 1;
-        if let Some(code) = code {
-            *counters.exits.entry(code).or_default() += 1;
-        }
-        if let Some(class) = class {
-            *counters.failures.entry(class).or_default() += 1;
-        }
-        counters.killed_deadline += u64::from(outcome.killed.deadline);
-        counters.killed_leftover += u64::from(outcome.killed.leftover);
-        counters.cpu_user += outcome.usage.user;
-        counters.cpu_system += outcome.usage.system;
-        counters.duration += outcome.duration;
+        self.counters.count(verdict, class, code, &outcome);
         // Where the clock was set back, the one before is no later than this.
         self.last_success = self.last_success.map(|before| before.min(ended));
         if verdict.is_success() {
@@ -302,7 +308,7 @@ impl CheckState {
         let truncated = outcome.stdout.is_cut()
             || outcome.stderr.is_cut()
             || outcome.report.as_ref().is_some_and(Captured::is_cut);
-        let printed = Arc::new(Printed::of(outcome.stdout, outcome.stderr, &check.redact, raw));
+        let printed = Arc::new(Printed::of(outcome.stdout, outcome.stderr, &check.redact, &marked, raw));
         let (mut drifted, mut against) = (None, Against::Nothing);
         if let (Some(report), Some(parser)) = (report, parser) {
             let (before, max) = (self.drift.take(), check.max_resources);

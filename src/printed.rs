@@ -3,7 +3,7 @@
 //! Nothing else of an output outlives its run. Lines are counted by `\n` in what was written, so that a parser's places hold.
 
 use crate::outcome::Captured;
-use crate::redact::{Part, Secret, holds_raw_plan, redacted_part};
+use crate::redact::{Marked, Part, Secret, holds_raw_plan, redacted_part};
 use driftrun_parsers::{Span, text};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -46,10 +46,10 @@ pub struct Kept {
 }
 
 impl Printed {
-    /// What of both streams is kept. `raw`: standard output is a format that holds every value, and none of it is.
-    pub fn of(stdout: Captured, stderr: Captured, secrets: &[Secret], raw: bool) -> Self {
-        let stdout = if raw { Kept::withheld(stdout.total) } else { Kept::of(stdout, secrets) };
-        Self { stdout, stderr: Kept::of(stderr, secrets) }
+    /// What of both streams is kept. `marked` is what the run has told to be secret. `raw`: standard output is a format that holds every value, and none of it is kept.
+    pub fn of(stdout: Captured, stderr: Captured, secrets: &[Secret], marked: &Marked, raw: bool) -> Self {
+        let stdout = if raw { Kept::withheld(stdout.total) } else { Kept::of(stdout, secrets, marked) };
+        Self { stdout, stderr: Kept::of(stderr, secrets, marked) }
     }
 
     /// The same without what these patterns match, too.
@@ -60,7 +60,7 @@ impl Printed {
 }
 
 impl Kept {
-    fn of(captured: Captured, secrets: &[Secret]) -> Self {
+    fn of(captured: Captured, secrets: &[Secret], marked: &Marked) -> Self {
         let Captured { mut bytes, mut tail, total } = captured;
         let cut_by_limit = (bytes.len() as u64) < total;
         decode(&mut bytes, &mut tail, total);
@@ -84,11 +84,11 @@ impl Kept {
         if raw && (part == Part::Head || holds_raw_plan(&clean)) {
             return Self::withheld(total);
         }
-        let bytes = Packed::of(&clean);
+        let bytes = Packed::of(&marked.out_of(&clean));
         let tail = if tail.is_empty() {
             Packed::default()
         } else {
-            Packed::of(&redacted_part(&tail, secrets, Part::Tail))
+            Packed::of(&marked.out_of(&redacted_part(&tail, secrets, Part::Tail)))
         };
         Self { bytes, tail, total, tail_line, withheld: false }
     }
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_part_is_cut_by_its_lines_with_their_secrets_out() {
-        let kept = Kept::of(whole(b"a\r\n\npassword = \"x1y2\"\nd\n"), &[]);
+        let kept = Kept::of(whole(b"a\r\n\npassword = \"x1y2\"\nd\n"), &[], &Marked::default());
         let opened = kept.open();
         let want = |lines: &[(u32, &str)]| -> Vec<(u32, String)> {
             lines.iter().map(|(n, text)| (*n, (*text).to_owned())).collect()
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn the_last_part_of_a_long_output_has_its_own_numbers() {
         let text = (1..=200_000).fold(String::new(), |text, n| text + "line " + &n.to_string() + "\n");
-        let kept = Kept::of(whole(text.as_bytes()), &[]);
+        let kept = Kept::of(whole(text.as_bytes()), &[], &Marked::default());
         let opened = kept.open();
         let last = opened.tail().next_back().unwrap();
         assert_eq!((last.number, last.bytes), (200_000, &b"line 200000"[..]));
@@ -333,7 +333,7 @@ mod tests {
         assert!(left > 0 && left < text.len() as u64);
         // The middle of one that the limit has cut is not counted.
         let both = Captured { bytes: b"a\nb\nc".to_vec(), tail: b"x\ny\nz\n".to_vec(), total: 1 << 30 };
-        let kept = Kept::of(both, &[]);
+        let kept = Kept::of(both, &[], &Marked::default());
         let opened = kept.open();
         let numbers: Vec<u32> = opened.head().chain(opened.tail()).map(|line| line.number).collect();
         assert_eq!(numbers, [1, 2, 0, 0]);
@@ -350,11 +350,15 @@ mod tests {
                 .flat_map(u16::to_le_bytes)
                 .collect()
         };
-        let kept = Kept::of(whole(&wide("token AKIAIOSFODNN7EXAMPLE\nfine\n")), &[]);
+        let kept = Kept::of(whole(&wide("token AKIAIOSFODNN7EXAMPLE\nfine\n")), &[], &Marked::default());
         assert_eq!(kept.open().parts(), [&b"token (redacted)\nfine\n"[..], b""]);
         let tail = wide("x\ntoken AKIAIOSFODNN7EXAMPLE\n")[2..].to_vec();
         let cut = Captured { bytes: wide("head\n"), total: 1002 + tail.len() as u64, tail };
-        let kept = Kept::of(Captured { tail: [b"\0".as_slice(), &cut.tail].concat(), ..cut }, &[]);
+        let kept = Kept::of(
+            Captured { tail: [b"\0".as_slice(), &cut.tail].concat(), ..cut },
+            &[],
+            &Marked::default(),
+        );
         assert_eq!(kept.open().parts(), [&b"head\n"[..], b"token (redacted)\n"]);
     }
 
@@ -363,23 +367,26 @@ mod tests {
         let plan =
             br#"{"format_version":"1.2","terraform_version":"1.11.4","planned_values":{"root_module":{}}}"#;
         let among = [b"Reading...\n", &plan[..], b"\nDone\n"].concat();
-        assert_eq!(Kept::of(whole(&among), &[]).open().parts()[0], b"Reading...\n(redacted)\nDone\n");
+        assert_eq!(
+            Kept::of(whole(&among), &[], &Marked::default()).open().parts()[0],
+            b"Reading...\n(redacted)\nDone\n"
+        );
         let of_many_lines = plan.map(|byte| if byte == b',' { b'\n' } else { byte });
         for text in [of_many_lines.to_vec(), [&plan[..], &b" ".repeat(2 << 20)].concat()] {
-            let kept = Kept::of(whole(&text), &[]);
+            let kept = Kept::of(whole(&text), &[], &Marked::default());
             assert!(kept.is_withheld() && kept.open().parts() == [b"", b""], "{kept:?}");
             assert_eq!(kept.total(), text.len() as u64);
         }
-        let printed = Printed::of(whole(b"{}"), whole(b"e"), &[], true);
+        let printed = Printed::of(whole(b"{}"), whole(b"e"), &[], &Marked::default(), true);
         assert!(printed.stdout.is_withheld() && !printed.stderr.is_withheld());
-        assert!(!Printed::of(whole(b""), whole(b""), &[], true).stdout.is_withheld());
+        assert!(!Printed::of(whole(b""), whole(b""), &[], &Marked::default(), true).stdout.is_withheld());
     }
 
     #[test]
     fn it_is_the_same_from_disk_also_from_an_older_one_s() {
         let long = "some words of a line\n".repeat(2_000);
         for bytes in [b"a\xff\n".to_vec(), long.into_bytes(), Vec::new()] {
-            let kept = Kept::of(whole(&bytes), &[]);
+            let kept = Kept::of(whole(&bytes), &[], &Marked::default());
             let json = serde_json::to_string(&kept).unwrap();
             let back: Kept = serde_json::from_str(&json).unwrap();
             assert_eq!((back.open().parts()[0], back.total()), (&*bytes, bytes.len() as u64));

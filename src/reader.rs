@@ -3,7 +3,7 @@
 use crate::check::{Check, Program, Reader, ReaderChoice};
 use crate::ignore::{Matcher, NOISE, NOISY_TOOLS};
 use crate::outcome::{Captured, End, Finished, Outcome, Stage};
-use crate::redact::without_secrets_of;
+use crate::redact::{Marked, without_secrets_of};
 use driftrun_parsers::{
     Claim, Class, Diagnostic, DriftReport, File, Input, ParseError, Parser, Reading, Source, Stream, Verdict,
     others_against_clean, read, read_by_pattern, read_by_program, recognise, text, unread_report,
@@ -33,6 +33,8 @@ pub struct Judgement {
     pub diagnostics: Vec<Diagnostic>,
     /// Ignore rules that matched nothing.
     pub unused_rules: usize,
+    /// What the report marks as sensitive: nobody is to see it in what the command has printed for people.
+    pub marked: Marked,
 }
 
 /// Judges a finished run of `check`. `pinned` is the parser that an earlier run recognised. `now` is for rules with a last day (UTC).
@@ -54,11 +56,16 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
     let [err, out] = &decoded;
     let printed =
         [err.as_deref().unwrap_or(&stderr.bytes), &stderr.tail, out.as_deref().unwrap_or(&stdout.bytes)];
-    let clean = |text| without_secrets_of(text, &printed, &check.redact);
+    let reports = outcome.report.iter().map(|report| &report.bytes);
+    let reports = reports.chain(outcome.files.list.iter().map(|(_, bytes)| bytes));
+    let values: Vec<String> = reports.flat_map(|report| driftrun_parsers::sensitive_values(report)).collect();
+    let marked = Marked::new(&values);
+    let clean = |text| marked.out_of_text(without_secrets_of(text, &printed, &check.redact));
     judgement.reason = judgement.reason.map(clean);
     for diagnostic in &mut judgement.diagnostics {
         diagnostic.summary = clean(std::mem::take(&mut diagnostic.summary));
     }
+    judgement.marked = marked;
     judgement
 }
 
@@ -92,6 +99,7 @@ fn judged(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, now
         report: None,
         diagnostics: Vec::new(),
         unused_rules: 0,
+        marked: Marked::default(),
     };
     let code = match exit_code(check, outcome) {
         Ok(code) => code,
@@ -312,6 +320,7 @@ fn by_code(check: &Check, code: i32, outcome: &Outcome) -> Judgement {
         report: None,
         diagnostics: Vec::new(),
         unused_rules: 0,
+        marked: Marked::default(),
     }
 }
 
@@ -373,7 +382,18 @@ pub fn judge_reading(
         Reading::Failed { .. } => (None, None),
         Reading::Unreadable(error) => (None, error.line),
     };
-    Judgement { verdict, class, reason, line, parser, evidence, report, diagnostics, unused_rules }
+    Judgement {
+        verdict,
+        class,
+        reason,
+        line,
+        parser,
+        evidence,
+        report,
+        diagnostics,
+        unused_rules,
+        marked: Marked::default(),
+    }
 }
 
 /// What is kept of a stream that was cut: its errors mostly stand at the end.

@@ -3,6 +3,7 @@
 //! Line by line: a pattern matches within a line, and lines are neither added nor removed, so that places in the output stay what they are. Keys
 //! in PEM form, which have many lines, go from their beginning to their end.
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use driftrun_parsers::text::{string, strip_ansi};
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::borrow::Cow;
@@ -96,6 +97,44 @@ impl Secret {
             ));
         }
         Ok(Self(pattern))
+    }
+}
+
+/// Texts that a run itself has told to be secret, such as those that a plan marks as sensitive.
+#[derive(Clone, Debug, Default)]
+pub struct Marked(Option<AhoCorasick>);
+
+impl Marked {
+    /// These, none of which has several lines.
+    pub fn new(texts: &[String]) -> Self {
+        if texts.is_empty() {
+            return Self(None);
+        }
+        // It refuses gigabytes of them: no plan has as many.
+        Self(AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts).ok())
+    }
+
+    /// `text` without them. Lines stay as many as they are.
+    pub fn out_of<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
+        match &self.0 {
+            Some(searcher) if searcher.is_match(text) => {
+                let mut out = Vec::with_capacity(text.len());
+                searcher.replace_all_with_bytes(text, &mut out, |_, _, out| {
+                    out.extend_from_slice(GONE.as_bytes());
+                    true
+                });
+                Cow::Owned(out)
+            }
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// The same of a sentence.
+    pub fn out_of_text(&self, text: String) -> String {
+        match self.out_of(text.as_bytes()) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(clean) => String::from_utf8_lossy(&clean).into_owned(),
+        }
     }
 }
 
@@ -411,6 +450,17 @@ mod tests {
         assert!(Secret::new("x*").unwrap_err().contains("could match an empty text"));
         assert!(Secret::new("(").unwrap_err().contains("no regular expression: unclosed group"));
         assert_eq!(Secret::new("a"), Secret::new("a"));
+    }
+
+    #[test]
+    fn what_a_run_has_marked_goes_wherever_it_stands() {
+        let marked = Marked::new(&["s3cret".to_owned(), "s3cret two".to_owned()]);
+        assert_eq!(
+            &*marked.out_of(b"a s3cret two,s3cret\n\xffs3cret.x\n"),
+            b"a (redacted),(redacted)\n\xff(redacted).x\n"
+        );
+        assert!(matches!(marked.out_of(b"nothing"), Cow::Borrowed(_)));
+        assert_eq!(Marked::new(&[]).out_of_text("s3cret".to_owned()), "s3cret");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use support::{Folder, HANG, Server, driftrun, words};
+use support::{Folder, HANG, Server, driftrun, tool, words};
 
 /// What must not be seen, in parts that no cut makes harmless.
 const PLANTED: [&str; 13] = [
@@ -265,5 +265,59 @@ fn nor_in_what_a_round_prints_and_writes() {
     assert!(written.len() > 16, "{}", written.len());
     for (path, bytes) in written {
         is_clean(&path, &bytes);
+    }
+}
+
+/// Terraform masks what is marked as sensitive where the mark has come along; `terraform_data` loses it in its output.
+#[test]
+fn what_terraform_marks_as_sensitive_is_shown_nowhere_and_the_diff_is() {
+    let Some(terraform) = tool("terraform") else { return };
+    let folder = Folder::new("marked");
+    let main = "variable \"secret\" {\n  default   = \"horse-battery\"\n  sensitive = true\n}\nresource \"terraform_data\" \"a\" {\n  input = { size = 1, pw = var.secret }\n}\n";
+    folder.write("main.tf", main);
+    for arguments in [&["init"][..], &["apply", "-auto-approve"]] {
+        let output = std::process::Command::new(&terraform)
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    folder.write("main.tf", &main.replace("size = 1", "size = 2"));
+    let config = folder.write(
+        "driftrun.yaml",
+        &format!(
+            "state_dir: state\nchecks:\n- name: tf\n  interval: 1d\n  splay: 0s\n  workdir: .\n  command: [{terraform}, plan, -input=false, -lock=false, -no-color, -detailed-exitcode, '-out={{tmp}}/plan']\n  report: [{terraform}, show, -json, '{{tmp}}/plan']\n",
+            terraform = terraform.display()
+        ),
+    );
+    let mut server = Server::serve(&config);
+    let line = server.wait_for_run("tf");
+    assert!(line.contains("verdict=drifted"), "{line}");
+    let page = server.get("/checks/tf").1;
+    let text = words(&page);
+    // The diff of the resource, which is read from the report, is cut from what the command itself has printed.
+    let diff = text
+        .split("Diff")
+        .nth(1)
+        .unwrap_or_else(|| panic!("no diff: {text}"))
+        .split("Output")
+        .next()
+        .unwrap()
+        .to_owned();
+    assert!(
+        diff.contains("~ size = 1 -> 2") && diff.contains("terraform_data.a will be updated in-place"),
+        "{diff}"
+    );
+    assert!(diff.contains("- pw   = \"(redacted)\""), "{diff}");
+    assert!(text.contains("1 resource drifts: 1 update") && text.contains("input.size"), "{text}");
+    server.signal("TERM");
+    server.wait_for("msg=stopped");
+    let mut kept = Vec::new();
+    files(&folder.path().join("state"), &mut kept);
+    assert!(kept.len() > 2, "{}", kept.len());
+    kept.push(("the page".to_owned(), page.into_bytes()));
+    for (path, bytes) in kept {
+        assert!(!String::from_utf8_lossy(&bytes).contains("horse-battery"), "{path}");
     }
 }

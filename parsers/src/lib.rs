@@ -65,6 +65,7 @@ pub use report::{
     Action, Diagnostic, DriftReport, Parsed, Resource, Said, Scopes, Severity, Source, Span, Tool, Unread,
     UnreadReason, Verdict,
 };
+pub use terraform_show::sensitive_values;
 
 use document::read_document;
 use serde::Serialize;

@@ -19,6 +19,7 @@
 mod tests;
 
 mod attributes;
+mod sensitive;
 
 use crate::error::{Class, Failure, ParseError, quote};
 use crate::input::Input;
@@ -28,6 +29,7 @@ use crate::{Claim, Parser, terraform_command as command, text};
 use attributes::attributes;
 pub(crate) use attributes::member;
 use memchr::memmem;
+pub use sensitive::sensitive_values;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::outcome::Captured;
 use crate::printed::Printed;
+use crate::redact::Marked;
 use driftrun_parsers::{Action, Diagnostic, Document, Scopes, Span};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -27,7 +28,7 @@ impl Check {
 
     fn printing(self, text: &str) -> Self {
         let whole = Captured { bytes: text.as_bytes().to_vec(), tail: Vec::new(), total: text.len() as u64 };
-        Self { printed: Printed::of(whole, Captured::default(), &[], false), ..self }
+        Self { printed: Printed::of(whole, Captured::default(), &[], &Marked::default(), false), ..self }
     }
 }
 
