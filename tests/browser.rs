@@ -165,6 +165,24 @@ fn the_page_of_a_check_shows_its_drift_and_its_output() {
     with_the_demo("check");
 }
 
+/// `UPDATE_DOCS=1` puts them there.
+#[test]
+fn the_readme_has_pictures_of_these_pages() {
+    with_the_demo("readme");
+    let images = Path::new(ROOT).join("docs/images");
+    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    for name in ["overview", "check"] {
+        let image = images.join(format!("{name}.png"));
+        let made = Path::new(ROOT).join(format!("target/screenshots/readme-{name}.png"));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::create_dir_all(&images).unwrap();
+            std::fs::copy(&made, &image).unwrap();
+        }
+        assert!(std::fs::read(image).unwrap().starts_with(b"\x89PNG"), "{name}");
+        assert!(readme.contains(&format!("(docs/images/{name}.png)")), "{name}");
+    }
+}
+
 #[test]
 fn pages_are_dark_for_who_prefers_it() {
     with_the_demo("dark");

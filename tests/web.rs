@@ -290,3 +290,112 @@ fn parsers_are_listed_with_their_command_lines() {
         assert!(one.contains(parser.about) && code == Some(0), "{one}");
     }
 }
+
+#[test]
+fn what_is_not_known_any_more_is_not_shown_as_nothing() {
+    let folder = Folder::new("stale");
+    let shell = |first: &str| {
+        format!("if [ -e $0.ran ]; then echo broken >&2; exit 1; fi; touch $0.ran; echo {first}")
+    };
+    let check = |name: &str, first: &str| {
+        format!("- {{ name: {name}, command: [sh, -c, '{}', {name}] }}\n", shell(first))
+    };
+    let text = format!(
+        "defaults: {{ interval: 1d, splay: 0s, parser: lines }}\nchecks:\n{}{}parsers: {{ lines: {{ regex: '^drift (?P<name>.+)$', clean: '^none$' }} }}\n",
+        check("was-clean", "none"),
+        check("was-drifted", "drift db")
+    );
+    let config = folder.write("driftrun.yaml", &text);
+    let mut command = support::driftrun();
+    command.args([
+        "serve",
+        "--config.file",
+        config.to_str().unwrap(),
+        "--web.enable-lifecycle",
+        "--web.listen-address=127.0.0.1:0",
+    ]);
+    let server = Server::of(command);
+    let ask = |name: &str| {
+        let path = format!("/api/v1/checks/{name}/run");
+        let (head, _) =
+            server.request(&format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+        head.starts_with("HTTP/1.1 202 ")
+    };
+    // Both have run once by then.
+    for name in ["was-clean", "was-drifted"] {
+        support::poll(|| {
+            server.scrape().value("driftrun_check_run_duration_seconds_count", name) == Some(1.0)
+        });
+        support::poll(|| ask(name));
+        support::poll(|| {
+            server.scrape().value("driftrun_check_run_duration_seconds_count", name) == Some(2.0)
+        });
+    }
+    let page = |path: &str| words(&server.get(path).1);
+    let clean = page("/checks/was-clean");
+    assert!(clean.starts_with("All checkswas-clean ✕ failed"), "{clean}");
+    assert!(
+        clean.contains("Whether anything drifts is not known: nothing did in the last good report, "),
+        "{clean}"
+    );
+    assert!(!clean.contains("Nothing drifts"), "{clean}");
+    let drifted = page("/checks/was-drifted");
+    assert!(drifted.contains("1 resource drifts: 1 change. The oldest since "), "{drifted}");
+    assert!(drifted.contains("This is what the last good report said, "), "{drifted}");
+    let all = page("/");
+    let row = |name: &str| all.split(name).nth(1).unwrap().split("in 23 h").next().unwrap().to_owned();
+    assert!(row("was-clean").contains("not knownas of "), "{all}");
+    assert!(row("was-drifted").contains("1 changeas of "), "{all}");
+}
+
+#[test]
+fn a_line_that_could_not_be_read_is_pointed_at() {
+    let folder = Folder::new("line");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/terraform-json/clean/stdout");
+    let mut lines: Vec<String> = std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect();
+    lines.insert(2, "{\"@level\": garbage <b>here</b>".to_owned());
+    folder.write("plan", &lines.join("\n"));
+    let plan = folder.path().join("plan");
+    let mut server = Server::watch(
+        &["--name=t", "--interval=1d", "--parser=terraform-json"],
+        &["cat", plan.to_str().unwrap()],
+    );
+    assert!(server.wait_for_run("t").contains("verdict=unreadable"));
+    let (_, page) = server.get("/checks/t");
+    let marked: Vec<&str> = page.split("<span class=\"l mark").skip(1).collect();
+    // In the reason, and in the output.
+    assert_eq!(marked.len(), 2, "{page}");
+    for line in marked {
+        assert!(line.split("</span>").any(|part| part.contains("garbage &lt;b&gt;here&lt;/b&gt;")), "{line}");
+    }
+    assert!(words(&page).contains("unreadable (unreadable_format): line 3: "), "{page}");
+}
+
+#[test]
+fn many_checks_come_in_pages() {
+    let folder = Folder::new("pages");
+    let items: Vec<String> = (0..250).map(|n| format!("{{ n: \"{n:03}\" }}")).collect();
+    let config = folder.write(
+        "driftrun.yaml",
+        &format!("lists: {{ all: [{}] }}\nchecks:\n- {{ name: \"c-{{n}}\", for_each: {{ list: all }}, cron: '0 0 29 2 *', parser: none, command: [id] }}\n", items.join(", ")),
+    );
+    let server = Server::serve(&config);
+    let names = |path: &str| -> Vec<String> {
+        let (_, page) = server.get(path);
+        page.split("href=\"/checks/").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+    };
+    let want = |range: std::ops::Range<u32>| range.map(|n| format!("c-{n:03}")).collect::<Vec<_>>();
+    assert_eq!(names("/"), want(0..100));
+    assert_eq!(names("/?page=3"), want(200..250));
+    assert_eq!(names("/?page=99"), want(200..250));
+    assert_eq!(names("/?q=c-24"), want(240..250));
+    let mut backwards = want(150..250);
+    backwards.reverse();
+    assert_eq!(names("/?sort=-name"), backwards);
+    let (_, page) = server.get("/?sort=-name&page=2");
+    assert!(
+        page.contains("href=\"?sort=-name\"") && page.contains("href=\"?sort=-name&amp;page=3\""),
+        "{page}"
+    );
+    assert!(words(&page).contains("101–200 of 250 checks"), "{page}");
+}

@@ -305,9 +305,9 @@ fn a_crowd_that_asks_by_http_2_and_takes_nothing_leaves_room_for_a_scrape() {
     all_is_well(&server, &client);
     drop(deaf);
     // A page is made for each, as long as there is room.
-    let page = || client.get(&server.address, "/checks/many").unwrap();
+    let page = || client.get(&server.address, "/api/v1/checks/many/report").unwrap();
     assert!(page().0.starts_with("HTTP/1.1 200 OK\r\n"));
-    let deaf = crowd(2, "/checks/many");
+    let deaf = crowd(2, "/api/v1/checks/many/report");
     all_is_well(&server, &client);
     let (head, body) = page();
     assert!(

@@ -106,11 +106,11 @@ class Browser:
         assert len(matches) == 1, f"{what}: {matches}"
         self.recorded.remove(matches[0])
 
-    def shot(self, page, name):
-        """Writes NAME.png: the window, and what is below it as far as that isn't endless."""
+    def shot(self, page, name, whole=True):
+        """Writes NAME.png: the window, and if the `whole` is wanted what is below it, as far as that isn't endless."""
         height = page.evaluate("document.documentElement.scrollHeight")
         # Playwright would hide the caret with a style element, which the policy forbids.
-        page.screenshot(path=self.screenshots / f"{name}.png", full_page=height < 6_000, caret="initial")
+        page.screenshot(path=self.screenshots / f"{name}.png", full_page=whole and height < 6_000, caret="initial")
 
     def shot_of_last(self, name):
         """The page that was opened last, if it can still be drawn."""

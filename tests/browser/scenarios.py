@@ -69,6 +69,12 @@ def check(browser):
         browser.shot(page, f"check-{name}")
 
 
+def readme(browser):
+    """The pictures in README.md, as large as a window."""
+    for path, name in [("/", "overview"), (TERRADIFF, "check")]:
+        browser.shot(browser.open(path), f"readme-{name}", whole=False)
+
+
 def dark(browser):
     for path, name in [("/", "overview"), (TERRADIFF, "check")]:
         page = browser.open(path, dark=True)
@@ -82,6 +88,7 @@ def dark(browser):
 def no_script(browser):
     page = browser.open("/", scripts=False)
     shows_the_demo(page)
+    equal("how the overview stays new", page.locator("meta[http-equiv=refresh]").get_attribute("content"), "30")
     browser.shot(page, "no-script-overview")
     follows(page, lambda link: link.click())
     browser.shot(page, "no-script-check")
@@ -306,4 +313,4 @@ def watch(browser):
         raise AssertionError(f"{asserted.__name__} passes after {done}")
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in [overview, filter, check, diff, live, run_now, dark, no_script, phone, keyboard, hostile, watch]}
+SCENARIOS = {scenario.__name__: scenario for scenario in [overview, filter, check, diff, live, run_now, readme, dark, no_script, phone, keyboard, hostile, watch]}

@@ -3,8 +3,8 @@
 use super::chart::durations;
 use super::output::{self, Much, Which};
 use super::{
-    Reload, actions, ago, ago_at, badge, crumbs, drifts, ended, labels, last_verdict, next_run, page, pager,
-    progress, shown_line, size, span, took,
+    Reload, actions, ago, ago_at, badge, crumbs, drifts, ended, iso, labels, last_verdict, next_run, page,
+    pager, progress, shown_line, size, span, took,
 };
 use crate::board::{LastRun, is_near_limit};
 use crate::check::Check;
@@ -86,7 +86,7 @@ fn verdict(view: &View, site: &Site<'_>) -> Markup {
             p.lead {
                 @if drift.tally.drifted() > 0 {
                     strong { (drifts(drift.tally.drifted())) } ": " (actions(&drift.tally.drift))
-                    @if let Some(since) = drift.oldest { ". The oldest since " time datetime=(since) { (span(since, now)) } " (" (since.strftime("%Y-%m-%d %H:%M UTC")) ")" }
+                    @if let Some(since) = drift.oldest { ". The oldest since " time datetime=(iso(since)) { (span(since, now)) } " (" (since.strftime("%Y-%m-%d %H:%M UTC")) ")" }
                     "."
                     @if is_old { " " span.old { "This is what the last good report said, " (ago(drift.reported, now)) ": the runs since then could not tell." } }
                 }
@@ -101,13 +101,7 @@ fn verdict(view: &View, site: &Site<'_>) -> Markup {
                 Verdict::Partial | Verdict::Failed | Verdict::Timeout | Verdict::Unreadable => {}
             }
         }
-        @if let Some(reason) = &last.reason {
-            div class={ "why " (last.verdict.as_str()) } {
-                p { strong { (last.verdict.as_str()) @if let Some(class) = last.class { " (" (class.as_str()) ")" } ": " } (printable(reason)) }
-                @if let Some(class) = last.class { p.note { "What that means: " (class.about()) "." } }
-                @if let (Some(line), Show::Output) = (last.line, site.show) { (output::around(&last.printed.stdout.open(), line)) }
-            }
-        }
+        (why(last, site))
         @if last.leaked { p.note { "A process that outlived the run still held its output when the run was closed." } }
         @if let Some(scopes) = last.scopes.as_ref().filter(|scopes| !scopes.unread.is_empty()) {
             p { "Not read: " @for (n, unread) in scopes.unread.iter().enumerate() { @if n > 0 { ", " } code { (printable(&unread.scope)) } " (" (unread.reason.as_str()) ")" } }
@@ -115,6 +109,19 @@ fn verdict(view: &View, site: &Site<'_>) -> Markup {
         p.when { "Last run " (ago_at(last.ended, now)) ", took " (took(last.duration)) ", " (ended(&last.end))
             @if !last.verdict.is_success() { @if let Some(success) = state.last_success { " · last success " (ago_at(success, now)) } @else { " · no success yet" } }
             " · next run " (next_run(view, now)) }
+    }
+}
+
+/// Why a run was no good one, with the line that could not be read.
+pub(super) fn why(last: &LastRun, site: &Site<'_>) -> Markup {
+    html! {
+        @if let Some(reason) = &last.reason {
+            div class={ "why " (last.verdict.as_str()) } {
+                p { strong { (last.verdict.as_str()) @if let Some(class) = last.class { " (" (class.as_str()) ")" } ": " } (printable(reason)) }
+                @if let Some(class) = last.class { p.note { "What that means: " (class.about()) "." } }
+                @if let (Some(line), Show::Output) = (last.line, site.show) { (output::around(&last.printed.stdout.open(), line)) }
+            }
+        }
     }
 }
 
@@ -277,7 +284,7 @@ impl Listing<'_> {
                     }
                     None => "–",
                 } }
-                td.since data-title="Since" { time datetime=(first_seen) title=(first_seen) { (span(*first_seen, now)) } }
+                td.since data-title="Since" { time datetime=(iso(*first_seen)) title=(iso(*first_seen)) { (span(*first_seen, now)) } }
             }
             @if let Some(lines) = diff {
                 @let (first, last) = (lines.first().map_or(0, |line| line.number), lines.last().map_or(0, |line| line.number));
@@ -293,7 +300,7 @@ impl Listing<'_> {
     }
 }
 
-fn remarks(last: &LastRun) -> Markup {
+pub(super) fn remarks(last: &LastRun) -> Markup {
     // A failure's reason is mostly one of them.
     let said = |summary: &str| last.reason.as_ref().is_some_and(|reason| reason.contains(summary));
     let remarks: Vec<_> = last.diagnostics.iter().filter(|remark| !said(&remark.summary)).collect();

@@ -53,7 +53,7 @@ fn page(title: &str, site: &Site<'_>, reload: Reload, events: Option<&str>, body
                 header {
                     a.brand href={ (site.link) "/" } { "driftrun" }
                     nav aria-label="Site" { a href={ (site.link) (site.metrics_path) } { "Metrics" } " " a href={ (site.link) "/api/v1/checks" } { "API" } }
-                    span.asof { span #stale hidden { "not updating " } "as of " time datetime=(site.now) { (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
+                    span.asof { span #stale hidden { "not updating " } "as of " time datetime=(iso(site.now)) { (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
                 }
                 main #main tabindex="-1" { (body) }
                 footer { "driftrun " (env!("CARGO_PKG_VERSION")) }
@@ -170,7 +170,9 @@ fn next_run(view: &View, now: Timestamp) -> Markup {
     let state = &view.state;
     match state.next_run {
         _ if state.wanted => html! { "as soon as there is a place" },
-        Some(next) if next > now => html! { time datetime=(next) title=(next) { "in " (span(now, next)) } },
+        Some(next) if next > now => {
+            html! { time datetime=(iso(next)) title=(iso(next)) { "in " (span(now, next)) } }
+        }
         Some(_) if state.running.is_some() => html! { "now" },
         Some(_) => html! { "waits for its turn" },
         None => html! { "–" },
@@ -195,7 +197,12 @@ fn progress(view: &View, now: Timestamp) -> Markup {
 }
 
 fn ago(time: Timestamp, now: Timestamp) -> Markup {
-    html! { time datetime=(time) title=(time) { (span(time, now)) " ago" } }
+    html! { time datetime=(iso(time)) title=(iso(time)) { (span(time, now)) " ago" } }
+}
+
+/// A moment for programs and for who points at it, to the second.
+fn iso(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Also by the clock.

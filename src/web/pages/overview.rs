@@ -2,7 +2,8 @@
 
 use super::chart::strip;
 use super::{
-    Reload, actions, ago, badge, drifts, labels, last_verdict, next_run, page, pager, progress, span, took,
+    Reload, actions, ago, badge, drifts, iso, labels, last_verdict, next_run, page, pager, progress, span,
+    took,
 };
 use crate::show::text::printable;
 use crate::snapshot::{Snapshot, View};
@@ -164,7 +165,7 @@ fn row(view: &View, site: &Site<'_>) -> Markup {
                 }
                 @if let (Some(drift), true) = (&state.drift, is_old) { div.reason { "as of " (ago(drift.reported, site.now)) } }
             }
-            td data-title="Oldest drift" { @if let Some(since) = state.drift.as_ref().and_then(|drift| drift.oldest) { time datetime=(since) title=(since) { (span(since, site.now)) } } @else { span.soft { "–" } } }
+            td data-title="Oldest drift" { @if let Some(since) = state.drift.as_ref().and_then(|drift| drift.oldest) { time datetime=(iso(since)) title=(iso(since)) { (span(since, site.now)) } } @else { span.soft { "–" } } }
             td data-title="Last runs" { (strip(state.history.runs(), site.now)) }
             td data-title="Last run" {
                 @if let Some(last) = &state.last { (ago(last.ended, site.now)) } @else { "not yet" }

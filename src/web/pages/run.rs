@@ -1,14 +1,12 @@
 //! One run of a check: what it came to, and all that is kept of what it printed.
 
-use super::check::{change, not_shown};
+use super::check::{change, not_shown, remarks, why};
 use super::output::{self, Much, Which};
 use super::{Reload, ago_at, badge, crumbs, ended, page, size, took};
 use crate::board::LastRun;
 use crate::history::{Against, PastRun};
-use crate::show::text::printable;
 use crate::snapshot::View;
 use crate::web::{Show, Site};
-use driftrun_parsers::Severity;
 use maud::{Markup, html};
 
 /// `past` is what the history knows of it, if it does.
@@ -25,21 +23,11 @@ pub(in crate::web) fn run(view: &View, run: &LastRun, past: Option<&PastRun>, si
             h1 { "Run of " (run.started.strftime("%Y-%m-%d %H:%M:%S UTC")) " " (badge(Some(run.verdict))) }
             p.when { "Ended " (ago_at(run.ended, site.now)) ", took " (took(run.duration)) ", " (ended(&run.end)) ", " (size(run.max_resident)) " resident at most"
                 @if let Some(revision) = &run.revision { ", at commit " code { (revision) } } "." }
-            @if let Some(reason) = &run.reason {
-                div class={ "why " (run.verdict.as_str()) } {
-                    p { strong { (run.verdict.as_str()) @if let Some(class) = run.class { " (" (class.as_str()) ")" } ": " } (printable(reason)) }
-                    @if let (Some(line), Show::Output) = (run.line, site.show) { (output::around(&run.printed.stdout.open(), line)) }
-                }
-            }
+            (why(run, site))
             @if let Some(past) = past {
                 @if past.against != Against::Nothing { h2 { "Against the run before" } (change(past)) }
             }
-            @if !run.diagnostics.is_empty() {
-                h2 { "Remarks" }
-                ul.remarks { @for remark in &run.diagnostics {
-                    li { @match remark.severity { Severity::Error => strong { "Error: " }, Severity::Warning => strong { "Warning: " } } (printable(&remark.summary)) @if let Some(line) = remark.line { " (" a href={ "#stdout-L" (line) } { "line " (line) } ")" } }
-                } }
-            }
+            (remarks(run))
             h2 { "Output" }
             @match site.show {
                 Show::Output => {
