@@ -8,7 +8,7 @@ use crate::metrics::{self, Common, Rendered};
 use crate::outcome::{Captured, End, Outcome, Stage};
 use crate::printed::Printed;
 use crate::reader::{self, Judgement};
-use crate::redact::{Secret, redacted_text};
+use crate::redact::{Marked, Secret, redacted_text};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::snapshot::{Snapshot, View};
@@ -53,6 +53,8 @@ pub struct CheckState {
     pub history: History,
     /// What the run under way prints.
     pub live: Option<Arc<Live>>,
+    /// What the last run that had a report has told to be secret.
+    pub marked: Marked,
 }
 
 /// Counts since the configuration was loaded.
@@ -198,6 +200,7 @@ impl CheckState {
             // What was recognised in another command's output says nothing of this one's.
             self.parser = Self::known_parser(new);
             self.forget_clean();
+            self.changed_since = self.last.is_some() || self.drift.is_some();
         }
         if old.redact != new.redact {
             self.redact(&new.redact);
@@ -257,6 +260,7 @@ impl CheckState {
             parser: Self::known_parser(check),
             history: History::new(runs),
             live: None,
+            marked: Marked::default(),
         }
     }
 
@@ -301,21 +305,34 @@ impl CheckState {
             // Judged by its exit code: nothing is left of what a parser once read.
             self.drift = None;
         }
-        self.changed_since = false;
+        let was_another = std::mem::replace(&mut self.changed_since, false);
         // What such a command prints is the raw plan.
         let raw = outcome.report.is_none() && check.prints_raw_plan(self.parser.as_ref());
+        // A pattern may have come while the command ran: the judgement doesn't know of it.
+        let reason = reason.map(|reason| redacted_text(reason, &check.redact));
+        let redacted = |Diagnostic { severity, summary, line }| Diagnostic {
+            severity,
+            summary: redacted_text(summary, &check.redact),
+            line,
+        };
+        let diagnostics = diagnostics.into_iter().map(redacted).collect();
         let (stdout_bytes, stderr_bytes) = (outcome.stdout.total, outcome.stderr.total);
         let truncated = outcome.stdout.is_cut()
             || outcome.stderr.is_cut()
             || outcome.report.as_ref().is_some_and(Captured::is_cut);
+        // Where the report should tell what is secret, and can't, nobody knows what is.
+        let raw = raw || marked.is_unknown();
         let printed = Arc::new(Printed::of(outcome.stdout, outcome.stderr, &check.redact, &marked, raw));
+        if outcome.report.is_some() {
+            self.marked = marked;
+        }
         let (mut drifted, mut against) = (None, Against::Nothing);
         if let (Some(report), Some(parser)) = (report, parser) {
             let (before, max) = (self.drift.take(), check.max_resources);
             let mut drift = Drift::after(before.as_ref(), report, parser, unused_rules, max, ended);
             (drift.printed, drift.run) = (Arc::clone(&printed), outcome.started);
             drifted = Some(drift.tally.drifted());
-            if let Some(before) = &before {
+            if let Some(before) = before.as_ref().filter(|_| !was_another) {
                 against = history::against(before, &drift);
             }
             self.drift = Some(drift);
@@ -550,7 +567,9 @@ impl Board {
                 (name, entry)
             });
             let fresh: BTreeMap<_, _> = fresh.collect();
-            for gone in entries.keys() {
+            for (gone, entry) in entries.iter() {
+                // Whoever follows what it prints is not to wait for ever.
+                entry.lock().unwrap_or_else(PoisonError::into_inner).state.set_live(None);
                 self.listed.lock().unwrap_or_else(PoisonError::into_inner).give_back(gone);
             }
             entries.clone_from(&fresh);
@@ -602,7 +621,8 @@ impl Board {
         self.change(name, |check, state| {
             (state.running, state.wanted) = (since, false);
             state.set_live(since.map(|_| {
-                Arc::new(Live::new(check.redact.clone(), check.prints_raw_plan(state.parser.as_ref())))
+                let raw = check.prints_raw_plan(state.parser.as_ref());
+                Arc::new(Live::new(check.redact.clone(), state.marked.clone(), raw))
             }));
             Change::Live
         });

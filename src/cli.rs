@@ -325,10 +325,15 @@ impl WebFlags {
         self.route_prefix.as_deref().unwrap_or_else(|| self.link())
     }
 
+    /// Host and port of the external URL, as they stand in it.
+    pub fn external_authority(&self) -> Option<&str> {
+        let ExternalUrl { url, path } = self.external_url.as_ref()?;
+        url[..*path].split("://").nth(1)
+    }
+
     /// The host of the external URL.
     pub fn external_host(&self) -> Option<&str> {
-        let ExternalUrl { url, path } = self.external_url.as_ref()?;
-        let authority = url[..*path].split("://").nth(1)?;
+        let authority = self.external_authority()?;
         // The port goes; that of an address in brackets stands behind them.
         let end = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
         Some(&authority[..end.unwrap_or(authority.len())])

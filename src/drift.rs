@@ -2,7 +2,7 @@
 
 use crate::check::Reader;
 use crate::printed::Printed;
-use driftrun_parsers::{Action, DriftReport, Resource, Scopes, Source, Tool};
+use driftrun_parsers::{Action, DriftReport, Resource, Scopes, Source, Tool, Verdict};
 use jiff::Timestamp;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -33,6 +33,8 @@ pub struct Drift {
     pub printed: Arc<Printed>,
     /// And when it began.
     pub run: Timestamp,
+    /// What that report read, and what it didn't.
+    pub scopes: Arc<Scopes>,
     /// Whether some report before, or this one, read everything: then this is all that is known to drift.
     pub whole: bool,
 }
@@ -122,6 +124,7 @@ impl Drift {
         let Merged { resources, older, dropped } = merge(before, report.into_resources(), &scopes, max, now);
         Self {
             older: Arc::new(older),
+            scopes: Arc::new(scopes),
             whole,
             ..Self::of(resources, dropped, tool, parser, unused_rules, now)
         }
@@ -151,6 +154,7 @@ impl Drift {
             reported,
             printed: Arc::default(),
             run: reported,
+            scopes: Arc::default(),
             whole,
         };
         drift.count();
@@ -166,11 +170,28 @@ impl Drift {
         self.oldest = counting.map(|seen| seen.first_seen).min();
     }
 
+    /// What the report itself came to.
+    pub fn verdict(&self) -> Verdict {
+        if !self.scopes.unread.is_empty() {
+            Verdict::Partial
+        } else if self.tally.drifted() > 0 {
+            Verdict::Drifted
+        } else {
+            Verdict::Clean
+        }
+    }
+
     /// The resources that the last report showed.
     pub fn shown(&self) -> impl Iterator<Item = &Seen> {
         let mut older = self.older.iter().peekable();
         let all = self.resources.iter().enumerate();
         all.filter(move |(n, _)| older.next_if(|older| *older == n).is_none()).map(|(_, seen)| seen)
+    }
+
+    /// Whether this one is there, and a rule takes it out.
+    pub fn has_ignored(&self, seen: &Seen) -> bool {
+        let at = self.resources.binary_search_by(|other| other.identity().cmp(&seen.identity()));
+        at.is_ok_and(|at| self.resources[at].resource.ignored)
     }
 
     /// Whether the last report didn't show the resource at that position.
@@ -181,6 +202,15 @@ impl Drift {
     /// How many resources that count are kept, each with series of its own.
     pub fn listed(&self) -> usize {
         usize::try_from(self.tally.drifted().saturating_sub(self.dropped())).unwrap_or(usize::MAX)
+    }
+
+    /// What counts and was left out, by action.
+    pub fn unlisted(&self) -> BTreeMap<Action, u64> {
+        let mut all = BTreeMap::new();
+        for (action, count) in self.dropped.values().flat_map(|tally| &tally.drift) {
+            *all.entry(*action).or_default() += count;
+        }
+        all
     }
 
     /// How many that count were left out.

@@ -13,8 +13,9 @@ use std::time::Duration;
 /// How many resources a run names that newly drifted, and that no longer did; the rest is counted.
 const NAMED: usize = 20;
 
-/// How many characters of a reason are kept.
+/// How many characters of a reason are kept, and of each part of a name.
 const REASON: usize = 300;
+const NAME: usize = 200;
 
 /// The runs of one check, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +96,14 @@ impl PastRun {
 
     /// As much of a reason as is kept.
     pub fn shortened(reason: &str) -> Box<str> {
-        match reason.char_indices().nth(REASON) {
-            Some((at, _)) => format!("{}…", &reason[..at]).into(),
-            None => reason.into(),
-        }
+        shortened(reason, REASON)
+    }
+}
+
+fn shortened(text: &str, most: usize) -> Box<str> {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
     }
 }
 
@@ -169,8 +174,12 @@ pub fn first_to_go(len: usize, is_good: impl Fn(usize) -> bool) -> usize {
     (0..len / 2).find(|n| is_good(*n)).unwrap_or(0)
 }
 
-/// What newly drifts in `after`, and what of `before` doesn't any more.
+/// What newly drifts in `after`, and what of `before` doesn't any more. What a rule ignores by now is not resolved; and where some of either are only
+/// counted nobody can tell.
 pub fn against(before: &Drift, after: &Drift) -> Against {
+    if before.dropped() + after.dropped() > 0 {
+        return Against::Nothing;
+    }
     let mut change = Change::default();
     let mut note = |seen: &Seen, appeared: bool| {
         let (list, count) = if appeared {
@@ -180,8 +189,9 @@ pub fn against(before: &Drift, after: &Drift) -> Against {
         };
         *count += 1;
         if list.len() < NAMED {
-            let Resource { scope, kind, name, .. } = seen.resource.clone();
-            list.push(Named { scope, kind, name });
+            let Resource { scope, kind, name, .. } = &seen.resource;
+            let short = |text: &str| shortened(text, NAME).into();
+            list.push(Named { scope: short(scope), kind: short(kind), name: short(name) });
         }
     };
     let mut old = before.resources.iter().filter(|seen| seen.counts()).peekable();
@@ -196,7 +206,7 @@ pub fn against(before: &Drift, after: &Drift) -> Against {
         let gone = if order.is_le() { old.next() } else { None };
         let come = if order.is_ge() { new.next() } else { None };
         match (gone, come) {
-            (Some(seen), None) => note(seen, false),
+            (Some(seen), None) if !after.has_ignored(seen) => note(seen, false),
             (None, Some(seen)) => note(seen, true),
             _ => {}
         }

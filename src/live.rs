@@ -3,7 +3,9 @@
 //! The run never waits for a reader, and takes no secrets out: that is work for those who look. Readers that are too slow miss lines, and are told so. What
 //! is held is bounded, also where a line has no end.
 
-use crate::redact::{Part, Secret, follow_key, redacted_part, redacted_within};
+use crate::redact::{
+    Marked, Part, Secret, follow_key, has_format_version, names_plan, redacted_part, redacted_within,
+};
 use driftrun_parsers::text;
 use memchr::memrchr;
 use std::collections::VecDeque;
@@ -16,6 +18,10 @@ const PIECES: usize = 2048;
 
 /// A longer line is cut, and marked.
 const LONGEST_LINE: usize = 64 << 10;
+
+/// What stands where nothing more is shown.
+const UTF_16: &[u8] = b"(text in UTF-16: it is shown when the run has ended)\n";
+const RAW_PLAN: &[u8] = b"(the raw plan or state of Terraform: it is not shown)\n";
 
 /// A stream of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub enum Stream {
 #[derive(Debug)]
 pub struct Live {
     secrets: Vec<Secret>,
+    /// What the run before has told to be secret; what this one will is not known yet.
+    marked: Marked,
     /// Standard output is a format that holds every value: nothing of it is shown.
     raw: bool,
     held: Mutex<Held>,
@@ -61,9 +69,23 @@ struct Piece {
 #[derive(Debug, Default)]
 struct Open {
     bytes: Vec<u8>,
-    /// The rest of a line that was too long is left out.
-    skips: bool,
+    takes: Takes,
     within_key: bool,
+    /// Whether anything has been printed.
+    begun: bool,
+    /// A plan or state of Terraform has begun, in as many lines as may be.
+    versioned: bool,
+}
+
+/// What of a stream is still shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Takes {
+    #[default]
+    Lines,
+    /// The rest of a line that was too long is left out.
+    NextLine,
+    /// It is what nobody may see, or what can't be read line by line.
+    Nothing,
 }
 
 /// What a reader has not seen yet.
@@ -81,8 +103,8 @@ pub struct News {
 
 impl Live {
     /// Of a run whose `secrets` nobody is to see. `raw`: nor anything of its standard output.
-    pub fn new(secrets: Vec<Secret>, raw: bool) -> Self {
-        Self { secrets, raw, held: Mutex::default(), news: watch::Sender::new(()) }
+    pub fn new(secrets: Vec<Secret>, marked: Marked, raw: bool) -> Self {
+        Self { secrets, marked, raw, held: Mutex::default(), news: watch::Sender::new(()) }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -139,7 +161,10 @@ impl Live {
         let pieces: Vec<Piece> = held.pieces.iter().skip(skip).cloned().collect();
         let ended = held.ended;
         drop(held);
-        let texts = pieces.iter().map(|piece| (piece.stream, piece.text(&self.secrets))).collect();
+        let texts = pieces
+            .iter()
+            .map(|piece| (piece.stream, self.marked.out_of_text(piece.text(&self.secrets))))
+            .collect();
         News { texts, missed: from < first, next, ended }
     }
 }
@@ -148,12 +173,35 @@ impl Held {
     /// Whether there is something new.
     fn take(&mut self, stream: Stream, mut bytes: &[u8]) -> bool {
         let before = self.first + self.pieces.len() as u64;
-        if self.open[stream as usize].skips {
-            let Some(end) = memchr::memchr(b'\n', bytes) else { return false };
-            bytes = &bytes[end + 1..];
-            self.open[stream as usize].skips = false;
-        }
         let open = &mut self.open[stream as usize];
+        // UTF-16: no pattern would find anything in it before it is decoded as a whole.
+        if !std::mem::replace(&mut open.begun, true) && matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+            open.takes = Takes::Nothing;
+            self.put(stream, UTF_16.to_vec(), false);
+            return true;
+        }
+        if open.takes == Takes::Nothing {
+            return false;
+        }
+        if open.takes == Takes::NextLine {
+            // A key may begin or end in what is left out.
+            let end = memchr::memchr(b'\n', bytes);
+            follow_key(&bytes[..end.map_or(bytes.len(), |end| end + 1)], &mut open.within_key);
+            let Some(end) = end else { return false };
+            bytes = &bytes[end + 1..];
+            open.takes = Takes::Lines;
+        }
+        // A plan in one line goes with its line. One of many lines names itself in its first ones, and takes everything behind them with it.
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let begins = has_format_version(line);
+            if open.versioned && !begins && names_plan(line) {
+                open.takes = Takes::Nothing;
+                open.bytes.clear();
+                self.put(stream, RAW_PLAN.to_vec(), false);
+                return true;
+            }
+            open.versioned |= begins && !names_plan(line);
+        }
         match memrchr(b'\n', bytes) {
             Some(end) => {
                 let mut lines = std::mem::take(&mut open.bytes);
@@ -166,9 +214,10 @@ impl Held {
         let open = &mut self.open[stream as usize];
         if open.bytes.len() > LONGEST_LINE {
             let mut line = std::mem::take(&mut open.bytes);
-            line.truncate(LONGEST_LINE);
-            open.skips = true;
+            let rest = line.split_off(LONGEST_LINE);
+            open.takes = Takes::NextLine;
             self.put(stream, line, true);
+            follow_key(&rest, &mut self.open[stream as usize].within_key);
         }
         self.first + self.pieces.len() as u64 > before
     }
@@ -206,7 +255,7 @@ mod tests {
     use super::*;
 
     fn live() -> Live {
-        Live::new(vec![Secret::new("pin=[0-9]+").unwrap()], false)
+        Live::new(vec![Secret::new("pin=[0-9]+").unwrap()], Marked::new(&["told-before".to_owned()]), false)
     }
 
     fn texts(news: &News) -> Vec<(Stream, &str)> {
@@ -281,8 +330,42 @@ mod tests {
     }
 
     #[test]
+    fn what_the_run_before_has_marked_goes_and_a_key_behind_a_long_line_too() {
+        let live = live();
+        live.wrote(Stream::Out, b"x told-before y\n");
+        assert_eq!(texts(&live.news(0)), [(Stream::Out, "x (redacted) y\n")]);
+        live.wrote(
+            Stream::Err,
+            &[
+                &b"z".repeat(LONGEST_LINE + 9)[..],
+                b"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nfine\n",
+            ]
+            .concat(),
+        );
+        let news = live.news(1);
+        assert!(news.texts.iter().all(|(_, text)| !text.contains("MIIE")), "{news:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_through_line_by_line_is_not_shown() {
+        let live = live();
+        live.wrote(Stream::Out, b"Reading...\n{\n  \"format_version\": \"1.2\",\n");
+        live.wrote(Stream::Out, b"  \"terraform_version\": \"1.11.4\",\n  \"x\": \"s3cret\"\n");
+        live.wrote(Stream::Out, b"  \"y\": \"s3cret\"\n}\n");
+        live.wrote(Stream::Err, b"\xff\xfeA\0K\0I\0A\0\n\0");
+        live.wrote(Stream::Err, b"s\x003\0c\0\n\0");
+        let shown: Vec<String> = live.news(0).texts.into_iter().map(|(_, text)| text).collect();
+        let all = shown.concat();
+        assert!(all.contains("Reading...") && all.contains("raw plan") && all.contains("UTF-16"), "{all}");
+        assert!(!all.contains("s3cret") && !all.contains('A'), "{all}");
+        let other = Live::new(Vec::new(), Marked::default(), false);
+        other.wrote(Stream::Out, b"{\"format_version\":\"1\",\"terraform_version\":\"1\",\"x\":1}\nDone\n");
+        assert_eq!(texts(&other.news(0)), [(Stream::Out, "(redacted)\nDone\n")]);
+    }
+
+    #[test]
     fn a_raw_plan_is_not_shown() {
-        let live = Live::new(Vec::new(), true);
+        let live = Live::new(Vec::new(), Marked::default(), true);
         live.wrote(Stream::Out, b"{}\n");
         live.wrote(Stream::Err, b"warning\n");
         assert_eq!(texts(&live.news(0)), [(Stream::Err, "warning\n")]);

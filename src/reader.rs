@@ -3,7 +3,7 @@
 use crate::check::{Check, Program, Reader, ReaderChoice};
 use crate::ignore::{Matcher, NOISE, NOISY_TOOLS};
 use crate::outcome::{Captured, End, Finished, Outcome, Stage};
-use crate::redact::{Marked, without_secrets_of};
+use crate::redact::{Marked, holds_raw_plan, without_secrets_of};
 use driftrun_parsers::{
     Claim, Class, Diagnostic, DriftReport, File, Input, ParseError, Parser, Reading, Source, Stream, Verdict,
     others_against_clean, read, read_by_pattern, read_by_program, recognise, text, unread_report,
@@ -58,8 +58,14 @@ pub fn judge(check: &Check, pinned: Option<&'static Parser>, outcome: &Outcome, 
         [err.as_deref().unwrap_or(&stderr.bytes), &stderr.tail, out.as_deref().unwrap_or(&stdout.bytes)];
     let reports = outcome.report.iter().map(|report| &report.bytes);
     let reports = reports.chain(outcome.files.list.iter().map(|(_, bytes)| bytes));
-    let values: Vec<String> = reports.flat_map(|report| driftrun_parsers::sensitive_values(report)).collect();
-    let marked = Marked::new(&values);
+    let mut values = Some(Vec::new());
+    for report in reports.filter(|report| holds_raw_plan(report)) {
+        values =
+            values.zip(driftrun_parsers::sensitive_values(report)).map(|(all, some)| [all, some].concat());
+    }
+    let is_cut =
+        outcome.report.as_ref().is_some_and(|report| report.is_cut() && holds_raw_plan(&report.bytes));
+    let marked = values.filter(|_| !is_cut).map_or_else(Marked::unknown, |values| Marked::new(&values));
     let clean = |text| marked.out_of_text(without_secrets_of(text, &printed, &check.redact));
     judgement.reason = judgement.reason.map(clean);
     for diagnostic in &mut judgement.diagnostics {

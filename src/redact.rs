@@ -31,17 +31,18 @@ const BUILT_IN: [&str; 12] = [
     // `password = "old" -> "new"`, `--password=word`; and `password: word` where nothing but a border follows, as a sentence would go on. What goes on
     // to the end of the line without a space is one word, whatever is in it.
     concat!(
-        r#"(?i)(?:password|passwd|passphrase|client_?secret|api_?key|(?:access|auth)_?token)(?:\\?["'])?\s*=\s*"#,
-        r#"(?P<secret>"(?:[^"\\]|\\.)*"(?:\s*->\s*"(?:[^"\\]|\\.)*")?|"[^"]*$|'[^']*(?:'|$)|\\"[^"\\]*\\"|[^\s"'\\,;&=>()<\[{](?:[^\s&]*$|[^\s"',;&]*))"#
+        r#"(?i)(?:password|passwd|passphrase|client[_-]?secret|api[_-]?key|(?:access|auth)[_-]?token)(?:\\?["'])?\s*=\s*"#,
+        r#"(?P<secret>"(?:[^"\\]|\\.)*"(?:\s*->\s*"(?:[^"\\]|\\.)*")?|"[^"]*$|'[^']*(?:'|$)|\\"[^"\\]*\\"|[^\s"'\\,;&=>()<\[{](?:[^\s&]{0,200}$|[^\s"',;&]*))"#
     ),
     concat!(
-        r#"(?i)(?:password|passwd|passphrase|client_?secret|api_?key|(?:access|auth)_?token)(?:\\?["'])?\s*:\s*"#,
-        r#"(?P<secret>"(?:[^"\\]|\\.)*"|"[^"]*$|'[^']*(?:'|$)|\\"[^"\\]*\\"|[^\s"'\\,;&()<\[{|>*](?:\S*$|[^\s"',;&}]*))\s*(?:\\n|[,}]|$)"#
+        r#"(?i)(?:password|passwd|passphrase|client[_-]?secret|api[_-]?key|(?:access|auth)[_-]?token)(?:\\?["'])?\s*:\s*"#,
+        r#"(?P<secret>"(?:[^"\\]|\\.)*"|"[^"]*$|'[^']*(?:'|$)|\\"[^"\\]*\\"|[^\s"'\\,;&()<\[{|>*](?:\S{0,200}$|[^\s"',;&}]*))\s*(?:\\n|[,}]|$)"#
     ),
 ];
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN ";
-const PEM_KEY: &[u8] = b"PRIVATE KEY-----";
+/// Also `PRIVATE KEY BLOCK-----` of PGP.
+const PEM_KEY: &[u8] = b"PRIVATE KEY";
 const PEM_END: &[u8] = b"-----END ";
 
 /// What `terraform show -json` prints of plans and states has every value in it, the sensitive ones too: names that only stand there.
@@ -50,8 +51,17 @@ const RAW_PLAN: [&[u8]; 4] =
 
 /// Whether a raw plan or state of Terraform stands in an output. It is never shown nor kept.
 pub fn holds_raw_plan(bytes: &[u8]) -> bool {
-    let find = |needle| memchr::memmem::find(bytes, needle).is_some();
-    find(b"\"format_version\"") && RAW_PLAN.into_iter().any(find)
+    has_format_version(bytes) && names_plan(bytes)
+}
+
+/// Whether the version of a JSON format of Terraform's is named.
+pub fn has_format_version(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"format_version\"").is_some()
+}
+
+/// Whether a name stands there that only plans and states have.
+pub fn names_plan(bytes: &[u8]) -> bool {
+    RAW_PLAN.into_iter().any(|name| memchr::memmem::find(bytes, name).is_some())
 }
 
 /// Which patterns match a line. Without tables of Unicode's classes it is small.
@@ -102,21 +112,37 @@ impl Secret {
 
 /// Texts that a run itself has told to be secret, such as those that a plan marks as sensitive.
 #[derive(Clone, Debug, Default)]
-pub struct Marked(Option<AhoCorasick>);
+pub struct Marked {
+    searcher: Option<AhoCorasick>,
+    unknown: bool,
+}
 
 impl Marked {
     /// These, none of which has several lines.
     pub fn new(texts: &[String]) -> Self {
         if texts.is_empty() {
-            return Self(None);
+            return Self::default();
         }
-        // It refuses gigabytes of them: no plan has as many.
-        Self(AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts).ok())
+        match AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts) {
+            Ok(searcher) => Self { searcher: Some(searcher), unknown: false },
+            // Gigabytes of them.
+            Err(_) => Self::unknown(),
+        }
+    }
+
+    /// Something is marked, and what can't be known.
+    pub const fn unknown() -> Self {
+        Self { searcher: None, unknown: true }
+    }
+
+    /// Whether what is marked can't be known.
+    pub const fn is_unknown(&self) -> bool {
+        self.unknown
     }
 
     /// `text` without them. Lines stay as many as they are.
     pub fn out_of<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
-        match &self.0 {
+        match &self.searcher {
             Some(searcher) if searcher.is_match(text) => {
                 let mut out = Vec::with_capacity(text.len());
                 searcher.replace_all_with_bytes(text, &mut out, |_, _, out| {
@@ -321,6 +347,8 @@ fn without_key(line: &[u8], within_key: &mut bool) -> Option<Vec<u8>> {
     let begin = begin?;
     // `-----END … PRIVATE KEY-----`, on this line where the key is one value with `\n` in it.
     let closed = find(PEM_END, begin).and_then(|at| find(PEM_KEY, at)).map(|at| at + PEM_KEY.len());
+    let closed =
+        closed.map(|at| memchr::memmem::find(&line[at..], b"-----").map_or(at, |dashes| at + dashes + 5));
     *within_key = closed.is_none();
     let rest = closed.map_or(end, |at| &line[at..]);
     Some([&line[..begin], GONE.as_bytes(), rest].concat())
@@ -413,6 +441,14 @@ mod tests {
             (
                 "password = \"of many\nlines\"\npassword: 'a\n",
                 "password = (redacted)\nlines\"\npassword: (redacted)\n",
+            ),
+            (
+                "client-secret: x1\n{\"auth-token\": \"y\"}\nx-api-key=zz\n",
+                "client-secret: (redacted)\n{\"auth-token\": (redacted)}\nx-api-key=(redacted)\n",
+            ),
+            (
+                "-----BEGIN PGP PRIVATE KEY BLOCK-----\nlQ\n-----END PGP PRIVATE KEY BLOCK-----\nx\n",
+                "(redacted)\n(redacted)\n(redacted)\nx\n",
             ),
             // What is said of passwords.
             (

@@ -25,6 +25,15 @@ pub struct Shown<'a> {
     pub document: Document<'a>,
     /// When each of the report's resources was seen first, in their order; empty where nobody remembers.
     pub first_seen: &'a [Timestamp],
+    /// Drift that is counted, and not among the report's resources.
+    pub unlisted: BTreeMap<Action, u64>,
+}
+
+impl Shown<'_> {
+    /// What drifts, also what isn't listed.
+    fn counts(&self) -> Counts {
+        Counts::of(table::drifted(self).map(|(resource, _)| resource)).plus(&self.unlisted)
+    }
 }
 
 /// What there is to say of a round as a whole.
@@ -71,6 +80,20 @@ impl Counts {
             *counts.entry(resource.action).or_default() += 1;
         }
         Self(counts)
+    }
+
+    fn and(self, other: Self) -> Self {
+        other.0.into_iter().fold(self, |mut all, (action, count)| {
+            *all.0.entry(action).or_default() += count;
+            all
+        })
+    }
+
+    fn plus(mut self, more: &BTreeMap<Action, u64>) -> Self {
+        for (action, count) in more {
+            *self.0.entry(*action).or_default() += usize::try_from(*count).unwrap_or(usize::MAX);
+        }
+        self
     }
 
     fn total(&self) -> usize {

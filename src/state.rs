@@ -20,7 +20,7 @@ use crate::history::{History, PastRun, first_to_go};
 use crate::printed::{Kept, Printed};
 use crate::run::is_private_folder;
 use crate::schedule::fnv1a;
-use driftrun_parsers::{Action, Resource, Source, Tool, Verdict};
+use driftrun_parsers::{Action, Resource, Scopes, Source, Tool, Verdict};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -119,6 +119,8 @@ struct SavedDrift {
     /// When the run of the report began; neither is this.
     #[serde(default)]
     run: Option<Timestamp>,
+    #[serde(default)]
+    scopes: Scopes,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -555,6 +557,7 @@ fn saved(drift: &Drift) -> SavedDrift {
         reported: drift.reported,
         whole: drift.whole,
         run: Some(drift.run),
+        scopes: Scopes::clone(&drift.scopes),
     }
 }
 
@@ -571,6 +574,7 @@ fn restored(saved: SavedDrift, parser: Reader, now: Timestamp) -> Drift {
     };
     let seen = |SavedSeen { resource, first_seen }| Seen { resource, first_seen: first_seen.min(now) };
     let (whole, run) = (saved.whole, saved.run.unwrap_or(saved.reported));
+    let scopes = Arc::new(saved.scopes);
     let drift = Drift::of(
         saved.resources.into_iter().map(seen).collect(),
         saved.dropped.into_iter().map(|(scope, counts)| (scope, dropped(counts))).collect(),
@@ -579,7 +583,7 @@ fn restored(saved: SavedDrift, parser: Reader, now: Timestamp) -> Drift {
         saved.unused_rules,
         saved.reported,
     );
-    Drift { run, whole, ..drift }
+    Drift { run, scopes, whole, ..drift }
 }
 
 /// A folder for this user only, with those above it.

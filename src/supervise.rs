@@ -205,6 +205,12 @@ pub async fn supervise<R: Future<Output = Outcome>>(
         place.skip(&schedule, Skip::Asleep, due, woken);
         // Waiting for a place is queueing; only slots that go by meanwhile are skipped.
         let Some(entered) = enter(&check, limits, &stop).await else { break };
+        // Whoever asked for a run while it waited gets this one.
+        tokio::select! {
+            biased;
+            () = asked.notified() => {}
+            () = std::future::ready(()) => {}
+        }
         if configured.has_changed().unwrap_or(false) {
             // What was changed while it waited counts for this run, the group that it waits for included. It stays due.
             let now = clock.now();

@@ -103,18 +103,28 @@ fn every_answer_has_its_form() {
     );
     for name in names(&all, "checks") {
         let check = forms.get(&server, &format!("/api/v1/checks/{name}"), "check");
-        let resources = forms.get(&server, &format!("/api/v1/checks/{name}/resources"), "resources");
-        let (head, report) = server.get(&format!("/api/v1/checks/{name}/report"));
-        if head.starts_with("HTTP/1.1 200 ") {
-            let report = forms.hold("report", &name, &report);
+        let (resources, report) =
+            (format!("/api/v1/checks/{name}/resources"), format!("/api/v1/checks/{name}/report"));
+        if check["drift"].is_null() {
+            for path in [resources, report] {
+                let (head, body) = server.get(&path);
+                assert!(head.starts_with("HTTP/1.1 404 "), "{path}: {head}");
+                forms.hold("error", &path, &body);
+            }
+        } else {
+            let resources = forms.get(&server, &resources, "resources");
+            let report = forms.get(&server, &report, "report");
             assert_eq!(
                 report["resources"].as_array().unwrap().len(),
                 usize::try_from(resources["total"].as_u64().unwrap()).unwrap(),
                 "{name}"
             );
-        } else {
-            forms.hold("error", &name, &report);
-            assert!(check["drift"].is_null(), "{name}");
+            assert_eq!(
+                (&resources["dropped"], &resources["reported"]),
+                (&json!(0), &check["drift"]["reported"]),
+                "{name}"
+            );
+            assert_eq!(report["verdict"], check["verdict"], "{name}");
         }
         let runs = forms.get(&server, &format!("/api/v1/checks/{name}/runs"), "runs");
         assert_eq!(runs["runs"].get(0).unwrap_or(&Value::Null), &check["last_run"], "{name}");
@@ -140,6 +150,11 @@ fn every_answer_has_its_form() {
         ("/api/v1/checks?limit=0", 400),
         ("/api/v1/checks?limit=1001", 400),
         ("/api/v1/checks?limit=x", 400),
+        ("/api/v1/checks?verdict=bad", 400),
+        ("/api/v1/checks?label=env", 400),
+        ("/api/v1/checks?lable=env%3Dprod", 400),
+        ("/api/v1/checks/terradiff-prod/resources?action=destroy", 400),
+        ("/api/v1/events?check=none", 404),
         ("/api/v1/checks/cut/runs?after=17", 400),
         ("/api/v1/checks/cut/run", 405),
     ] {
@@ -543,4 +558,94 @@ fn who_reads_events_slowly_holds_up_no_run() {
         scrape.0
     );
     drop(stuck);
+}
+
+/// A check whose output is what stands in `said`, and which is asked to run for each of `outputs`.
+fn runs_of(folder: &Folder, options: &str, outputs: &[&str]) -> Server {
+    folder.write("said", outputs[0]);
+    let config = folder.write(
+        "driftrun.yaml",
+        &format!(
+            "state_dir: state\nchecks:\n- {{ name: c, interval: 1d, splay: 0s, parser: p, workdir: ., shell: '. ./said'{options} }}\nparsers: {{ p: {{ command: [cat] }} }}\n"
+        ),
+    );
+    let mut command = driftrun();
+    command.args(["serve", "--config.file", config.to_str().unwrap(), "--web.enable-lifecycle"]);
+    command.arg("--web.listen-address=127.0.0.1:0");
+    let mut server = Server::of(command);
+    server.wait_for_run("c");
+    for output in &outputs[1..] {
+        folder.write("said", output);
+        let (head, body) =
+            server.request("POST /api/v1/checks/c/run HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert!(head.starts_with("HTTP/1.1 202 "), "{head}{body}");
+        server.wait_for_run("c");
+    }
+    server
+}
+
+fn says(verdict: &str, names: &[&str], unread: &str) -> String {
+    let resources: Vec<Value> =
+        names.iter().map(|name| json!({ "name": name, "action": "update" })).collect();
+    let unread: Vec<Value> =
+        unread.split_whitespace().map(|scope| json!({ "scope": scope, "reason": "unreachable" })).collect();
+    let report =
+        json!({ "verdict": verdict, "resources": resources, "scopes": { "read": ["h1"], "unread": unread } });
+    format!("echo '{report}'\n")
+}
+
+#[test]
+fn what_a_partial_report_could_not_read_is_not_clean_after_a_failure_either() {
+    let folder = Folder::new("partial");
+    let outputs = [says("clean", &[], ""), says("partial", &[], "h2"), "echo junk; exit 1\n".to_owned()];
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let server = runs_of(&folder, "", &outputs);
+    let mut forms = Forms::new();
+    let report = forms.get(&server, "/api/v1/checks/c/report", "report");
+    assert_eq!(
+        (&report["verdict"], &report["scopes"]["unread"][0]["scope"]),
+        (&json!("partial"), &json!("h2"))
+    );
+    // Nor after a restart.
+    assert_eq!(server.stop(), Some(0));
+    let server = Server::serve(&folder.path().join("driftrun.yaml"));
+    assert_eq!(forms.get(&server, "/api/v1/checks/c/report", "report"), report);
+}
+
+#[test]
+fn nothing_is_resolved_that_is_only_not_listed_or_ignored() {
+    let mut forms = Forms::new();
+    let folder = Folder::new("dropped");
+    let outputs = [says("drifted", &["a", "b"], ""), says("drifted", &["0new", "a", "b"], "")];
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let server = runs_of(&folder, ", max_resources: 2", &outputs);
+    let run = forms.get(&server, "/api/v1/checks/c/runs?limit=1", "runs")["runs"][0].clone();
+    assert_eq!((&run["drifted"], &run["change"]), (&json!(3), &Value::Null));
+    let resources = forms.get(&server, "/api/v1/checks/c/resources", "resources");
+    assert_eq!((&resources["total"], &resources["dropped"]), (&json!(2), &json!(1)));
+    drop(server);
+    // A rule that comes later takes out, and resolves nothing.
+    let folder = Folder::new("ignored");
+    let drifted = says("drifted", &["a", "b"], "");
+    let mut server = runs_of(&folder, "", &[&drifted]);
+    let config = folder.path().join("driftrun.yaml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("shell:", "ignore: [{ name: a, reason: x }], shell:")).unwrap();
+    server.signal("HUP");
+    server.wait_for("configuration loaded");
+    let (head, _) =
+        server.request("POST /api/v1/checks/c/run HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 202 "), "{head}");
+    server.wait_for_run("c");
+    let run = forms.get(&server, "/api/v1/checks/c/runs?limit=1", "runs")["runs"][0].clone();
+    assert_eq!((&run["drifted"], &run["change"]["resolved"]), (&json!(1), &json!(0)));
+    // Another command says nothing of what the one before found.
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(". ./said", ". ./said; true")).unwrap();
+    folder.write("said", "sleep 1000\n");
+    server.signal("HUP");
+    server.wait_for("configuration loaded");
+    let check = forms.get(&server, "/api/v1/checks/c", "check");
+    assert_eq!((&check["command_changed"], &check["verdict"]), (&json!(true), &json!("drifted")));
+    assert!(support::words(&server.get("/checks/c").1).contains("has another command by now"));
 }

@@ -340,7 +340,7 @@ fn what_is_not_known_any_more_is_not_shown_as_nothing() {
     );
     assert!(!clean.contains("Nothing drifts"), "{clean}");
     let drifted = page("/checks/was-drifted");
-    assert!(drifted.contains("1 resource drifts: 1 change. The oldest since "), "{drifted}");
+    assert!(drifted.contains("1 resource drifts: 1 change. Oldest: "), "{drifted}");
     assert!(drifted.contains("This is what the last good report said, "), "{drifted}");
     let all = page("/");
     let row = |name: &str| all.split(name).nth(1).unwrap().split("in 23 h").next().unwrap().to_owned();

@@ -22,9 +22,9 @@ use crate::snapshot::{Snapshot, View};
 use crate::state::Store;
 use crate::supervise::{Clock, Limits, Place, run_now};
 use crate::textfile::{self, Owner};
-use driftrun_parsers::{Document, DriftReport, Resource, Tool};
+use driftrun_parsers::{Action, Document, DriftReport, Resource, Tool};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -261,6 +261,8 @@ struct Ran<'s> {
     resources: Vec<Resource>,
     /// When each of them was seen first, where earlier rounds are remembered.
     first_seen: Vec<Timestamp>,
+    /// Drift that is counted only.
+    unlisted: BTreeMap<Action, u64>,
     /// What their places are places in.
     printed: Option<Opened<'s>>,
 }
@@ -270,6 +272,7 @@ impl<'s> Ran<'s> {
         let state = &view.state;
         let reported = state.reported();
         let tool = reported.as_ref().map(|(drift, _)| &drift.tool);
+        let unlisted = reported.as_ref().map(|(drift, _)| drift.unlisted()).unwrap_or_default();
         let printed = reported.as_ref().map(|(drift, _)| drift.printed.stdout.open());
         let (resources, first_seen): (_, Vec<Timestamp>) = reported
             .into_iter()
@@ -282,6 +285,7 @@ impl<'s> Ran<'s> {
             parser: state.parser.as_ref(),
             resources,
             first_seen: if known.earlier { first_seen } else { Vec::new() },
+            unlisted,
             printed,
         })
     }
@@ -292,6 +296,7 @@ impl<'s> Ran<'s> {
             took: Some(self.last.duration),
             document: self.document(),
             first_seen: &self.first_seen,
+            unlisted: self.unlisted.clone(),
         }
     }
 

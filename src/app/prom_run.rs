@@ -7,7 +7,7 @@ use crate::cli::{ShowOutput, WebFlags};
 use crate::config::Config;
 use crate::outcome::{Captured, End, Outcome};
 use crate::promrun::{self, Asked, Flags};
-use crate::redact::{Part, redacted_part};
+use crate::redact::{Part, holds_raw_plan, redacted_part};
 use crate::run::Stop;
 use driftrun_parsers::text;
 use std::ffi::OsString;
@@ -106,7 +106,12 @@ where
 
 /// What the log says of a stream: all of it, or both ends of a long one, without secrets of known forms.
 fn logged(stream: &Captured) -> String {
-    let (bytes, tail) = (&stream.bytes, &stream.tail);
+    let decoded = text::decode_utf16(&stream.bytes);
+    let tail = if decoded.is_some() { &[][..] } else { &stream.tail };
+    let bytes = decoded.as_deref().unwrap_or(&stream.bytes);
+    if holds_raw_plan(bytes) || holds_raw_plan(tail) {
+        return "[the raw plan or state of Terraform is not logged]".to_owned();
+    }
     let plain = |bytes: &[u8], part| text::string(&redacted_part(&text::strip_ansi(bytes), &[], part));
     if stream.total <= LOGGED as u64 {
         return plain(bytes, Part::Whole);

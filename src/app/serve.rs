@@ -167,14 +167,15 @@ fn bound(
     access: Arc<Access>,
     stopping: CancellationToken,
 ) -> Bound {
-    let external = flags.external_host().map(str::to_owned);
+    let host = flags.external_host().map(str::to_owned);
     Bound {
         listeners,
         prefix: flags.prefix().to_owned(),
         link: flags.link().to_owned(),
         reload,
         lifecycle: flags.lifecycle,
-        own_names: external.into_iter().chain([super::host_name()]).collect(),
+        own_names: host.into_iter().chain([super::host_name()]).collect(),
+        external: flags.external_authority().map(str::to_owned),
         stopping,
         access,
         metrics_path: flags.telemetry_path.clone(),

@@ -130,7 +130,7 @@ fn heading(all: &[Told<'_>], round: Option<Whole>) -> (String, String) {
             format!("### {sign} driftrun: {checks}: {}\n", parts.join(", "))
         }
     };
-    let counts = Counts::of(all.iter().flat_map(|told| drifted(&told.shown)).map(|(resource, _)| resource));
+    let counts = all.iter().fold(Counts::of([]), |all, told| all.and(told.shown.counts()));
     let mut first = Vec::new();
     if counts.total() > 0 {
         first.push(format!("{}: {}.", counts.resources(), counts.by_action()));
@@ -180,7 +180,7 @@ fn table(all: &[Told<'_>], room: &mut Room) -> String {
 
 fn row(shown: &Shown<'_>) -> String {
     let verdict = shown.document.verdict;
-    let counts = Counts::of(drifted(shown).map(|(resource, _)| resource));
+    let counts = shown.counts();
     let drift = if counts.total() > 0 {
         format!("{}: {}", counts.resources(), counts.by_action())
     } else {
@@ -247,6 +247,7 @@ impl<'a> Section<'a> {
         let mut foot = String::new();
         let resources = document.resources;
         for (what, counts) in [
+            ("Not listed", Counts::of([]).plus(&told.shown.unlisted)),
             ("Ignored", Counts::of(resources.iter().filter(|r| r.ignored))),
             ("No drift, but reported", Counts::of(resources.iter().filter(|r| !r.drift))),
         ] {

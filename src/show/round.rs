@@ -148,12 +148,12 @@ fn so_far(duration: Duration) -> String {
 /// What stands behind the name of a check that has ended: how long it took, and what drifts or what went wrong.
 fn result(view: &View) -> String {
     let Some(last) = view.state.own_run() else { return String::new() };
-    let counts = Counts::of(
-        view.state
-            .reported()
-            .into_iter()
-            .flat_map(|(_, seen)| seen.filter(|seen| seen.counts()).map(|seen| &seen.resource)),
-    );
+    let counts = match view.state.reported() {
+        Some((drift, seen)) => {
+            Counts::of(seen.filter(|seen| seen.counts()).map(|seen| &seen.resource)).plus(&drift.unlisted())
+        }
+        None => Counts::of([]),
+    };
     let mut parts = vec![took(last.duration)];
     if counts.total() > 0 {
         parts.push(format!("{}: {}", counts.resources(), counts.by_action()));

@@ -65,7 +65,7 @@ impl Heads {
         if let Some(time) = shown.took {
             let _ = write!(line, "  {:>1$}", took(time), self.took);
         }
-        let counts = Counts::of(drifted(shown).map(|(resource, _)| resource));
+        let counts = shown.counts();
         if counts.total() > 0 {
             let _ = write!(line, "  {}: {}", counts.resources(), counts.by_action());
         }
@@ -89,7 +89,8 @@ fn details(out: &mut String, shown: &Shown<'_>, ink: Ink) {
     rows(out, &drifted, ink);
     let ignored = Counts::of(document.resources.iter().filter(|r| r.ignored));
     let rest = Counts::of(document.resources.iter().filter(|r| !r.drift));
-    for (what, counts) in [("ignored", ignored), ("no drift, but reported", rest)] {
+    let unlisted = Counts::of([]).plus(&shown.unlisted);
+    for (what, counts) in [("not listed", unlisted), ("ignored", ignored), ("no drift, but reported", rest)] {
         if counts.total() > 0 {
             let _ = writeln!(out, "    {what}: {}", counts.by_action());
         }
@@ -199,7 +200,7 @@ fn summary(all: &[Shown<'_>], round: Whole, ink: Ink) -> String {
     if round.not_run > 0 {
         parts.push(format!("{} not run", round.not_run));
     }
-    let counts = Counts::of(all.iter().flat_map(drifted).map(|(resource, _)| resource));
+    let counts = all.iter().fold(Counts::of([]), |all, shown| all.and(shown.counts()));
     if counts.total() > 0 {
         parts.push(format!("{} ({})", counts.resources(), counts.by_action()));
     }

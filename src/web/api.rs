@@ -141,6 +141,9 @@ fn checks(query: Option<&str>, snapshot: &Snapshot) -> Answer {
         total: usize,
         next: Option<String>,
     }
+    if let Err(error) = query::Checks::check(query) {
+        return Answer::error(StatusCode::BAD_REQUEST, &error);
+    }
     let wanted = query::Checks { sort: query::Sort::Name, reverse: false, ..query::Checks::of(query) };
     let found = wanted.select(&snapshot.views);
     let total = found.len();
@@ -171,6 +174,7 @@ pub(super) struct Summary<'a> {
     reason: Option<&'a str>,
     running_since: Option<Timestamp>,
     run_asked_for: bool,
+    command_changed: bool,
     next_run: Option<Timestamp>,
     interval_seconds: f64,
     last_run: Option<Run<'a>>,
@@ -207,6 +211,7 @@ impl<'a> Summary<'a> {
             reason: last.and_then(|last| last.reason.as_deref()),
             running_since: state.running,
             run_asked_for: state.wanted,
+            command_changed: state.changed_since,
             next_run: state.next_run,
             interval_seconds: state.interval.as_secs_f64(),
             last_run: past.map(|run| Run::of(run, true)),
@@ -358,18 +363,15 @@ fn report(view: &View) -> Answer {
     let Some(drift) = &view.state.drift else { return Answer::not_found("no report yet") };
     let resources: Vec<Resource> = drift.resources.iter().map(|seen| seen.resource.clone()).collect();
     let last = view.state.last.as_ref().filter(|last| last.ended == drift.reported);
-    let verdict = last.map(|last| last.verdict);
-    let drifted = if drift.tally.drifted() > 0 { Verdict::Drifted } else { Verdict::Clean };
     Answer::of(&Document {
         parser: drift.parser.name(),
         tool: Some(&drift.tool.name),
         tool_version: drift.tool.version.as_deref(),
-        // Of a partial report nothing is clean.
-        verdict: verdict.unwrap_or(if drift.whole { drifted } else { Verdict::Partial }),
+        verdict: drift.verdict(),
         reason: last.and_then(|last| last.reason.clone()),
         totals: DriftReport::totals_of(&resources),
         resources: &resources,
-        scopes: last.and_then(|last| last.scopes.clone()).unwrap_or_default(),
+        scopes: Scopes::clone(&drift.scopes),
         diagnostics: last.map_or(&[], |last| &last.diagnostics),
     })
 }
@@ -387,11 +389,15 @@ fn resources(view: &View, query: Option<&str>) -> Answer {
     struct List<'a> {
         resources: Vec<Listed<'a>>,
         total: usize,
+        /// Drift that is counted and not listed.
+        dropped: u64,
+        reported: Timestamp,
         next: Option<String>,
     }
-    let Some(drift) = &view.state.drift else {
-        return Answer::of(&List { resources: Vec::new(), total: 0, next: None });
-    };
+    let Some(drift) = &view.state.drift else { return Answer::not_found("no report yet") };
+    if let Err(error) = query::Resources::check(query) {
+        return Answer::error(StatusCode::BAD_REQUEST, &error);
+    }
     let wanted = query::Resources::of(query);
     let wants = wanted.wants();
     let found: Vec<(usize, &Seen)> =
@@ -406,7 +412,13 @@ fn resources(view: &View, query: Option<&str>) -> Answer {
                 first_seen: seen.first_seen,
                 in_last_report: !drift.is_older(position),
             };
-            Answer::of(&List { resources: found.into_iter().map(listed).collect(), total, next })
+            Answer::of(&List {
+                resources: found.into_iter().map(listed).collect(),
+                total,
+                dropped: drift.dropped(),
+                reported: drift.reported,
+                next,
+            })
         }
         Err(answer) => answer,
     }

@@ -9,7 +9,7 @@
 //! data: {"stream":"stdout","text":"Refreshing state...\n"}
 //! ```
 //!
-//! `begin` is a run that begins to print, `missed` lines that came too fast, `end` its end. A stream ends before a connection is too old, and browsers
+//! `begin` is a run that begins to print, `missed` lines that came too fast, `end` its end, `alive` nothing but that somebody is there. A stream ends before a connection is too old, and browsers
 //! come again by themselves; whoever is too slow misses lines, and holds up nobody.
 
 use super::query::{pairs, value};
@@ -101,7 +101,7 @@ pub(super) async fn follow(
         tokio::select! {
             _ = changes.changed() => {}
             () = prints => {}
-            () = sleep(QUIET) => if send(&events, ": \n\n".to_owned()).await.is_err() { return },
+            () = sleep(QUIET) => if send(&events, "event: alive\ndata: {}\n\n".to_owned()).await.is_err() { return },
             () = sleep_until(until) => return,
             () = stopping.cancelled() => return,
             () = events.closed() => return,
@@ -138,7 +138,15 @@ fn changed(before: &Snapshot, now: &Snapshot, only: Option<&str>) -> String {
         .filter(|view| is_new(view))
         .map(|view| view.check.name.as_str())
         .collect();
-    let gone = before.views.len() != now.views.len() || before.reloaded != now.reloaded;
+    let all = |snapshot: &Snapshot| -> Vec<String> {
+        snapshot.views.iter().map(|view| view.check.name.clone()).collect()
+    };
+    let gone = if let Some(only) = only {
+        // Whoever looks at a check that goes wants to hear of it.
+        before.get(only).is_some() != now.get(only).is_some()
+    } else {
+        before.reloaded != now.reloaded || (before.loaded != now.loaded && all(before) != all(now))
+    };
     if !names.is_empty() || gone {
         let more = names.len() > NAMED || gone;
         names.truncate(NAMED);
@@ -166,6 +174,10 @@ impl Following {
         let running = view.and_then(|view| {
             Some((view.state.running?.as_millisecond(), Arc::clone(view.state.live.as_ref()?)))
         });
+        // One whose check is gone gets no end from anybody.
+        if view.is_none() {
+            self.live = None;
+        }
         // The last lines of one that has ended come before another one's first.
         let is_other =
             |new: &(i64, Arc<Live>)| self.live.as_ref().is_none_or(|(_, old)| !Arc::ptr_eq(old, &new.1));

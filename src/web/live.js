@@ -4,38 +4,57 @@
 (() => {
   const script = document.currentScript;
   const events = script && script.dataset.events;
-  const TICK = 1000, GATHER = 300, LINES = 5000, POLL = 15000;
+  const TICK = 1000, GATHER = 300, LINES = 5000, POLL = 15000, SILENT = 30000, AGES = 30000;
 
-  // The parts of the page that tell news, put in place of those that are there. What is open stays open, and who reads keeps the place.
+  // Makes of one part of the page what it is by now, and touches nothing that is the same: who reads keeps selection, focus and place. What was opened or
+  // closed stays so, and what is being typed.
+  const morph = (here, there) => {
+    if (here.nodeName === "INPUT" || here.nodeName === "SELECT") return;
+    for (const { name } of [...here.attributes]) if (!there.hasAttribute(name) && name !== "open" && name !== "data-wired") here.removeAttribute(name);
+    for (const { name, value } of there.attributes) if (name !== "open" && here.getAttribute(name) !== value) here.setAttribute(name, value);
+    const [old, fresh] = [[...here.childNodes], [...there.childNodes]];
+    fresh.forEach((node, n) => {
+      const was = old[n];
+      if (!was) here.append(node);
+      else if (was.nodeName !== node.nodeName || was.id !== node.id) was.replaceWith(node);
+      else if (was.nodeType === Node.TEXT_NODE) { if (was.data !== node.data) was.data = node.data; }
+      else if (was.nodeType === Node.ELEMENT_NODE) morph(was, node);
+    });
+    for (const node of old.slice(fresh.length)) node.remove();
+  };
   const take = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
-    const open = new Map([...document.querySelectorAll("details[id]")].map((d) => [d.id, d.open]));
-    const focused = document.activeElement && document.activeElement.id;
-    for (const part of document.querySelectorAll("[data-live]")) {
-      const other = part.id && fresh.getElementById(part.id);
-      if (!other || other.innerHTML === part.innerHTML) continue;
-      const reads = [...part.querySelectorAll("input, select")].includes(document.activeElement);
-      if (reads) continue;
-      part.replaceChildren(...other.childNodes);
+    for (const part of document.querySelectorAll("[data-live][id]")) {
+      const other = fresh.getElementById(part.id);
+      if (other) morph(part, other);
     }
-    for (const details of document.querySelectorAll("details[id]")) if (open.has(details.id)) details.open = open.get(details.id);
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-    const [asof, other] = [document, fresh].map((page) => page.querySelector(".asof time"));
-    if (asof && other) asof.replaceWith(document.adoptNode(other));
+    const [here, there] = [document, fresh].map((page) => page.getElementById("live"));
+    // What runs now says so; the lines of a run that is over stand in its output.
+    if (here && there) {
+      here.hidden = there.hidden;
+      const [pre, other] = [here, there].map((live) => live.querySelector("pre.live"));
+      if (pre && other && !there.hidden && other.dataset.run !== pre.dataset.run) {
+        pre.replaceChildren(...other.childNodes);
+        [pre.dataset.run, pre.dataset.next] = [other.dataset.run, other.dataset.next];
+      }
+    }
     wire();
   };
 
-  let loading = false, again = false, pending = 0;
+  // Of several answers the one that was asked for last counts.
+  let asked = 0, taken = 0, pending = 0;
   const load = async () => {
-    if (loading) { again = true; return; }
-    loading = true;
+    const number = ++asked;
     try {
       const response = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
-      if (response.ok) take(await response.text());
+      const text = await response.text();
+      if (number < taken) return;
+      taken = number;
+      // A check that is gone has a page that says so.
+      if (response.status === 404) { location.reload(); return; }
+      if (response.ok) take(text);
       stale(!response.ok);
     } catch { stale(true); }
-    loading = false;
-    if (again) { again = false; soon(); }
   };
   const soon = () => { clearTimeout(pending); pending = setTimeout(load, GATHER); };
   const stale = (is) => { const mark = document.getElementById("stale"); if (mark) mark.hidden = !is; };
@@ -54,25 +73,34 @@
     if (follows) pre.scrollTop = pre.scrollHeight;
   };
 
-  let source = null, poll = 0;
+  let source = null, poll = 0, heard = Date.now();
   const listen = () => {
     if (!events || source || document.hidden) return;
     const next = pre && pre.dataset.next && pre.dataset.run ? "&from=" + encodeURIComponent(pre.dataset.run + "-" + pre.dataset.next) : "";
     source = new EventSource(events + next);
-    let opened = false;
-    source.onopen = () => { if (opened) soon(); opened = true; stale(false); };
+    heard = Date.now();
+    // What has changed since the page was made, or while nobody listened, has no event of its own.
+    source.onopen = () => { heard = Date.now(); soon(); };
+    source.addEventListener("alive", () => { heard = Date.now(); });
     source.onerror = () => {
-      stale(true);
+      // A stream ends now and then, and is there again in a moment.
+      setTimeout(() => { if (source && source.readyState !== EventSource.OPEN) stale(true); }, 5000);
       if (source && source.readyState === EventSource.CLOSED) {
+        stale(true);
         // Too many pages are open: this one asks now and then.
         source = null;
         clearInterval(poll);
         poll = setInterval(() => { if (!document.hidden) load(); }, POLL);
       }
     };
-    source.addEventListener("checks", soon);
-    source.addEventListener("begin", () => { if (live) { live.hidden = false; pre?.replaceChildren(); } soon(); });
+    source.addEventListener("checks", () => { heard = Date.now(); soon(); });
+    source.addEventListener("begin", (event) => {
+      if (live) live.hidden = false;
+      if (pre) { pre.replaceChildren(); [pre.dataset.run, pre.dataset.next] = [JSON.parse(event.data).run, "0"]; }
+      soon();
+    });
     source.addEventListener("output", (event) => {
+      heard = Date.now();
       const { stream, text } = JSON.parse(event.data);
       if (live) live.hidden = false;
       if (pre) [pre.dataset.run, pre.dataset.next] = event.lastEventId.split("-");
@@ -84,7 +112,7 @@
   const rest = () => { if (source) source.close(); source = null; };
   document.addEventListener("visibilitychange", () => { if (document.hidden) rest(); else { load(); listen(); } });
   window.addEventListener("pagehide", rest);
-  window.addEventListener("pageshow", listen);
+  window.addEventListener("pageshow", (event) => { if (event.persisted) load(); listen(); });
 
   // A list follows what is typed.
   let typed = 0;
@@ -93,17 +121,7 @@
     for (const [name, value] of new FormData(form)) if (value) fields.append(name, value);
     const query = fields.toString();
     history.replaceState(null, "", location.pathname + (query ? "?" + query : "") + location.hash);
-    const list = form.parentNode;
-    fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" }).then((response) => response.text()).then((text) => {
-      const fresh = new DOMParser().parseFromString(text, "text/html");
-      if (form.closest("[data-live]")) {
-        // The form stands within its part: everything behind it is the list.
-        const other = fresh.querySelector("form[data-filter]");
-        if (!other) return;
-        while (form.nextSibling) form.nextSibling.remove();
-        while (other.nextSibling) list.append(document.adoptNode(other.nextSibling));
-      } else take(text);
-    }).catch(() => form.submit());
+    load();
   };
 
   const wire = () => {
@@ -120,7 +138,7 @@
         button.disabled = true;
         try {
           const response = await fetch(form.action, { method: "POST" });
-          if (response.status === 202 || response.status === 409) { button.textContent = "Run is asked for"; return; }
+          if (response.status === 202) { button.textContent = "Run asked for"; return; }
           const answer = await response.text();
           let why = answer.trim();
           try { why = JSON.parse(answer).error || why; } catch {}
@@ -133,7 +151,8 @@
 
   // An address of a line in what is not shown leads to nothing: then to the whole.
   const reveal = () => {
-    const id = decodeURIComponent(location.hash.slice(1));
+    let id = location.hash.slice(1);
+    try { id = decodeURIComponent(id); } catch {}
     const target = id && document.getElementById(id);
     for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     const diff = id.startsWith("r-") && document.getElementById("d-" + id.slice(2));
@@ -149,10 +168,14 @@
       if (shown && seconds < 3600) shown.textContent = seconds < 60 ? Math.floor(seconds) + " s" : Math.floor(seconds / 60) + " min " + Math.floor(seconds % 60) + " s";
       if (bar) bar.value = Math.min(seconds, bar.max);
     }
+    // A connection that is silent for so long is none.
+    if (source && Date.now() - heard > SILENT) { stale(true); rest(); listen(); }
   }, TICK);
+  // "3 min ago" becomes "4 min ago".
+  setInterval(() => { if (!document.hidden && events) load(); }, AGES);
 
   wire();
-  reveal();
   if (pre) pre.scrollTop = pre.scrollHeight;
   listen();
+  reveal();
 })();

@@ -106,6 +106,26 @@ impl Checks {
         }
     }
 
+    /// What a program has asked that nobody understands. People may send an old link.
+    pub(super) fn check(query: Option<&str>) -> Result<(), String> {
+        for (name, text) in pairs(query) {
+            match (&*name, text.trim()) {
+                (_, "") | ("q" | "limit" | "after", _) => {}
+                ("verdict", words) => {
+                    let known: Vec<&str> =
+                        Verdict::ALL.map(Verdict::as_str).into_iter().chain([WAITING]).collect();
+                    if let Some(word) = words.split(',').map(str::trim).find(|word| !known.contains(word)) {
+                        return Err(format!("verdict: {word:?} is none; write one of {}", known.join(", ")));
+                    }
+                }
+                ("label", text) if text.contains('=') => {}
+                ("label", text) => return Err(format!("label: {text:?} is no pair; write NAME=VALUE")),
+                (name, _) => return Err(unknown(name, "q, verdict, label, limit, after")),
+            }
+        }
+        Ok(())
+    }
+
     /// Those of `views` that are wanted, in their order.
     pub(super) fn select<'v, V: AsRef<View>>(&self, views: &'v [V]) -> Vec<&'v View> {
         let words: Vec<String> = self.text.split_whitespace().map(str::to_lowercase).collect();
@@ -190,6 +210,10 @@ impl Checks {
     }
 }
 
+fn unknown(name: &str, known: &str) -> String {
+    format!("unknown parameter {name:?}; known: {known}")
+}
+
 /// A query with its `?`; nothing for none.
 pub(super) fn behind_mark(query: &str) -> String {
     if query.is_empty() { String::new() } else { format!("?{query}") }
@@ -245,6 +269,23 @@ impl Resources {
             action,
             page: value(&pairs, "page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1),
         }
+    }
+
+    /// What a program has asked that nobody understands.
+    pub(super) fn check(query: Option<&str>) -> Result<(), String> {
+        for (name, text) in pairs(query) {
+            match (&*name, text.trim()) {
+                (_, "") | ("q" | "limit" | "after", _) => {}
+                ("action", word) => {
+                    let known = Action::ALL.map(Action::as_str);
+                    if !known.contains(&word) {
+                        return Err(format!("action: {word:?} is none; write one of {}", known.join(", ")));
+                    }
+                }
+                (name, _) => return Err(unknown(name, "q, action, limit, after")),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn is_filtered(&self) -> bool {

@@ -86,6 +86,8 @@ pub struct Bound {
     pub lifecycle: bool,
     /// Names by which people know this server, beside those of the machine itself.
     pub own_names: Vec<String>,
+    /// Host and port of the external URL.
+    pub external: Option<String>,
     /// Cancelled when driftrun has begun to end.
     pub stopping: CancellationToken,
 }
@@ -104,6 +106,7 @@ impl Bound {
             reload,
             lifecycle,
             own_names,
+            external,
             stopping,
         } = self;
         let registry = Registry::new();
@@ -125,6 +128,7 @@ impl Bound {
             reload,
             lifecycle,
             own_names,
+            external,
             stopping,
             events: Arc::new(Semaphore::new(EVENTS)),
             others: Arc::new(Semaphore::new(MADE_AT_ONCE)),
@@ -163,6 +167,7 @@ struct Shared {
     reload: Option<Asking>,
     lifecycle: bool,
     own_names: Vec<String>,
+    external: Option<String>,
     stopping: CancellationToken,
     /// See [`EVENTS`].
     events: Arc<Semaphore>,
@@ -524,7 +529,8 @@ impl Caller {
     /// Pages of other sites must not make a browser do something here: neither one that asks under our name, nor one that gave us a name of its own (DNS
     /// rebinding), which nobody has to prove where there are no users. What isn't a browser is neither. Why not, for people.
     fn refused_to_others(&self, request: &Parts, current: &Current) -> Option<String> {
-        if is_from_elsewhere(request) {
+        let external = self.shared.external.as_deref().unwrap_or_default();
+        if is_from_elsewhere(request, external) {
             return Some("not for pages of other sites".to_owned());
         }
         let is_browser =
@@ -536,10 +542,12 @@ impl Caller {
         let host =
             authority(request).map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
         let name = host.trim_start_matches('[').trim_end_matches(']');
+        let is_external = |asked: Authority| asked.as_str() == external;
         // A name without a dot is none of the Internet's.
         let is_ours = name.parse::<IpAddr>().is_ok()
             || !name.contains('.')
-            || self.shared.own_names.iter().any(|own| own.eq_ignore_ascii_case(name));
+            || self.shared.own_names.iter().any(|own| own.eq_ignore_ascii_case(name))
+            || origin(request).is_some_and(is_external);
         (!is_ours).then(|| {
             format!("{name:?} is not known to be this server's name: say it with --web.external-url")
         })
@@ -552,6 +560,13 @@ impl Caller {
         };
         let last_seen = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
         let wanted = events::Wanted::of(request.uri.query(), last_seen);
+        if let Some(name) = &wanted.check
+            && self.shared.board.snapshot().get(name).is_none()
+        {
+            let mut response = text(StatusCode::NOT_FOUND, r#"{"error":"no check of that name"}"#);
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            return response.map(Sent::Pieces);
+        }
         let shows = self.show(request, current) == Show::Output;
         let (send, receive) = mpsc::channel(EVENTS_AHEAD);
         let (board, stopping) = (Arc::clone(&self.shared.board), self.shared.stopping.clone());
@@ -662,13 +677,20 @@ fn authority(request: &Parts) -> Option<Authority> {
 }
 
 /// Whether a browser sends this for a page that isn't ours. What isn't a browser says neither.
-fn is_from_elsewhere(request: &Parts) -> bool {
+fn is_from_elsewhere(request: &Parts, external: &str) -> bool {
     let header = |name: &str| request.headers.get(name);
     let fetched = header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
-    let origin = header(ORIGIN.as_str()).is_some_and(|origin| {
-        let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        let origin = origin.and_then(|(_, origin)| origin.parse::<Authority>().ok());
-        origin.is_none() || origin != authority(request)
-    });
-    fetched || origin
+    let foreign = request.headers.contains_key(ORIGIN) && {
+        let origin = origin(request);
+        // A proxy may have given us another name than the browser knows.
+        let is_external = origin.as_ref().is_some_and(|origin| origin.as_str() == external);
+        origin.is_none() || (!is_external && origin != authority(request))
+    };
+    fetched || foreign
+}
+
+/// Whose page it is that asks.
+fn origin(request: &Parts) -> Option<Authority> {
+    let (_, origin) = request.headers.get(ORIGIN)?.to_str().ok()?.split_once("://")?;
+    origin.parse().ok()
 }

@@ -79,8 +79,8 @@ class Browser:
             dialog.dismiss()
 
         def failed(request):
-            # A page that is left ends its stream of events.
-            if not ("/api/v1/events" in request.url and request.failure == "net::ERR_ABORTED"):
+            # A page that is left asks for nothing any more.
+            if request.failure != "net::ERR_ABORTED":
                 record(f"{request.url} failed: {request.failure}")
 
         page.on("console", lambda line: line.type in ("error", "warning") and record(f"console, {line.type}: {line.text}"))

@@ -141,7 +141,7 @@ def filter(browser):
     page.get_by_role("link", name="Check", exact=True).click()
     becomes(page, "checks by name, from the end", lambda: rows(page), sorted(DEMO, reverse=True))
     page.goto(browser.url + "/?q=nothing-is-like-that")
-    shows(page, "No check is like that.")
+    shows(page, "No check matches.")
     # The same without scripts: the form is sent.
     page = browser.open("/", scripts=False)
     page.get_by_label("Filter").fill("kube")
@@ -217,8 +217,14 @@ def live(browser):
     for scripts in [True, False]:
         late = browser.open("/checks/gated", scripts=scripts)
         becomes(late, "what it has printed", lambda: sorted(late.locator("#live pre").inner_text().splitlines()), ["a warning", "first <b>line</b>"])
+    # Who reads keeps the place: what is selected, and where the keyboard is.
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#facts dl'))")
+    selected = page.evaluate("getSelection().toString()")
+    page.get_by_role("link", name="JSON").focus()
     through_the_gate("second line\n")
     becomes(page, "what is the matter", lambda: page.locator(".lead").inner_text().split(".")[0], "1 resource drifts: 1 change")
+    equal("where the keyboard is", page.evaluate("document.activeElement.textContent"), "JSON")
+    assert len(selected) > 50 and page.evaluate("getSelection().toString().length") > 50, "the selection is gone"
     becomes(page, "whether it still runs", lambda: printed.is_visible(), False)
     shows(page, "second line")
     becomes(page, "runs", lambda: page.locator("table.runs tbody tr").count(), 2)

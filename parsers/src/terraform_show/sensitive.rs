@@ -77,12 +77,12 @@ struct Declared {
 }
 
 /// The texts in `stdout` of `terraform show -json` that are marked as sensitive, and their lines where they have several, each as it is and as
-/// Terraform writes it in a plan for people. Those of less than four characters are left out. What can't be read has none.
-pub fn sensitive_values(stdout: &[u8]) -> Vec<String> {
+/// Terraform writes it in a plan for people. Those of less than four characters are left out. `None` where it can't be read to its end.
+pub fn sensitive_values(stdout: &[u8]) -> Option<Vec<String>> {
     let mut values = Vec::new();
-    let Some(json) = start(stdout) else { return values };
-    let plans = serde_json::Deserializer::from_slice(json).into_iter::<Plan<'_>>();
-    for plan in plans.map_while(Result::ok) {
+    let json = start(stdout)?;
+    for plan in serde_json::Deserializer::from_slice(json).into_iter::<Plan<'_>>() {
+        let plan = plan.ok()?;
         let resources =
             plan.resource_drift.iter().chain(&plan.resource_changes).map(|resource| &resource.change);
         for change in resources.chain(plan.output_changes.values()) {
@@ -101,7 +101,7 @@ pub fn sensitive_values(stdout: &[u8]) -> Vec<String> {
     }
     values.sort_unstable();
     values.dedup();
-    values
+    Some(values)
 }
 
 /// What of a value its mask marks. Most masks are `{}`, and then nothing is built.
@@ -185,15 +185,16 @@ mod tests {
             "second one",
         ];
         // Under a mark for all of `b` everything is, whatever it is called.
-        assert_eq!(sensitive_values(plan.as_bytes()), want);
+        let want: Vec<String> = want.map(str::to_owned).to_vec();
+        assert_eq!(sensitive_values(plan.as_bytes()).as_ref(), Some(&want));
         let without =
             plan.replace(r#""true":"not this"},"after_sensitive":true"#, r#""t":1},"after_sensitive":true"#);
-        assert!(!sensitive_values(without.as_bytes()).contains(&"not this".to_owned()));
-        assert_eq!(sensitive_values(["Reading...\n", plan].concat().as_bytes()), want);
+        assert!(!sensitive_values(without.as_bytes()).unwrap().contains(&"not this".to_owned()));
+        assert_eq!(sensitive_values(["Reading...\n", plan].concat().as_bytes()), Some(want));
         for none in
             ["", "{", "[]", "no plan", &plan[..plan.len() / 2], r#"{"resource_changes":[{"change":7}]}"#]
         {
-            assert_eq!(sensitive_values(none.as_bytes()), [""; 0], "{none}");
+            assert_eq!(sensitive_values(none.as_bytes()), None, "{none}");
         }
     }
 }

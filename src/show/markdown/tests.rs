@@ -8,6 +8,7 @@ use driftrun_parsers::{Action, Diagnostic, Document, Scopes, Span};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use pulldown_cmark::{Options, Parser, html};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A check as these tests have it.
@@ -52,6 +53,7 @@ fn told<'c>(check: &'c Check, printed: &'c Opened<'c>, style: Style) -> Told<'c>
             diagnostics: &check.diagnostics,
         },
         first_seen: &[],
+        unlisted: BTreeMap::new(),
     };
     Told { shown, printed: Some(printed), style }
 }

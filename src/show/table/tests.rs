@@ -13,12 +13,13 @@ struct Check {
     resources: Vec<Resource>,
     first_seen: Vec<Timestamp>,
     diagnostics: Vec<Diagnostic>,
+    unlisted: Vec<(Action, u64)>,
 }
 
 impl Check {
     fn new(name: &'static str, verdict: Verdict, took: u64) -> Self {
         let (resources, first_seen, diagnostics) = (Vec::new(), Vec::new(), Vec::new());
-        Self { name, verdict, reason: None, took, resources, first_seen, diagnostics }
+        Self { name, verdict, reason: None, took, resources, first_seen, diagnostics, unlisted: Vec::new() }
     }
 
     fn shown(&self) -> Shown<'_> {
@@ -37,6 +38,7 @@ impl Check {
                 diagnostics: &self.diagnostics,
             },
             first_seen: &self.first_seen,
+            unlisted: self.unlisted.iter().copied().collect(),
         }
     }
 }
@@ -52,6 +54,25 @@ fn paths(paths: &[&str]) -> Vec<String> {
 fn round(checks: &[Check], took: u64) -> String {
     let shown: Vec<Shown<'_>> = checks.iter().map(Check::shown).collect();
     table(&shown, Some(Whole { took: Duration::from_millis(took), not_run: 0 }), Ink::Plain)
+}
+
+#[test]
+fn what_is_not_listed_is_counted() {
+    let check = Check {
+        resources: vec![drifted("", "k", "a", Action::Update)],
+        unlisted: vec![(Action::Update, 2), (Action::Delete, 1)],
+        ..Check::new("c", Verdict::Drifted, 7)
+    };
+    assert_eq!(
+        round(&[check], 9),
+        "\
+≠ drifted  c  7 ms  4 resources: 1 delete, 3 update
+    update  k  a
+    not listed: 1 delete, 2 update
+
+1 check: 1 drifted, 4 resources (1 delete, 3 update), 9 ms
+"
+    );
 }
 
 /// Everything that a row can have.

@@ -65,19 +65,43 @@ pub(in crate::web) fn check(
                 (actions_bar(view, site))
             }
             (live(view, site))
-            div #drift data-live { @if let Some(drift) = &state.drift { (drift_section(view, drift, site, query)) } }
-            div #output data-live { @if let Some(last) = &state.last { (remarks(last)) (output_section(view, last, site)) } }
+            // What has just failed is what somebody wants to see first.
+            @let is_broken = state.last.as_ref().is_some_and(|last| !last.verdict.is_success());
+            @if is_broken { (output_part(view, site)) (drift_parts(view, site, query)) }
+            @else { (drift_parts(view, site, query)) (output_part(view, site)) }
             div #history data-live { (history(view, snapshot, site)) }
             div #facts data-live { (facts(view, site.now)) }
         },
     )
 }
 
+/// The resources. Their filter is a part by itself: what is typed there stays when they change.
+fn drift_parts(view: &View, site: &Site<'_>, query: Option<&str>) -> Markup {
+    let wanted = Resources::of(query);
+    let drift = view.state.drift.as_ref().filter(|drift| !drift.resources.is_empty() || drift.dropped() > 0);
+    html! {
+        div #drift-filter data-live {
+            @if let Some(drift) = drift {
+                h2 { "Drift" }
+                @if drift.listed() > FEW || wanted.is_filtered() { (filter(drift, &wanted)) }
+            }
+        }
+        div #drift data-live { @if let Some(drift) = drift { (drift_section(view, drift, site, &wanted)) } }
+    }
+}
+
+fn output_part(view: &View, site: &Site<'_>) -> Markup {
+    html! { div #output data-live { @if let Some(last) = &view.state.last { (remarks(last)) (output_section(view, last, site)) } } }
+}
+
 /// In a sentence or two: what is the matter, since when.
 fn verdict(view: &View, site: &Site<'_>) -> Markup {
     let (state, now) = (&view.state, site.now);
     let Some(last) = &state.last else {
-        return html! { p.lead { "This check has not run yet. Next run: " (next_run(view, now)) "." } };
+        return html! {
+            @if state.running.is_some() { p.lead { "Its first run is under way." } }
+            @else { p.lead { "This check has not run yet. Next run: " (next_run(view, now)) "." } }
+        };
     };
     html! {
         @if state.changed_since { p.note { "The configuration has another command by now, which has not run yet: what stands here is of the one before." } }
@@ -86,7 +110,7 @@ fn verdict(view: &View, site: &Site<'_>) -> Markup {
             p.lead {
                 @if drift.tally.drifted() > 0 {
                     strong { (drifts(drift.tally.drifted())) } ": " (actions(&drift.tally.drift))
-                    @if let Some(since) = drift.oldest { ". The oldest since " time datetime=(iso(since)) { (span(since, now)) } " (" (since.strftime("%Y-%m-%d %H:%M UTC")) ")" }
+                    @if let Some(since) = drift.oldest { ". Oldest: " time datetime=(iso(since)) { (span(since, now)) } ", seen first " (since.strftime("%Y-%m-%d %H:%M UTC")) }
                     "."
                     @if is_old { " " span.old { "This is what the last good report said, " (ago(drift.reported, now)) ": the runs since then could not tell." } }
                 }
@@ -101,7 +125,7 @@ fn verdict(view: &View, site: &Site<'_>) -> Markup {
                 Verdict::Partial | Verdict::Failed | Verdict::Timeout | Verdict::Unreadable => {}
             }
         }
-        (why(last, site))
+        (why(last, site, Some(view)))
         @if last.leaked { p.note { "A process that outlived the run still held its output when the run was closed." } }
         @if let Some(scopes) = last.scopes.as_ref().filter(|scopes| !scopes.unread.is_empty()) {
             p { "Not read: " @for (n, unread) in scopes.unread.iter().enumerate() { @if n > 0 { ", " } code { (printable(&unread.scope)) } " (" (unread.reason.as_str()) ")" } }
@@ -112,13 +136,28 @@ fn verdict(view: &View, site: &Site<'_>) -> Markup {
     }
 }
 
+/// Since when no run was a good one, where it is more than the last.
+fn failing(view: &View) -> Option<String> {
+    let runs = view.state.history.runs();
+    let bad = runs.iter().rev().take_while(|run| !run.is_good()).count();
+    let first = runs.get(runs.len() - bad)?;
+    let since = first.ended.strftime("%Y-%m-%d %H:%M UTC");
+    // Of what is remembered good runs go first: there may have been some between old failures.
+    (bad > 1).then(|| {
+        format!(
+            "No good run since {since}: {bad} in a row{}.",
+            if bad == runs.len() { " that are remembered" } else { "" }
+        )
+    })
+}
+
 /// Why a run was no good one, with the line that could not be read.
-pub(super) fn why(last: &LastRun, site: &Site<'_>) -> Markup {
+pub(super) fn why(last: &LastRun, site: &Site<'_>, now: Option<&View>) -> Markup {
     html! {
         @if let Some(reason) = &last.reason {
             div class={ "why " (last.verdict.as_str()) } {
                 p { strong { (last.verdict.as_str()) @if let Some(class) = last.class { " (" (class.as_str()) ")" } ": " } (printable(reason)) }
-                @if let Some(class) = last.class { p.note { "What that means: " (class.about()) "." } }
+                @if let Some(failing) = now.and_then(failing) { p.note { (failing) } }
                 @if let (Some(line), Show::Output) = (last.line, site.show) { (output::around(&last.printed.stdout.open(), line)) }
             }
         }
@@ -131,7 +170,7 @@ fn actions_bar(view: &View, site: &Site<'_>) -> Markup {
         div.actions {
             @if site.lifecycle {
                 form method="post" action={ (path) "/run" } data-run {
-                    button type="submit" disabled[view.state.running.is_some() || view.state.wanted] { @if view.state.wanted { "Run is asked for" } @else { "Run now" } }
+                    button type="submit" disabled[view.state.running.is_some() || view.state.wanted] { @if view.state.wanted { "Run asked for" } @else { "Run now" } }
                 }
             }
             a href=(path) { "JSON" }
@@ -155,8 +194,7 @@ fn live(view: &View, site: &Site<'_>) -> Markup {
     }
 }
 
-fn drift_section(view: &View, drift: &Drift, site: &Site<'_>, query: Option<&str>) -> Markup {
-    let wanted = Resources::of(query);
+fn drift_section(view: &View, drift: &Drift, site: &Site<'_>, wanted: &Resources) -> Markup {
     let wants = wanted.wants();
     let all: Vec<(usize, &Seen)> = drift.resources.iter().enumerate().collect();
     let counting: Vec<(usize, &Seen)> =
@@ -167,26 +205,26 @@ fn drift_section(view: &View, drift: &Drift, site: &Site<'_>, query: Option<&str
     let page = Page::new(wanted.page, SIZE, counting.len());
     let opened = drift.printed.stdout.open();
     let listing = Listing { drift, opened: &opened, site, style: Style::of(drift.parser.name()) };
-    if drift.resources.is_empty() && drift.dropped() == 0 {
-        return html! {};
-    }
+    // Diffs of an older run are not what somebody looks for who comes for its failure.
+    let is_old = view.state.last.as_ref().is_some_and(|last| last.ended != drift.reported);
+    let open = if is_old { 0 } else { LINES_OPEN };
     html! {
-        h2 { "Drift" }
+        @if is_old { p.note { "From the report of " (drift.reported.strftime("%Y-%m-%d %H:%M:%S UTC")) ", as are the diffs and the numbers of their lines." } }
         @if drift.dropped() > 0 {
             p.note { (drifts(drift.tally.drifted())) "; " (drift.dropped()) " of them are counted only and not listed here (" code { "max_resources" } ", " code { "max_total_resources" } ")." }
         } @else if is_near_limit(&view.check, &view.state) {
             p.note { (drifts(drift.tally.drifted())) ", which comes near " code { "max_resources" } ", " (view.check.max_resources) ": those over it will be counted only." }
         }
         @if drift.tally.drifted() > 0 {
-            @if drift.listed() > FEW || wanted.is_filtered() { (filter(drift, &wanted)) }
-            @if counting.is_empty() { p { "No resource is like that." } }
+            @if counting.is_empty() && wanted.is_filtered() { p { "No listed resource matches." } }
+            @else if counting.is_empty() { p { "None of them is listed." } }
             @else {
-                (listing.table(&counting[page.from..page.to], LINES_OPEN))
+                (listing.table(&counting[page.from..page.to], open))
                 (pager(page, "resources", |number| { let link = Resources { page: number, ..wanted.clone() }.link(); if link.is_empty() { "?".to_owned() } else { link } }))
             }
         }
-        @if !ignored.is_empty() { details #ignored { summary { "Ignored by a rule: " (ignored.len()) } (listing.table(&ignored[..ignored.len().min(SIZE)], 0)) } }
-        @if !rest.is_empty() { details #informational { summary { "Reported, but no drift: " (rest.len()) } (listing.table(&rest[..rest.len().min(SIZE)], 0)) } }
+        @if !ignored.is_empty() { details #ignored { summary { "Ignored by a rule: " (ignored.len()) } (listing.first(&ignored)) } }
+        @if !rest.is_empty() { details #informational { summary { "Reported, but no drift: " (rest.len()) } (listing.first(&rest)) } }
     }
 }
 
@@ -230,6 +268,15 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
+    /// As many as stand on a page, and how many more there are.
+    fn first(&self, resources: &[(usize, &Seen)]) -> Markup {
+        let shown = &resources[..resources.len().min(SIZE)];
+        html! {
+            (self.table(shown, 0))
+            @if resources.len() > SIZE { p.gap { (resources.len() - SIZE) " more are listed by the API." } }
+        }
+    }
+
     /// By scope, where there are several. Diffs of the first `open` lines are open.
     fn table(&self, resources: &[(usize, &Seen)], open: usize) -> Markup {
         let scopes = resources.chunk_by(|(_, a), (_, b)| {
@@ -277,7 +324,7 @@ impl Listing<'_> {
                     @if resource.source == Source::Plan && resource.outside { " " span.tag { "also changed outside" } }
                     @if older { " " span.tag { "not seen in the last report" } }
                 }
-                td data-title="Changed attributes" { @match &resource.attributes {
+                td data-title="Changed" { @match &resource.attributes {
                     Some(paths) => {
                         @for (n, path) in paths.iter().take(ATTRIBUTES).enumerate() { @if n > 0 { ", " } code { (printable(path)) } }
                         @if paths.len() > ATTRIBUTES { " … " (paths.len() - ATTRIBUTES) " more" }
@@ -288,7 +335,7 @@ impl Listing<'_> {
             }
             @if let Some(lines) = diff {
                 @let (first, last) = (lines.first().map_or(0, |line| line.number), lines.last().map_or(0, |line| line.number));
-                tr.diffrow { td colspan="6" {
+                tr.diffrow { td.diff colspan="6" {
                     details id={ "d-" (resource_id(resource)) } open[lines.len() <= left.open] {
                         summary { @if diff::is_one(&lines) { "Diff" } @else { "Output" } span.size { @if first == last { " line " (first) } @else { " lines " (first) "–" (last) } } }
                         (output::part(&lines, self.style, LINES.min(left.lines)))
@@ -364,7 +411,7 @@ fn history(view: &View, snapshot: &Snapshot, site: &Site<'_>) -> Markup {
                     td data-title="Took" { (took(run.duration)) }
                     td data-title="Exit code" { @if let Some(code) = run.code { (code) } @else { span.soft { "–" } } }
                     td data-title="Drift" { @if let Some(drifted) = run.drifted { (drifted) } @else { span.soft { "–" } } }
-                    td data-title="Against the run before" { (change(run)) }
+                    td data-title="Compared" { (change(run)) }
                 } } }
             } }
         }

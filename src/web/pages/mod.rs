@@ -53,7 +53,7 @@ fn page(title: &str, site: &Site<'_>, reload: Reload, events: Option<&str>, body
                 header {
                     a.brand href={ (site.link) "/" } { "driftrun" }
                     nav aria-label="Site" { a href={ (site.link) (site.metrics_path) } { "Metrics" } " " a href={ (site.link) "/api/v1/checks" } { "API" } }
-                    span.asof { span #stale hidden { "not updating " } "as of " time datetime=(iso(site.now)) { (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
+                    span.asof #asof data-live { span #stale hidden { "not updating " } "as of " time datetime=(iso(site.now)) { (site.now.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
                 }
                 main #main tabindex="-1" { (body) }
                 footer { "driftrun " (env!("CARGO_PKG_VERSION")) }
@@ -143,7 +143,11 @@ fn line(argv: &[String]) -> String {
 pub(super) fn command_line(argv: &[String], check: &Check) -> String {
     let mut asks = false;
     let word = |word: &String| {
-        let clean = if asks { GONE.to_owned() } else { redacted_text(word.clone(), &check.redact) };
+        let clean = match word.split_once('=') {
+            _ if asks => GONE.to_owned(),
+            Some((flag, _)) if asks_for_secret(flag) => format!("{flag}={GONE}"),
+            _ => redacted_text(word.clone(), &check.redact),
+        };
         asks = asks_for_secret(word);
         clean
     };
@@ -153,8 +157,17 @@ pub(super) fn command_line(argv: &[String], check: &Check) -> String {
 
 /// `--password`, `-token` and the like, whose value is a word of its own.
 fn asks_for_secret(word: &str) -> bool {
-    const SECRETS: [&str; 8] =
-        ["password", "passwd", "passphrase", "secret", "token", "apikey", "clientsecret", "accesstoken"];
+    const SECRETS: [&str; 9] = [
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "token",
+        "apikey",
+        "clientsecret",
+        "accesstoken",
+        "authtoken",
+    ];
     let Some(name) = word.strip_prefix('-') else { return false };
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     SECRETS.contains(&&*name)
@@ -267,6 +280,10 @@ mod tests {
         assert_eq!(
             shown(&["x", "--password", "hunter2", "-token", "a b", "--api-key", "k", "y z", "--tokens", "t"]),
             "x --password (redacted) -token (redacted) --api-key (redacted) 'y z' --tokens t"
+        );
+        assert_eq!(
+            shown(&["x", "--token=a", "-client-secret=b=c", "--name=d"]),
+            "x '--token=(redacted)' '-client-secret=(redacted)' --name=d"
         );
         assert_eq!(
             shown(&["mysql", "--password=it's", "postgres://u:p@h/"]),

@@ -11,6 +11,9 @@ use std::fmt::Write as _;
 const AT_MOST: usize = 400;
 const FIRST: usize = 100;
 
+/// The most lines that any page has of one stream: of more a browser makes heavy weather.
+const MOST: usize = 20_000;
+
 /// Lines before and after one that is pointed at.
 const AROUND: u32 = 8;
 
@@ -115,27 +118,34 @@ fn lines(opened: &Opened<'_>, which: Which, much: Much<'_>, marked: Option<u32>)
     let mut write = |lines: &mut dyn Iterator<Item = Line<'_>>| {
         let mut html = String::new();
         lines.for_each(|line| writing.line(&mut html, line, Kind::Plain, &mut look));
-        html! { pre.lines tabindex="0" { code { (Escaped(html)) } } }
+        html! { @if !html.is_empty() { pre.lines tabindex="0" { code { (Escaped(html)) } } } }
     };
     let (head, tail) = (opened.head().len(), opened.tail().len());
-    let missing = |bytes: u64| html! { p.gap { (size(bytes)) " are not kept here." } };
-    match much {
-        Much::Some { whole } if head + tail > AT_MOST => {
-            let last = AT_MOST - FIRST;
-            let (from_head, from_tail) = (last.saturating_sub(tail), tail.saturating_sub(last));
-            let hidden = head + tail - FIRST.min(head) - last;
-            html! {
-                (write(&mut opened.head().take(FIRST)))
-                p.gap { (hidden) " lines " @if let Some(bytes) = opened.missing() { "and " (size(bytes)) " that are not kept " } "are left out here. " a href={ (whole) "#" (which.as_str()) } { "Show all" } }
-                @if from_head > 0 { (write(&mut opened.head().skip(head - from_head))) }
-                @if tail > 0 { (write(&mut opened.tail().skip(from_tail))) }
-            }
-        }
-        Much::All | Much::Some { .. } => html! {
+    let not_kept = opened.missing().map(|bytes| format!("{} that are not kept", size(bytes)));
+    let (most, first, whole) = match much {
+        Much::All => (MOST, MOST / 2, None),
+        Much::Some { whole } => (AT_MOST, FIRST, Some(whole)),
+    };
+    if head + tail <= most {
+        return html! {
             (write(&mut opened.head()))
-            @if let Some(bytes) = opened.missing() { (missing(bytes)) }
-            @if tail > 0 { (write(&mut opened.tail())) }
-        },
+            @if let Some(not_kept) = not_kept { p.gap { "Here were " (not_kept) "." } }
+            (write(&mut opened.tail()))
+        };
+    }
+    // The first lines and the last ones, wherever the middle is missing.
+    let first = first.min(head);
+    let from_tail = (most - first).min(tail);
+    let from_head = most - first - from_tail;
+    let hidden = head + tail - most;
+    html! {
+        (write(&mut opened.head().take(first)))
+        p.gap {
+            "Here were " (hidden) " lines" @if let Some(not_kept) = not_kept { ", and " (not_kept) } ". "
+            @match whole { Some(whole) => a href={ (whole) "#" (which.as_str()) } { "Show all" }, None => "The download has what is kept." }
+        }
+        (write(&mut opened.head().skip(head - from_head)))
+        (write(&mut opened.tail().skip(tail - from_tail)))
     }
 }
 

@@ -46,7 +46,7 @@ pub(in crate::web) fn overview(snapshot: &Snapshot, site: &Site<'_>, query: Opti
                 @if !snapshot.reloaded { p.why.failed { strong { "The configuration was changed, and could not be loaded" } ": the one before goes on. The log says why." } }
                 (totals(snapshot, &wanted, &link))
                 @if snapshot.views.is_empty() { p { "No check is configured." } }
-                @else if found.is_empty() { p { "No check is like that. " a href="?" { "All checks" } } }
+                @else if found.is_empty() { p { "No check matches. " a href="?" { "All checks" } } }
                 @else {
                     div.wide tabindex="0" role="region" aria-label="Checks" { table.checks {
                         thead { tr {
@@ -113,6 +113,11 @@ fn totals(snapshot: &Snapshot, wanted: &Checks, link: &Link<'_>) -> Markup {
     let order = Verdict::ALL.map(Verdict::as_str).into_iter().rev().chain([WAITING]);
     let running = snapshot.views.iter().filter(|view| view.state.running.is_some()).count();
     let drifting: u64 = drift.values().sum();
+    let by_code = snapshot
+        .views
+        .iter()
+        .filter(|view| view.state.drift.is_none() && last_verdict(view) == Some(Verdict::Drifted))
+        .count() as u64;
     html! {
         div.totals {
             nav aria-label="Verdicts" {
@@ -122,7 +127,9 @@ fn totals(snapshot: &Snapshot, wanted: &Checks, link: &Link<'_>) -> Markup {
                 }
             }
             p.sum {
-                @if drifting > 0 { strong { (drifts(drifting)) } ": " (actions(&drift)) } @else { "Nothing is known to drift" }
+                @if drifting > 0 { strong { (drifts(drifting)) } ": " (actions(&drift)) }
+                @if by_code > 0 { @if drifting > 0 { " · " } strong { (by_code) @if by_code == 1 { " check drifts" } @else { " checks drift" } } " by exit code" }
+                @if drifting + by_code == 0 { "Nothing is known to drift" }
                 @if running > 0 { " · " (running) " running" }
             }
         }
@@ -154,13 +161,16 @@ fn row(view: &View, site: &Site<'_>) -> Markup {
             th scope="row" data-title="Check" { a.name href={ (site.link) "/checks/" (view.check.name) } { (view.check.name) } div.labels { (labels(&view.check)) } }
             td data-title="Verdict" {
                 (badge(last_verdict(view)))
+                @if state.changed_since { div.reason { "of the command before" } }
                 @if let Some(reason) = state.last.as_ref().and_then(|last| last.reason.as_ref()) { div.reason { (printable(reason)) } }
             }
             td data-title="Drift" {
                 @match tally {
                     Some(tally) if tally.drifted() > 0 => { (actions(&tally.drift)) }
                     Some(_) if is_old => span.soft { "not known" },
+                    Some(_) if last_verdict(view) != Some(Verdict::Clean) => span.soft { "none in what was read" },
                     Some(_) => span.soft { "none" },
+                    None if last_verdict(view) == Some(Verdict::Drifted) => "by its exit code",
                     None => span.soft { "–" },
                 }
                 @if let (Some(drift), true) = (&state.drift, is_old) { div.reason { "as of " (ago(drift.reported, site.now)) } }

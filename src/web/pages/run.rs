@@ -23,7 +23,7 @@ pub(in crate::web) fn run(view: &View, run: &LastRun, past: Option<&PastRun>, si
             h1 { "Run of " (run.started.strftime("%Y-%m-%d %H:%M:%S UTC")) " " (badge(Some(run.verdict))) }
             p.when { "Ended " (ago_at(run.ended, site.now)) ", took " (took(run.duration)) ", " (ended(&run.end)) ", " (size(run.max_resident)) " resident at most"
                 @if let Some(revision) = &run.revision { ", at commit " code { (revision) } } "." }
-            (why(run, site))
+            (why(run, site, None))
             @if let Some(past) = past {
                 @if past.against != Against::Nothing { h2 { "Against the run before" } (change(past)) }
             }
