@@ -4,7 +4,7 @@
 //! is held is bounded, also where a line has no end.
 
 use crate::redact::{
-    Marked, Part, Secret, follow_key, has_format_version, names_plan, redacted_part, redacted_within,
+    Marked, Part, Secret, Within, follow, has_format_version, names_plan, redacted_part, redacted_within,
 };
 use driftrun_parsers::text;
 use memchr::memrchr;
@@ -59,8 +59,8 @@ struct Held {
 struct Piece {
     stream: Stream,
     bytes: Vec<u8>,
-    /// Whether it begins within a key in PEM form.
-    within_key: bool,
+    /// What the lines before it say of it.
+    within: Within,
     /// It is a line without its end.
     cut: bool,
 }
@@ -70,7 +70,7 @@ struct Piece {
 struct Open {
     bytes: Vec<u8>,
     takes: Takes,
-    within_key: bool,
+    within: Within,
     /// Whether anything has been printed.
     begun: bool,
     /// A plan or state of Terraform has begun, in as many lines as may be.
@@ -186,7 +186,7 @@ impl Held {
         if open.takes == Takes::NextLine {
             // A key may begin or end in what is left out.
             let end = memchr::memchr(b'\n', bytes);
-            follow_key(&bytes[..end.map_or(bytes.len(), |end| end + 1)], &mut open.within_key);
+            follow(&bytes[..end.map_or(bytes.len(), |end| end + 1)], &mut open.within);
             let Some(end) = end else { return false };
             bytes = &bytes[end + 1..];
             open.takes = Takes::Lines;
@@ -217,17 +217,17 @@ impl Held {
             let rest = line.split_off(LONGEST_LINE);
             open.takes = Takes::NextLine;
             self.put(stream, line, true);
-            follow_key(&rest, &mut self.open[stream as usize].within_key);
+            follow(&rest, &mut self.open[stream as usize].within);
         }
         self.first + self.pieces.len() as u64 > before
     }
 
     fn put(&mut self, stream: Stream, bytes: Vec<u8>, cut: bool) {
         let open = &mut self.open[stream as usize];
-        let within_key = open.within_key;
-        follow_key(&bytes, &mut open.within_key);
+        let within = open.within;
+        follow(&bytes, &mut open.within);
         self.bytes += bytes.len();
-        self.pieces.push_back(Piece { stream, bytes, within_key, cut });
+        self.pieces.push_back(Piece { stream, bytes, within, cut });
         while self.pieces.len() > 1 && (self.bytes > HELD || self.pieces.len() > PIECES) {
             let gone = self.pieces.pop_front().map_or(0, |piece| piece.bytes.len());
             self.bytes -= gone;
@@ -242,11 +242,11 @@ impl Piece {
         if self.cut {
             // A secret that the cut parts is known on neither side.
             let clean = redacted_part(&self.bytes, secrets, Part::Head);
-            let clean = if self.within_key { &b"(redacted)"[..] } else { &clean };
+            let clean = if self.within.key { &b"(redacted)"[..] } else { &clean };
             return format!("{} … the line goes on, and is not shown further\n", plain(clean));
         }
-        let mut within_key = self.within_key;
-        plain(&redacted_within(&self.bytes, secrets, &mut within_key))
+        let mut within = self.within;
+        plain(&redacted_within(&self.bytes, secrets, &mut within))
     }
 }
 

@@ -166,24 +166,38 @@ impl Marked {
 
 /// `bytes` without what `own` and the built-in patterns match.
 pub fn redacted<'t>(bytes: &'t [u8], own: &[Secret]) -> Cow<'t, [u8]> {
-    redacted_within(bytes, own, &mut false)
+    redacted_within(bytes, own, &mut Within::default())
 }
 
-/// Finds out whether a key in PEM form is open behind these lines; `within_key`: one was before.
-pub fn follow_key(lines: &[u8], within_key: &mut bool) {
-    if *within_key || memchr::memmem::find(lines, PEM_BEGIN).is_some() {
+/// What earlier lines say of the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Within {
+    /// A key in PEM form has begun.
+    pub key: bool,
+    /// A Secret's diff has: `kubectl` masks what is in one, but not in one that is to be deleted.
+    secret: bool,
+    /// Its data have, too.
+    data: bool,
+}
+
+/// Finds out what holds behind these lines; `within` is what holds before them.
+pub fn follow(lines: &[u8], within: &mut Within) {
+    let find = |what| memchr::memmem::find(lines, what).is_some();
+    if *within != Within::default() || find(PEM_BEGIN) || find(SECRET) {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            without_key(line, within_key);
+            if without_key(line, &mut within.key).is_none() {
+                without_data(&strip_ansi(line), within);
+            }
         }
     }
 }
 
-/// As [`redacted`], of lines before which a key in PEM form may have begun; whether one is open behind them.
-pub fn redacted_within<'t>(bytes: &'t [u8], own: &[Secret], within_key: &mut bool) -> Cow<'t, [u8]> {
+/// As [`redacted`], of lines behind others; what these say of them, and they of the next.
+pub fn redacted_within<'t>(bytes: &'t [u8], own: &[Secret], within: &mut Within) -> Cow<'t, [u8]> {
     let mut out: Option<Vec<u8>> = None;
     let mut at = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let clean = redacted_line(line, own, within_key);
+        let clean = redacted_line(line, own, within);
         match (&mut out, clean) {
             (Some(out), clean) => out.extend_from_slice(&clean),
             (None, Cow::Owned(clean)) => out = Some([&bytes[..at], &clean].concat()),
@@ -249,8 +263,11 @@ pub fn redacted_text(text: String, own: &[Secret]) -> String {
     }
 }
 
-fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within_key: &mut bool) -> Cow<'t, [u8]> {
-    if let Some(line) = without_key(line, within_key) {
+fn redacted_line<'t>(line: &'t [u8], own: &[Secret], within: &mut Within) -> Cow<'t, [u8]> {
+    if let Some(line) = without_key(line, &mut within.key) {
+        return Cow::Owned(line);
+    }
+    if let Some(line) = without_data(&strip_ansi(line), within) {
         return Cow::Owned(line);
     }
     if holds_raw_plan(line) {
@@ -354,6 +371,50 @@ fn without_key(line: &[u8], within_key: &mut bool) -> Option<Vec<u8>> {
     Some([&line[..begin], GONE.as_bytes(), rest].concat())
 }
 
+/// What stands in the names of the files that `kubectl diff` compares of a Secret.
+const SECRET: &[u8] = b"/v1.Secret.";
+
+/// The line without its value, if it is one of a Secret's data in a diff. What `kubectl` has masked stays.
+fn without_data(line: &[u8], within: &mut Within) -> Option<Vec<u8>> {
+    let is_head = [&b"diff "[..], b"--- ", b"+++ "].iter().any(|head| line.starts_with(head));
+    if is_head {
+        (within.secret, within.data) = (memchr::memmem::find(line, SECRET).is_some(), false);
+    }
+    if is_head || !within.secret {
+        return None;
+    }
+    let text = line.trim_ascii_end();
+    let end = &line[text.len()..];
+    // The sign of a unified diff, or that of a normal one and a blank.
+    let signs = usize::from(text.first().is_some_and(|sign| b" -+<>".contains(sign)));
+    let signs = if text.starts_with(b"< ") || text.starts_with(b"> ") { 2 } else { signs };
+    let body = &text[signs..];
+    let words = body.trim_ascii_start();
+    let indent = body.len() - words.len();
+    let gone = |kept: usize| Some([&text[..kept], GONE.as_bytes(), end].concat());
+    // The whole object once more, as the annotation of the last one who applied it has it.
+    if words.starts_with(b"{") && memchr::memmem::find(words, b"\"kind\":\"Secret\"").is_some() {
+        return gone(signs + indent);
+    }
+    if indent == 0 && !words.is_empty() {
+        within.data = matches!(words, b"data:" | b"stringData:");
+        return None;
+    }
+    if !within.data || words.is_empty() {
+        return None;
+    }
+    match memchr::memmem::find(words, b": ") {
+        Some(colon)
+            if [&b"'***"[..], b"\"***", b"***"].iter().any(|mask| words[colon + 2..].starts_with(mask)) =>
+        {
+            None
+        }
+        Some(colon) => gone(signs + indent + colon + 2),
+        None if words.ends_with(b":") => None,
+        None => gone(signs + indent),
+    }
+}
+
 /// The line without what the pattern matches, if it does.
 fn without(line: &[u8], pattern: &Regex) -> Option<Vec<u8>> {
     let mut out = Vec::new();
@@ -454,6 +515,11 @@ mod tests {
             (
                 "wrong password: access denied for user x\n~ password = (sensitive value)\npassword:\npassword_length = 12\n",
                 "wrong password: access denied for user x\n~ password = (sensitive value)\npassword:\npassword_length = 12\n",
+            ),
+            // A Secret that is to be deleted.
+            (
+                "diff -u -N /tmp/LIVE-1/v1.Secret.shop.s /tmp/MERGED-2/v1.Secret.shop.s\n--- /tmp/LIVE-1/v1.Secret.shop.s\n@@ -1,4 +0,0 @@\n-data:\n-  dsn: cHJ1bmVk\n-  many: |\n-    line\n-  masked: '*** (before)'\n-kind: Secret\n-    {\"data\":{\"dsn\":\"x\"},\"kind\":\"Secret\"}\n-  name: s\ndiff -u /tmp/LIVE-1/v1.ConfigMap.a.b c\n data:\n-  dsn: shown\n",
+                "diff -u -N /tmp/LIVE-1/v1.Secret.shop.s /tmp/MERGED-2/v1.Secret.shop.s\n--- /tmp/LIVE-1/v1.Secret.shop.s\n@@ -1,4 +0,0 @@\n-data:\n-  dsn: (redacted)\n-  many: (redacted)\n-    (redacted)\n-  masked: '*** (before)'\n-kind: Secret\n-    (redacted)\n-  name: s\ndiff -u /tmp/LIVE-1/v1.ConfigMap.a.b c\n data:\n-  dsn: shown\n",
             ),
             // A plan with all its values.
             (

@@ -160,7 +160,7 @@ fn html_page(
                 let past = view.state.history.get(run.started.as_millisecond());
                 html(StatusCode::OK, pages::run(view, &run, past.map(AsRef::as_ref), site))
             }
-            None => html(StatusCode::NOT_FOUND, pages::not_found(site)),
+            None => html(StatusCode::NOT_FOUND, pages::no_such_run(site, name.unwrap_or_default())),
         };
     }
     let only = match site.paths {

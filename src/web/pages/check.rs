@@ -430,7 +430,6 @@ fn history(view: &View, snapshot: &Snapshot, site: &Site<'_>) -> Markup {
 /// What newly drifted and what was resolved.
 pub(super) fn change(run: &PastRun) -> Markup {
     let change = match &run.against {
-        Against::Nothing if run.verdict == Verdict::Drifted => return html! { "first report" },
         Against::Nothing => return html! { span.soft { "–" } },
         Against::Same => return html! { span.soft { "the same" } },
         Against::Changed(change) => change,

@@ -72,6 +72,20 @@ pub(super) fn not_found(site: &Site<'_>) -> Markup {
     )
 }
 
+pub(super) fn no_such_run(site: &Site<'_>, check: &str) -> Markup {
+    page(
+        "No such run",
+        site,
+        Reload::Never,
+        None,
+        &html! {
+            (crumbs(site, Some(check)))
+            h1 { "No such run" }
+            p { "There was none, or what it printed is not kept any more: without " code { "state_dir" } " that of the last run alone is, with it that of as many as " code { "history" } " says. " a href={ (site.link) "/checks/" (check) } { (check) } }
+        },
+    )
+}
+
 /// The way back.
 fn crumbs(site: &Site<'_>, check: Option<&str>) -> Markup {
     html! {
