@@ -94,6 +94,14 @@ pub const OUTPUT_KIND: &str = "output";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span(pub u32, pub u32);
 
+impl Span {
+    /// Both together, where nothing stands between them.
+    fn and(self, other: Self) -> Option<Self> {
+        let (Self(first, last), Self(from, to)) = (self.min(other), self.max(other));
+        (from <= last.saturating_add(1)).then(|| Self(first, last.max(to)))
+    }
+}
+
 /// What a planned change and one from outside have in common when they are of the same resource: scope, kind, name.
 type Key<'a> = (&'a str, &'a str, &'a str);
 
@@ -122,7 +130,7 @@ pub struct Resource {
     pub ignored: bool,
     /// How many findings of the same identity were merged into this one.
     pub count: u32,
-    /// Where its part of the raw standard output stands; `None` where the format is one line or a merge has several.
+    /// Where its part of the raw standard output stands; `None` where the format is one line, or a merge has several that don't adjoin.
     pub span: Option<Span>,
 }
 
@@ -189,7 +197,7 @@ impl Resource {
             // One of them hides its attributes: the list would be incomplete, and a rule must not rely on it.
             _ => None,
         };
-        self.span = None;
+        self.span = self.span.zip(other.span).and_then(|(a, b)| a.and(b));
     }
 }
 

@@ -29,7 +29,7 @@ fn differences_of_one_object_are_one_resource() {
     let second = REPLICAS.replace(".spec.replicas: '5' != '3'", ".spec.template: 'spec' missing");
     let both = Resource {
         count: 2,
-        ..update("shop", "Deployment.apps", "web", &["spec.replicas", "spec.template.spec"])
+        ..update("shop", "Deployment.apps", "web", &["spec.replicas", "spec.template.spec"]).with_span(1, 6)
     };
     assert_eq!(resources(&format!("{REPLICAS}{second}")), [both]);
 }
@@ -169,7 +169,10 @@ fn json_tells_files() {
 #[test]
 fn the_first_versions_name_what_they_check() {
     let text = "Checking Deployment 'web'\n *** .spec.replicas: '5' != '3'\n *** .spec.template: 'x' missing\nChecking Service.v1. 'shop/web'\n";
-    let web = Resource { count: 2, ..update("", "Deployment", "web", &["spec.replicas", "spec.template.x"]) };
+    let web = Resource {
+        count: 2,
+        ..update("", "Deployment", "web", &["spec.replicas", "spec.template.x"]).with_span(2, 3)
+    };
     assert_eq!(resources(text), [web]);
     assert_eq!(class(Some(0), "Checking Service 'web'\n", ""), (Verdict::Clean, None));
     assert_eq!(class(None, "Checking Service 'web'\n", "").0, Verdict::Unreadable);

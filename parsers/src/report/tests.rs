@@ -60,6 +60,19 @@ fn equal_identities_merge_and_the_gravest_action_stays() {
 }
 
 #[test]
+fn places_that_adjoin_merge_as_well() {
+    let spans = |spans: &[(u32, u32)]| {
+        let found =
+            spans.iter().map(|(first, last)| plan("a", Action::Update).with_span(*first, *last)).collect();
+        DriftReport::new(parsed(found)).unwrap().resources()[0].span
+    };
+    assert_eq!(spans(&[(3, 4), (5, 8), (9, 9)]), Some(Span(3, 9)));
+    assert_eq!(spans(&[(5, 8), (1, 4)]), Some(Span(1, 8)));
+    assert_eq!(spans(&[(3, 4), (4, 6)]), Some(Span(3, 6)));
+    assert_eq!(spans(&[(3, 4), (6, 8)]), None);
+}
+
+#[test]
 fn a_nameless_resource_is_refused_with_its_line() {
     let error = DriftReport::new(parsed(vec![plan("", Action::Create).with_span(9, 9)])).unwrap_err();
     assert_eq!((error.class, error.line), (Class::UnreadableFormat, Some(9)));

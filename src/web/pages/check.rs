@@ -66,7 +66,7 @@ pub(in crate::web) fn check(
             }
             (live(view, site))
             // What has just failed is what somebody wants to see first.
-            @let is_broken = state.last.as_ref().is_some_and(|last| !last.verdict.is_success());
+            @let is_broken = state.last.as_ref().is_some_and(|last| matches!(last.verdict, Verdict::Failed | Verdict::Timeout | Verdict::Unreadable));
             @if is_broken { (output_part(view, site)) (drift_parts(view, site, query)) }
             @else { (drift_parts(view, site, query)) (output_part(view, site)) }
             div #history data-live { (history(view, snapshot, site)) }
