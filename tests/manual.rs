@@ -4,7 +4,6 @@ mod support;
 
 use driftrun::cli::Cli;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use support::{Folder, ended, tool};
 
@@ -77,16 +76,6 @@ fn every_subcommand_and_flag_stands_in_the_manual() {
     }
 }
 
-/// A shell that the tests don't ask for: of one that is missing nothing is known, and a line says so.
-fn on_path(shell: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(shell)).find(|path| path.is_file());
-    if found.is_none() {
-        println!("skipped: {shell} is not installed");
-    }
-    found
-}
-
 #[test]
 fn every_subcommand_and_flag_stands_in_each_shells_completions() {
     for shell in ["bash", "zsh", "fish"] {
@@ -99,7 +88,7 @@ fn every_subcommand_and_flag_stands_in_each_shells_completions() {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }
-        let Some(program) = on_path(shell) else { continue };
+        let Some(program) = tool(shell) else { continue };
         let folder = Folder::new(shell);
         let file = folder.write("script", &script);
         let output = Command::new(program).arg("-n").arg(file).stdin(Stdio::null()).output().unwrap();
