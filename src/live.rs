@@ -4,7 +4,8 @@
 //! is held is bounded, also where a line has no end.
 
 use crate::redact::{
-    Marked, Part, Secret, Within, follow, has_format_version, names_plan, redacted_part, redacted_within,
+    Marked, Part, Secret, Within, follow, has_format_version, names_plan, names_state, redacted_part,
+    redacted_within,
 };
 use driftrun_parsers::text;
 use memchr::memrchr;
@@ -194,7 +195,9 @@ impl Held {
         // A plan in one line goes with its line. One of many lines names itself in its first ones, and takes everything behind them with it.
         for line in bytes.split(|byte| *byte == b'\n') {
             let begins = has_format_version(line);
-            if open.versioned && !begins && names_plan(line) {
+            let goes_on = (open.versioned && !begins && names_plan(line))
+                || (names_state(line) && !line.trim_ascii_start().starts_with(b"{"));
+            if goes_on {
                 open.takes = Takes::Nothing;
                 open.bytes.clear();
                 self.put(stream, RAW_PLAN.to_vec(), false);

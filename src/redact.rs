@@ -51,7 +51,13 @@ const RAW_PLAN: [&[u8]; 4] =
 
 /// Whether a raw plan or state of Terraform stands in an output. It is never shown nor kept.
 pub fn holds_raw_plan(bytes: &[u8]) -> bool {
-    has_format_version(bytes) && names_plan(bytes)
+    let is_state = names_state(bytes) && memchr::memmem::find(bytes, b"\"serial\"").is_some();
+    (has_format_version(bytes) && names_plan(bytes)) || is_state
+}
+
+/// Whether a name stands there that a state's own file has, as `terraform state pull` prints it.
+pub fn names_state(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"\"lineage\"").is_some()
 }
 
 /// Whether the version of a JSON format of Terraform's is named.
@@ -525,6 +531,10 @@ mod tests {
             (
                 "x\n{\"format_version\":\"1.2\",\"resource_changes\":[{\"v\":\"hunter2\"}]}\ny\n{\"format_version\":\"1.0\",\"valid\":true}\n",
                 "x\n(redacted)\ny\n{\"format_version\":\"1.0\",\"valid\":true}\n",
+            ),
+            (
+                "{\"version\":4,\"serial\":7,\"lineage\":\"x\",\"resources\":[]}\nno \"lines\"\n",
+                "(redacted)\nno \"lines\"\n",
             ),
             // Kubernetes' own mask, a certificate, a URL without a password.
             (

@@ -658,8 +658,17 @@ impl Shared {
 
 fn is_local(request: &Parts) -> bool {
     // A proxy on this machine asks for somebody elsewhere, by whatever name.
-    if ["forwarded", "via", "x-forwarded-for", "x-real-ip"].iter().any(|by| request.headers.contains_key(*by))
-    {
+    const PROXIES: [&str; 8] = [
+        "cf-connecting-ip",
+        "forwarded",
+        "true-client-ip",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+    ];
+    if PROXIES.iter().any(|by| request.headers.contains_key(*by)) {
         return false;
     }
     let name = authority(request).map(|authority| authority.host().to_owned()).unwrap_or_default();
