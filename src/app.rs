@@ -354,28 +354,19 @@ fn parse(arguments: &Parse) -> Result<ExitCode> {
     };
     let verdict = reading.verdict();
     let name = reader.as_ref().map_or("auto", Reader::name);
+    let shown = || Shown {
+        name: None,
+        took: None,
+        document: reading.document(name),
+        first_seen: &[],
+        unlisted: BTreeMap::new(),
+    };
     match arguments.format {
-        Format::Table => {
-            let shown = Shown {
-                name: None,
-                took: None,
-                document: reading.document(name),
-                first_seen: &[],
-                unlisted: BTreeMap::new(),
-            };
-            print(&show::table(&[shown], None, ink()))?;
-        }
+        Format::Table => print(&show::table(&[shown()], None, ink()))?,
         Format::Markdown => {
             let printed = Printed::of(whole(&stdout), Captured::default(), &[], &Marked::default(), false);
             let opened = printed.stdout.open();
-            let shown = Shown {
-                name: None,
-                took: None,
-                document: reading.document(name),
-                first_seen: &[],
-                unlisted: BTreeMap::new(),
-            };
-            let told = Told { shown, printed: Some(&opened), style: Style::of(name) };
+            let told = Told { shown: shown(), printed: Some(&opened), style: Style::of(name) };
             print(&show::markdown(&[told], None))?;
         }
         Format::Json => print_json(&reading.document(name))?,

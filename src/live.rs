@@ -175,8 +175,8 @@ impl Held {
     fn take(&mut self, stream: Stream, mut bytes: &[u8]) -> bool {
         let before = self.first + self.pieces.len() as u64;
         let open = &mut self.open[stream as usize];
-        // UTF-16: no pattern would find anything in it before it is decoded as a whole.
-        if !std::mem::replace(&mut open.begun, true) && matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        // UTF-16, of whose mark this may be but the first byte: no pattern would find anything in it before it is decoded as a whole.
+        if !std::mem::replace(&mut open.begun, true) && matches!(bytes, [0xff | 0xfe, ..]) {
             open.takes = Takes::Nothing;
             self.put(stream, UTF_16.to_vec(), false);
             return true;
@@ -192,24 +192,17 @@ impl Held {
             bytes = &bytes[end + 1..];
             open.takes = Takes::Lines;
         }
-        // A plan in one line goes with its line. One of many lines names itself in its first ones, and takes everything behind them with it.
-        for line in bytes.split(|byte| *byte == b'\n') {
-            let begins = has_format_version(line);
-            let goes_on = (open.versioned && !begins && names_plan(line))
-                || (names_state(line) && !line.trim_ascii_start().starts_with(b"{"));
-            if goes_on {
-                open.takes = Takes::Nothing;
-                open.bytes.clear();
-                self.put(stream, RAW_PLAN.to_vec(), false);
-                return true;
-            }
-            open.versioned |= begins && !names_plan(line);
-        }
         match memrchr(b'\n', bytes) {
             Some(end) => {
                 let mut lines = std::mem::take(&mut open.bytes);
                 lines.extend_from_slice(&bytes[..=end]);
                 open.bytes.extend_from_slice(&bytes[end + 1..]);
+                if let Some(at) = raw_plan(&lines, &mut open.versioned) {
+                    open.takes = Takes::Nothing;
+                    open.bytes.clear();
+                    lines.truncate(at);
+                    lines.extend_from_slice(RAW_PLAN);
+                }
                 self.put(stream, lines, false);
             }
             None => open.bytes.extend_from_slice(bytes),
@@ -237,6 +230,26 @@ impl Held {
             self.first += 1;
         }
     }
+}
+
+/// Where a plan or state of Terraform in many lines begins in these whole ones. It names itself in its first lines, of which `versioned` is the first; one in a
+/// single line goes with its line.
+fn raw_plan(lines: &[u8], versioned: &mut bool) -> Option<usize> {
+    if !*versioned && !has_format_version(lines) && !names_state(lines) {
+        return None;
+    }
+    let mut at = 0;
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let begins = has_format_version(line);
+        let goes_on = *versioned && !begins && names_plan(line);
+        let is_state = names_state(line) && !line.trim_ascii_start().starts_with(b"{");
+        if goes_on || is_state {
+            return Some(at);
+        }
+        *versioned |= begins && !names_plan(line);
+        at += line.len();
+    }
+    None
 }
 
 impl Piece {
@@ -353,9 +366,12 @@ mod tests {
     fn what_cannot_be_looked_through_line_by_line_is_not_shown() {
         let live = live();
         live.wrote(Stream::Out, b"Reading...\n{\n  \"format_version\": \"1.2\",\n");
-        live.wrote(Stream::Out, b"  \"terraform_version\": \"1.11.4\",\n  \"x\": \"s3cret\"\n");
+        // A pipe parts names wherever it likes.
+        live.wrote(Stream::Out, b"  \"z\": 1,\n  \"terraform_ver");
+        live.wrote(Stream::Out, b"sion\": \"1.11.4\",\n  \"x\": \"s3cret\"\n");
         live.wrote(Stream::Out, b"  \"y\": \"s3cret\"\n}\n");
-        live.wrote(Stream::Err, b"\xff\xfeA\0K\0I\0A\0\n\0");
+        live.wrote(Stream::Err, b"\xff");
+        live.wrote(Stream::Err, b"\xfeA\0K\0I\0A\0\n\0");
         live.wrote(Stream::Err, b"s\x003\0c\0\n\0");
         let shown: Vec<String> = live.news(0).texts.into_iter().map(|(_, text)| text).collect();
         let all = shown.concat();
