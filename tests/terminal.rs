@@ -96,7 +96,11 @@ impl Terminal {
         let size = Winsize { ws_row: ROWS, ws_col: 400, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&screen, size).unwrap();
         let stream = || screen.try_clone().unwrap();
-        program.args(arguments).current_dir(folder).env("TERM", "xterm").env_remove("NO_COLOR");
+        program.args(arguments).current_dir(folder).env("TERM", "xterm");
+        // What else decides on colours: under a CI, a terminal that says nothing of itself is given them, too.
+        for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+            program.env_remove(variable);
+        }
         let child = program.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
         // Held by nobody else, the terminal ends with driftrun. `program` has the streams, too.
         drop((screen, program));
