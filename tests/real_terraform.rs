@@ -1,89 +1,14 @@
 //! Real terraform with a provider of the tests' own (`tests/provider/`), whose resources are files: somebody edits one behind
 //! terraform's back, and a scrape of driftrun names it.
 
+#[path = "support/infra.rs"]
+mod infra;
 mod support;
 
+use infra::Infra;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use support::{Folder, REQUIRED, Server, disk_files, driftrun, tool};
-
-/// A root module with its state, applied; the provider's files are in `files/`.
-struct Infra {
-    folder: Folder,
-    terraform: PathBuf,
-}
-
-impl Infra {
-    /// `None` where a tool is missing.
-    fn applied(name: &str) -> Option<Self> {
-        let (terraform, provider) = (tool("terraform")?, tool("terraform-provider-disk")?);
-        let folder = Folder::new(name);
-        let overrides = json!(provider.parent().unwrap());
-        folder.write(
-            "terraform.rc",
-            &format!("provider_installation {{\n  dev_overrides {{ \"example.com/test/disk\" = {overrides} }}\n  direct {{}}\n}}\n"),
-        );
-        disk_files(&folder, REQUIRED, "welcome");
-        std::fs::create_dir(folder.path().join("files")).unwrap();
-        let infra = Self { folder, terraform };
-        infra.terraform(&["get"]);
-        infra.apply();
-        Some(infra)
-    }
-
-    fn environment(&self) -> [(&'static str, PathBuf); 4] {
-        let below = |name: &str| self.folder.path().join(name);
-        [
-            ("CHECKPOINT_DISABLE", "1".into()),
-            ("DISK_FOLDER", below("files")),
-            // The provider keeps its certificate there.
-            ("HOME", below("")),
-            ("TF_CLI_CONFIG_FILE", below("terraform.rc")),
-        ]
-    }
-
-    fn terraform(&self, arguments: &[&str]) {
-        let output = Command::new(&self.terraform)
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .envs(self.environment())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-    }
-
-    fn apply(&self) {
-        self.terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join("files").join(name)
-    }
-
-    /// Writes a configuration with these checks; each runs in the root module with its environment.
-    fn config(&self, checks: &[Value]) -> PathBuf {
-        let environment: serde_json::Map<String, Value> =
-            self.environment().iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        let defaults = json!({"workdir": ".", "interval": "1s", "env": environment});
-        let config = json!({"defaults": defaults, "max_concurrent": checks.len(), "checks": checks});
-        self.folder.write("driftrun.yaml", &config.to_string())
-    }
-
-    /// `terraform plan FLAGS`
-    fn plan(&self, flags: &[&str]) -> Value {
-        let mut argv = vec![self.terraform.to_str().unwrap()];
-        argv.extend(["plan", "-input=false", "-lock=false", "-no-color", "-detailed-exitcode"]);
-        argv.extend(flags);
-        json!(argv)
-    }
-
-    /// A check that parses what `terraform show -json` says of the plan.
-    fn shown(&self, name: &str, ignore: &Value) -> Value {
-        let show = json!([self.terraform, "show", "-json", "{tmp}/plan"]);
-        json!({"name": name, "command": self.plan(&["-out={tmp}/plan"]), "report": show, "ignore": ignore})
-    }
-}
+use std::path::Path;
+use support::{REQUIRED, Server, disk_files, driftrun};
 
 /// The exit code and the documents of `driftrun once`.
 fn once(config: &Path) -> (Option<i32>, Value) {
