@@ -1,5 +1,6 @@
 //! Puts everything together: from parsed arguments to an exit code. The order in which things start and stop is here.
 
+mod notify;
 mod once;
 mod prom_run;
 mod serve;

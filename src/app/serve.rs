@@ -1,5 +1,6 @@
 //! `watch` and `serve`: listens, runs the checks on their schedules, takes in new configurations, and ends when a signal says so.
 
+use super::notify;
 use super::prom_run::logging;
 use super::{Error, Result, build, run_with, stop_on_signals, try_folders, warn};
 use crate::board::Board;
@@ -136,6 +137,8 @@ pub(super) fn serve(
             first,
         );
         let strays = tokio::spawn(end_strays(Arc::clone(&runner)));
+        notify::ready(board.checks().len());
+        let alive = notify::keep_alive(runs.runtime.clone());
         match reload {
             None => stop.soft.cancelled().await,
             Some(mut reload) => {
@@ -145,11 +148,15 @@ pub(super) fn serve(
             }
         }
         tracing::info!("stopping");
+        notify::stopping();
         fleet.ended().await;
         strays.abort();
         runner.end_strays().await;
         server_stop.cancel();
         let _ = server.await;
+        if let Some(alive) = alive {
+            alive.abort();
+        }
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     });
@@ -306,6 +313,9 @@ impl Reload {
                 Some(answer) = asked.over_http.recv() => (Why::Asked, Some(answer)),
                 _ = look.tick() => (Why::Time, None),
             };
+            if why == Why::Asked {
+                notify::reloading();
+            }
             let mut wrong = Vec::new();
             if let Err(problems) = self.go(why, board, limits, fleet).await {
                 wrong.push(format!("configuration not loaded, the old one goes on:\n{problems}"));
@@ -318,6 +328,7 @@ impl Reload {
                         "web configuration not taken in, the last good one holds:\n{problems}"
                     ));
                 }
+                notify::reloaded(board.checks().len(), !wrong.is_empty());
             }
             if let Some(answer) = answer {
                 let _ = answer.send(if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) });
