@@ -20,7 +20,7 @@ use crate::show::markdown::Told;
 use crate::show::text::Ink;
 use crate::show::{self, Shown};
 use crate::supervise::Clock;
-use crate::{log, manual, metrics, reader};
+use crate::{health, log, manual, metrics, reader};
 use driftrun_parsers::{File, Input, Parser, Reading, Stream, read_by_pattern, read_by_program};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +87,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::PromRun => prom_run::prom_run(&cli.prom_run),
         Command::Config(ConfigCommand::Check { file, web_config }) => {
             config_check(file.as_deref(), web_config.as_deref())
+        }
+        Command::Health { url, timeout } => {
+            print(&format!("{}\n", health::ask(&url, timeout).map_err(Error)?))?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Completions { shell } => {
             print(&manual::completions(shell))?;

@@ -71,6 +71,16 @@ pub enum Command {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask a driftrun that serves whether it is well: exit code 0, or 1 and why not; for a container's HEALTHCHECK.
+    #[command(after_help = "Example: driftrun health https://127.0.0.1:9152/-/healthy")]
+    Health {
+        /// Its URL; a certificate is not verified.
+        #[arg(value_name = "URL", default_value = "http://127.0.0.1:9152/-/healthy")]
+        url: String,
+        /// How long to wait for an answer.
+        #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = positive_duration)]
+        timeout: Duration,
+    },
     /// Print what a shell needs to complete driftrun's command line.
     #[command(after_help = "Examples:
   bash: driftrun completions bash > ~/.local/share/bash-completion/completions/driftrun

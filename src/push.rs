@@ -1,5 +1,6 @@
-//! A Pushgateway: one group {job, check} a check, over HTTP or TLS. The only place that knows an HTTP client, and how a group is spelt in a path.
+//! A Pushgateway: one group {job, check} a check, over HTTP or TLS. The only place that knows how a group is spelt in a path.
 
+use crate::client::{Trust, client};
 use crate::metrics::Format;
 use crate::oneshot::Push;
 use crate::web::tls::unusable_certificate;
@@ -10,10 +11,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::{Response, StatusCode, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, parse_pem};
 use ureq::{Agent, Body};
 
 /// How often a push is tried once more.
@@ -118,20 +118,7 @@ impl Gateway {
             // Nothing is said to anybody over TLS.
             _ => Vec::new(),
         };
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::from(roots))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            // A redirected PUT would become a GET.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(*timeout))
-            .tls_config(tls)
-            .user_agent(concat!("driftrun/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+        let agent = client(Trust::SignedBy(roots), *timeout);
         Ok(Self { agent, base, job: job.clone(), login, timeout: *timeout, pause: *pause })
     }
 
