@@ -23,7 +23,11 @@ impl Prometheus {
 
     pub fn with_jobs(program: &Path, folder: &Folder, jobs: &Value) -> Self {
         let config = json!({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs});
-        let config = folder.write("prometheus.yml", &config.to_string());
+        Self::configured(program, folder, &config.to_string())
+    }
+
+    pub fn configured(program: &Path, folder: &Folder, config: &str) -> Self {
+        let config = folder.write("prometheus.yml", config);
         let mut child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()))
@@ -41,6 +45,13 @@ impl Prometheus {
         // Nobody reads the rest, but the pipe must not fill up.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address: address.expect("Prometheus listens") }
+    }
+
+    /// Takes another configuration than the one it was started with.
+    pub fn reload(&self, folder: &Folder, config: &str) {
+        folder.write("prometheus.yml", config);
+        let done = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap();
+        assert!(done.success());
     }
 
     pub fn api(&self, path: &str) -> Value {
