@@ -197,6 +197,5 @@ fn every_image_runs_as_nobody_in_particular_and_says_whether_it_is_well() {
         ] {
             assert_eq!(last.matches(line).count(), 1, "{}: {line}", file.display());
         }
-        assert!(text.matches("0.1.0").count() == text.matches(env!("CARGO_PKG_VERSION")).count());
     }
 }
