@@ -101,6 +101,10 @@ fn a_changed_rule_fails_its_test() {
             "          last_over_time(check:nothing[1h])\n",
         ),
         (
+            "          or\n          min without (instance, pod, container, endpoint) (driftrun_check_last_run_timestamp_seconds)\n",
+            "",
+        ),
+        (
             "(driftrun_check_verdict{verdict=~\"failed|timeout\"})",
             "(driftrun_check_verdict{verdict=~\"failed\"})",
         ),
