@@ -360,7 +360,7 @@ fn five_thousand_resources_are_one_message() {
 fn a_driftrun_that_is_moved_and_knows_nothing_neither_resolves_nor_repeats() {
     let folder = Folder::new("message-moved");
     let (config, list) = lines(&folder);
-    std::fs::write(&list, "file a\n").unwrap();
+    std::fs::write(&list, "file a<!channel>&b\n").unwrap();
     let mut server = serve(&config);
     let Some(alarm) = Alarm::start(&server.address) else { return };
     let told = TOLD.replace("CHECK", "lines");
@@ -368,7 +368,7 @@ fn a_driftrun_that_is_moved_and_knows_nothing_neither_resolves_nor_repeats() {
         "[FIRING 1] lines (base)",
         "lines",
         "warning",
-        &format!("• file a has drifted for T (change). {told}"),
+        &format!("• file a&lt;!channel&gt;&amp;b has drifted for T (change). {told}"),
     );
     assert_eq!(alarm.slack.next("lines"), drifted);
     // Its end is seen by Prometheus, and takes longer than any alert goes on by itself.
@@ -379,8 +379,12 @@ fn a_driftrun_that_is_moved_and_knows_nothing_neither_resolves_nor_repeats() {
     alarm.watch(&server.address);
     alarm.until(&format!("driftrun_resource_drift%7Binstance=\"{}\"%7D", server.address));
     std::fs::write(&list, "none\n").unwrap();
-    let resolved =
-        Message::new("[RESOLVED] lines (base)", "lines", "good", "• no more: DriftrunResourceDrifted a\n");
+    let resolved = Message::new(
+        "[RESOLVED] lines (base)",
+        "lines",
+        "good",
+        "• no more: DriftrunResourceDrifted a&lt;!channel&gt;&amp;b\n",
+    );
     assert_eq!(alarm.slack.next("lines"), resolved);
     assert_eq!(server.stop(), Some(0));
 }
