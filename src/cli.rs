@@ -167,6 +167,9 @@ pub struct Once {
     /// The configuration file; instead of a command.
     #[arg(long = "config.file", value_name = "FILE", conflicts_with_all = ["command", "name", "timeout", "parser", "workdir", "label", "env", "max_output", "kill_grace"])]
     pub config: Option<PathBuf>,
+    /// Run this check of the configuration only; repeatable. For a look: nothing is written nor pushed.
+    #[arg(long = "check", value_name = "NAME", requires = "config", conflicts_with_all = ["textfile", "push", "state_dir", "command"])]
+    pub only: Vec<String>,
     /// The check, where a command is given.
     #[command(flatten)]
     pub check: CheckFlags,

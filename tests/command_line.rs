@@ -165,3 +165,39 @@ fn parse_says_what_it_recognised_and_what_it_could_not() {
         assert_eq!((report["reason"].as_str(), stderr.as_str(), code), (Some(said), "", Some(1)));
     }
 }
+
+#[test]
+fn checks_of_a_configuration_are_run_by_name() {
+    let folder = Folder::new("only");
+    let config = folder.write(
+        "driftrun.yaml",
+        "state_dir: state\ndefaults: { parser: none }\nchecks:\n- { name: base-a, command: ['true'] }\n- { name: base-b, command: ['false'] }\n- { name: other, command: ['true'] }\n",
+    );
+    let file = config.to_str().unwrap();
+    let run = |rest: &[&str]| ended(&[&["once", "--config.file", file, "--format", "json"], rest].concat());
+    let names = |rest: &[&str]| {
+        let (stdout, stderr, code) = run(rest);
+        let reports: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+        (reports.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" "), code)
+    };
+    assert_eq!(names(&["--check", "base-a"]), ("base-a".to_owned(), Some(0)));
+    assert_eq!(names(&["--check", "other", "--check", "base-b"]), ("base-b other".to_owned(), Some(1)));
+    // A look beside a server that has the folder.
+    assert!(!folder.path().join("state/checks").exists());
+    let (stdout, stderr, code) = run(&["--check", "base-c"]);
+    let why = "driftrun: --check: the configuration has no check \"base-c\"; did you mean \"base-b\"?\n";
+    assert_eq!((stdout.as_str(), stderr.as_str(), code), ("", why, Some(1)));
+    for flag in ["--push=http://127.0.0.1:1", "--textfile=.", "--state-dir=."] {
+        let (_, stderr, code) = run(&["--check", "other", flag]);
+        let why = format!(
+            "error: the argument '--check <NAME>' cannot be used with '{}",
+            flag.split('=').next().unwrap()
+        );
+        assert!(stderr.starts_with(&why) && code == Some(1), "{stderr}");
+    }
+    let (_, stderr, code) = ended(&["once", "--check", "a", "--", "true"]);
+    assert!(
+        stderr.starts_with("error: the argument '--check <NAME>' cannot be used with") && code == Some(1),
+        "{stderr}"
+    );
+}

@@ -5,7 +5,7 @@ use super::{
     Error, Result, from_flags, ink, print, print_json, run_with, runtime, stop_on_signals, try_folders, warn,
 };
 use crate::board::{Board, LastRun};
-use crate::check::Reader;
+use crate::check::{self, Check, Reader};
 use crate::cli::{Format, Once, PushFlags};
 use crate::config::{self, Config};
 use crate::diff::Style;
@@ -42,6 +42,7 @@ pub(super) fn once(arguments: &Once, screen: Option<&Screen>) -> Result<ExitCode
         }
         None => Config::of_one(from_flags(&arguments.check, &arguments.command)?),
     };
+    only(&mut config.checks, &arguments.only)?;
     warn(&std::mem::take(&mut config.warnings));
     let round = Round::new(arguments, &config)?;
     // Temporary folders are there also where --state-dir names another one.
@@ -79,6 +80,22 @@ pub(super) fn once(arguments: &Once, screen: Option<&Screen>) -> Result<ExitCode
     // A push that nobody waits for any more is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Leaves of the checks those of these names, where there are any.
+fn only(checks: &mut Vec<Check>, names: &[String]) -> Result<()> {
+    for name in names {
+        if !checks.iter().any(|check| check.name == *name) {
+            let known: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+            let hint = match check::nearest(name, &known) {
+                Some(meant) => format!("; did you mean {meant:?}?"),
+                None => String::new(),
+            };
+            return Err(Error(format!("--check: the configuration has no check {name:?}{hint}")));
+        }
+    }
+    checks.retain(|check| names.is_empty() || names.contains(&check.name));
+    Ok(())
 }
 
 /// What a round has beside its checks: where it delivers to, and what it remembers.
