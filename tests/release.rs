@@ -30,6 +30,17 @@ fn images_are_called_by_the_version_that_they_are_of() {
         }
     }
     assert!(seen >= 10, "{seen}");
+    let tag = Regex::new(r"(?m)^\s+newTag: (\S+)$").unwrap();
+    let mut folders = Vec::new();
+    files(&project.join("deploy/kubernetes"), &mut folders);
+    let kustomizations = folders.iter().filter(|file| file.ends_with("kustomization.yaml"));
+    let texts: Vec<String> = kustomizations.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let tags: Vec<&str> = texts
+        .iter()
+        .flat_map(|text| tag.captures_iter(text))
+        .map(|tag| tag.get(1).unwrap().as_str())
+        .collect();
+    assert!(tags.len() > 2 && tags.iter().all(|tag| *tag == env!("CARGO_PKG_VERSION")), "{tags:?}");
 }
 
 #[test]
