@@ -11,7 +11,7 @@ use crate::reader::{self, Judgement};
 use crate::redact::{Marked, Secret, redacted_text};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
-use crate::snapshot::{Snapshot, View};
+use crate::snapshot::{Snapshot, View, Views};
 use crate::state::{KeptRuns, Store};
 use driftrun_parsers::{Class, Diagnostic, Parser, Reading, Scopes, Verdict};
 use jiff::Timestamp;
@@ -483,7 +483,7 @@ impl Board {
             reloaded: true,
             shard,
             store: store.clone(),
-            views: Vec::new(),
+            views: Views::default(),
             common: Common::default(),
         };
         let listed = Listed { most: max_total_resources, total: 0, by_check: HashMap::new() };
@@ -737,14 +737,8 @@ impl Board {
 
     /// Shows readers what an entry has. Called with the entry's lock, so that an older view never comes after a newer one.
     fn put(&self, entry: &Entry) {
-        self.publish(|old| {
-            let mut views = old.views.clone();
-            // One that a reload has taken out meanwhile stays out.
-            if let Ok(at) = views.binary_search_by(|view| view.check.name.cmp(&entry.check.name)) {
-                views[at] = Arc::clone(&entry.view);
-            }
-            Snapshot { views, ..old.clone() }
-        });
+        // One that a reload has taken out meanwhile stays out.
+        self.publish(|old| Snapshot { views: old.views.with(&entry.view), ..old.clone() });
     }
 
     fn publish(&self, next: impl FnOnce(&Snapshot) -> Snapshot) {

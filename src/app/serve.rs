@@ -27,8 +27,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// How often orphans that belong to no run are looked for.
-const STRAYS: Duration = Duration::from_secs(30);
+/// How often orphans that belong to no run are looked for, and memory is given back that runs had.
+const TIDY: Duration = Duration::from_secs(30);
 
 /// How often the configuration file and the matches of its globs are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -136,7 +136,7 @@ pub(super) fn serve(
             logging(run_with(&runner, Some(&board)), manner),
             first,
         );
-        let strays = tokio::spawn(end_strays(Arc::clone(&runner)));
+        let tidying = tokio::spawn(tidy(Arc::clone(&runner)));
         notify::ready(board.checks().len());
         let alive = notify::keep_alive(runs.runtime.clone());
         match reload {
@@ -150,7 +150,7 @@ pub(super) fn serve(
         tracing::info!("stopping");
         notify::stopping();
         fleet.ended().await;
-        strays.abort();
+        tidying.abort();
         runner.end_strays().await;
         server_stop.cancel();
         let _ = server.await;
@@ -239,9 +239,10 @@ fn after_restored(schedule: Schedule, check: &Check, board: &Board, now: Timesta
     }
 }
 
-async fn end_strays(runner: Arc<Runner>) {
+async fn tidy(runner: Arc<Runner>) {
     loop {
-        tokio::time::sleep(STRAYS).await;
+        tokio::time::sleep(TIDY).await;
+        drop(tokio::task::spawn_blocking(driftrun_heap::give_free_pages_back));
         let ended = runner.end_strays().await;
         if ended > 0 {
             tracing::warn!(processes = ended, "ended orphans that belong to no run");

@@ -55,7 +55,7 @@ impl Common {
             for (n, family) in LIVE.iter().enumerate() {
                 joined.family(family, n, snapshot.views.iter().map(|view| &view.live));
             }
-            joined.add_run(&snapshot.views, |_| true);
+            joined.add_run(&snapshot.views.iter(), |_| true);
             Lines { bulks: joined.bulks(), packed: OnceLock::new() }
         })
     }
@@ -125,9 +125,13 @@ impl<'s> Exposition<'s> {
         }
     }
 
-    fn add_run(&mut self, views: &[Arc<View>], which: impl Fn(&Family) -> bool) {
+    fn add_run<'v>(
+        &mut self,
+        views: &(impl Iterator<Item = &'v Arc<View>> + Clone),
+        which: impl Fn(&Family) -> bool,
+    ) {
         for (n, family) in RUN.iter().enumerate().filter(|(_, family)| which(family)) {
-            self.family(family, n, views.iter().map(|view| &*view.run));
+            self.family(family, n, views.clone().map(|view| &*view.run));
         }
     }
 
@@ -237,17 +241,19 @@ pub fn render(snapshot: &Snapshot) -> String {
 pub fn render_once(snapshot: &Snapshot, which: impl Fn(&Family) -> bool) -> String {
     Exposition::text(|text| {
         text.instance_family(&INSTANCE[0], snapshot);
-        text.add_run(&snapshot.views, which);
+        text.add_run(&snapshot.views.iter(), which);
     })
 }
 
 /// The families of one check alone, with their headers.
 pub fn families_of(view: &Arc<View>, which: impl Fn(&Family) -> bool) -> String {
-    Exposition::text(|text| text.add_run(std::slice::from_ref(view), which))
+    Exposition::text(|text| text.add_run(&std::iter::once(view), which))
 }
 
 /// What one recorded output says, as the families of a check called `name`.
 pub fn render_report(name: &str, parser: Option<Reader>, reading: Reading, now: Timestamp) -> String {
     let board = Board::recorded(name, parser, reading, now);
-    Exposition::text(|text| text.add_run(&board.snapshot().views, |family| family.about == About::Report))
+    Exposition::text(|text| {
+        text.add_run(&board.snapshot().views.iter(), |family| family.about == About::Report);
+    })
 }

@@ -90,8 +90,9 @@ impl Round {
         let began = *self.began.get_or_insert(now);
         self.looks += 1;
         self.ended.resize(snapshot.views.len(), None);
+        let views: Vec<&View> = snapshot.views.iter().map(AsRef::as_ref).collect();
         let mut checks: Vec<(usize, Stands)> =
-            snapshot.views.iter().map(|view| Stands::of(view, now)).enumerate().collect();
+            views.iter().map(|view| Stands::of(view, now)).enumerate().collect();
         let sum = sum(&checks, between(began, now), size.columns);
         // One is for the sum, and one stays free: a terminal that is full to its end scrolls.
         let Some(room) = size.rows.checked_sub(2) else { return String::new() };
@@ -104,7 +105,7 @@ impl Round {
         let names = names.filter(|width| *width <= size.columns / 2).max().unwrap_or(0);
         let mut lines: Vec<String> = Vec::with_capacity(checks.len() + 1);
         for (at, stands) in checks {
-            let view = &snapshot.views[at];
+            let view = views[at];
             let (sign, word, style, rest) = match stands {
                 Stands::Running(since) => {
                     let spinner = SPINNER[self.looks % SPINNER.len()];

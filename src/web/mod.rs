@@ -165,7 +165,7 @@ fn html_page(
     }
     let only = match site.paths {
         Paths::Own => None,
-        Paths::PromRun => snapshot.views.first(),
+        Paths::PromRun => snapshot.views.iter().next(),
     };
     match named.or(only) {
         Some(view) => html(StatusCode::OK, pages::check(view, snapshot, site, query)),

@@ -1,7 +1,7 @@
 //! What stands behind the `?` of a path: which checks or resources are wanted, in which order, which page of them. Pure: text in, values out; what is not
 //! understood is as good as not there.
 
-use crate::snapshot::View;
+use crate::snapshot::{View, Views};
 use driftrun_parsers::{Action, Verdict};
 use form_urlencoded::{Serializer, parse};
 use std::cmp::Ordering;
@@ -127,10 +127,10 @@ impl Checks {
     }
 
     /// Those of `views` that are wanted, in their order.
-    pub(super) fn select<'v, V: AsRef<View>>(&self, views: &'v [V]) -> Vec<&'v View> {
+    pub(super) fn select<'v>(&self, views: &'v Views) -> Vec<&'v View> {
         let words: Vec<String> = self.text.split_whitespace().map(str::to_lowercase).collect();
         let mut found: Vec<&View> =
-            views.iter().map(AsRef::as_ref).filter(|view| self.wants(view, &words)).collect();
+            views.iter().map(AsRef::as_ref).filter(|view: &&View| self.wants(view, &words)).collect();
         // They come sorted by name.
         found.sort_by(|a, b| {
             let order = self.order(a, b);

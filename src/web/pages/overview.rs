@@ -103,7 +103,7 @@ fn filter(snapshot: &Snapshot, wanted: &Checks) -> Markup {
 fn totals(snapshot: &Snapshot, wanted: &Checks, link: &Link<'_>) -> Markup {
     let mut verdicts: BTreeMap<&'static str, (Option<Verdict>, usize)> = BTreeMap::new();
     let mut drift: BTreeMap<Action, u64> = BTreeMap::new();
-    for view in &snapshot.views {
+    for view in snapshot.views.iter() {
         let verdict = last_verdict(view);
         verdicts.entry(verdict_word(verdict)).or_insert((verdict, 0)).1 += 1;
         for (action, count) in view.state.drift.iter().flat_map(|drift| &drift.tally.drift) {
