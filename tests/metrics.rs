@@ -180,7 +180,7 @@ fn ansible(hosts: &[(&str, &[&str])], down: &[&str]) -> Outcome {
 /// Host, task and second of its first sight, of every drifting resource.
 fn drift(board: &Board) -> Vec<(String, String, i64)> {
     let snapshot = board.snapshot();
-    let drift = snapshot.views[0].state.drift.as_ref();
+    let drift = snapshot.views.iter().next().unwrap().state.drift.as_ref();
     let seen = drift.iter().flat_map(|drift| drift.resources.iter()).filter(|seen| seen.counts());
     seen.map(|seen| {
         (
@@ -246,7 +246,7 @@ fn a_rule_takes_out_what_it_names_and_nothing_else() {
     let board = Board::new(vec![check], at(0));
     assert_eq!(run(&board, recorded(&fixture("terraform-show/everything")), 1), Verdict::Drifted);
     let snapshot = board.snapshot();
-    let seen = &snapshot.views[0].state.drift.as_ref().unwrap().resources;
+    let seen = &snapshot.views.iter().next().unwrap().state.drift.as_ref().unwrap().resources;
     assert!(seen.iter().any(|seen| !seen.resource.drift), "what is no drift stands among the rest");
     let ignored: Vec<&str> =
         seen.iter().filter(|s| s.resource.ignored).map(|s| s.resource.name.as_str()).collect();
@@ -295,7 +295,7 @@ fn the_text_is_what_the_prometheus_crate_writes_for_the_same_values() {
     let names = ["check", "scope", "kind", "name", "action", "outside"];
     let gauges = GaugeVec::new(Opts::new("driftrun_resource_drift", "h"), &names).unwrap();
     registry.register(Box::new(gauges.clone())).unwrap();
-    for seen in board.snapshot().views[0].state.drift.as_ref().unwrap().resources.iter() {
+    for seen in board.snapshot().views.iter().next().unwrap().state.drift.as_ref().unwrap().resources.iter() {
         let r = &seen.resource;
         gauges.with_label_values(&["c", &r.scope, &r.kind, &r.name, r.action.as_str(), "false"]).set(1.0);
     }
@@ -381,7 +381,7 @@ fn the_reference_is_the_table() {
     for class in Class::ALL {
         want += &format!("| `{}` | {} |\n", class.as_str(), class.about());
     }
-    want += "\n`reason` of `driftrun_check_skipped_runs_total`: `overrun` (the run before was still under way), `queue` (it waited for `max_concurrent` or its `concurrency_group`), `asleep` (driftrun or the machine was stopped or asleep, or its clock was set).\n\n## Alerts to begin with\n\n```yaml\n- alert: DriftrunResourceDrifted      # says what, where and how\n  expr: driftrun_resource_drift == 1\n  for: 15m\n- alert: DriftrunCheckStale           # also for a check that never worked\n  expr: time() - (driftrun_check_last_success_timestamp_seconds or driftrun_check_loaded_timestamp_seconds) > 2 * driftrun_check_interval_seconds + driftrun_check_timeout_seconds\n- alert: DriftrunConfigurationBad     # the last good one holds; the log says what is wrong\n  expr: driftrun_config_last_reload_successful == 0 or driftrun_web_config_last_reload_successful == 0\n```\n";
+    want += "\n`reason` of `driftrun_check_skipped_runs_total`: `overrun` (the run before was still under way), `queue` (it waited for `max_concurrent` or its `concurrency_group`), `asleep` (driftrun or the machine was stopped or asleep, or its clock was set).\n\n## Alerts\n\n[alerts.md](alerts.md) has them; [reading-metrics.md](reading-metrics.md) has queries for people.\n";
     want += "\nA check with `resource_metrics: counts` or `off` has no `driftrun_resource_drift`; of it `driftrun_check_verdict{verdict=\"drifted\"} == 1` tells.\n\n## How much there is\n\n- A drifting resource has two series, and is gone from the scrape as soon as a report doesn't show it. `max_resources` of a check (10,000) and `max_total_resources` (250,000) bound how many have series; the rest is counted in `driftrun_drift_resources` and `driftrun_drift_dropped_resources`. From eight tenths of `max_resources` on the log and the check's page say so, as they do when series are left out.\n- `resource_metrics: counts` of a check leaves out the series of single resources and scopes, `off` all drift families; verdict, exit code and times stay.\n- A label value of more than 512 bytes is cut to its beginning, `…` and 16 hexadecimal digits that are made of all of it: the same resource has the same label in every scrape and process, and two that begin alike stay two.\n\n## Formats\n\nText 0.0.4 unless `Accept` asks for more: OpenMetrics 1.0.0 or text 1.0.0 (`escaping=` is told back; no name of driftrun's needs any). The series are the same in all. gzip for who accepts it. In OpenMetrics a counter's family has its name without `_total`, as that format wants it; there are no `_created` series.\n";
     want += "\n## In the manner of prom-run\n\nOnly as `prom-run` (see [migrating.md](migrating.md#from-prom-run)), beside the others: prom-run's own, without a label for the check, and from 0 on.\n\n| metric | type | meaning |\n|---|---|---|\n";
     for family in &metrics::PROM_RUN {
