@@ -347,7 +347,7 @@ fn five_thousand_resources_are_one_message() {
         || std::fs::write(&list, "none\n").unwrap(),
     );
     let Some(messages) = messages else { return };
-    let text = "• 5000 resources of check lines have drifted, the first of them T ago. Its page lists them. It read everything T ago. \
+    let text = "• 5000 resources of check lines have drifted. It has had drift for T. It read everything T ago. \
         <https://driftrun.example.com/runbooks/DriftrunCheckDrifted.md|What to do>\n";
     let want = [
         Message::new("[FIRING 1] lines (base)", "lines", "warning", text),
