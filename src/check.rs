@@ -344,9 +344,10 @@ pub fn no_parser(tool: &str) -> String {
     )
 }
 
-/// Label names that driftrun or Prometheus uses itself: a check's own labels can't be called so.
+/// Label names that driftrun, Prometheus or its alerts use themselves: a check's own labels can't be called so.
 pub const RESERVED_LABELS: &[&str] = &[
     "action",
+    "alertname",
     "attribute",
     "check",
     "class",
@@ -364,6 +365,7 @@ pub const RESERVED_LABELS: &[&str] = &[
     "revision",
     "rustc",
     "scope",
+    "severity",
     "source",
     "state",
     "stream",

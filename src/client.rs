@@ -18,11 +18,12 @@ pub enum Trust {
 pub fn client(trust: Trust, timeout: Duration) -> Agent {
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let tls = match trust {
-        Trust::SignedBy(roots) => tls.root_certs(RootCerts::from(roots)),
-        Trust::Anybody => tls.disable_verification(true),
+    let (tls, config) = match trust {
+        Trust::SignedBy(roots) => (tls.root_certs(RootCerts::from(roots)), Agent::config_builder()),
+        // Whoever is asked so is on this machine, and a proxy would ask its own.
+        Trust::Anybody => (tls.disable_verification(true), Agent::config_builder().proxy(None)),
     };
-    Agent::config_builder()
+    config
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)

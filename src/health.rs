@@ -2,7 +2,7 @@
 
 use crate::client::{Trust, client};
 use crate::config::units::show_duration;
-use std::io;
+use std::io::{self, Read as _};
 use std::time::Duration;
 use ureq::http::{StatusCode, Uri};
 
@@ -19,7 +19,16 @@ pub fn ask(url: &str, timeout: Duration) -> Result<String, String> {
         return Err(format!("{url:?} is no URL of a driftrun; {example}"));
     }
     let response = client(Trust::Anybody, timeout).get(uri).call();
-    let status = response.map_err(|error| format!("{url}: {}", no_answer(error, timeout)))?.status();
+    let mut response = response.map_err(|error| format!("{url}: {}", no_answer(error, timeout)))?;
+    let status = response.status();
+    if status.is_success() {
+        let mut said = String::new();
+        // What breaks off is not what it says either.
+        let _ = response.body_mut().as_reader().take(100).read_to_string(&mut said);
+        if !said.starts_with("driftrun is ") {
+            return Err(format!("{url}: {status}, and it doesn't say that it is a driftrun; {example}"));
+        }
+    }
     if status.is_success() || status == StatusCode::UNAUTHORIZED {
         Ok(format!("{url}: {status}"))
     } else {

@@ -34,6 +34,17 @@ fn a_server_is_well_with_tls_and_users_too() {
     let server = Server::serve(&config);
     let url = format!("http://{}/-/healthy", server.address);
     assert_eq!(health(&[&url]), well(&url, "200 OK"));
+    // Whatever is between this machine and others.
+    let mut command = driftrun();
+    for variable in ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"] {
+        command.env(variable, "http://127.0.0.1:1");
+    }
+    assert!(command.args(["health", &url]).output().unwrap().status.success());
+    let other = url.replace("/-/healthy", "/metrics");
+    let why = format!(
+        "{other}: 200 OK, and it doesn't say that it is a driftrun; write one such as http://127.0.0.1:9152/-/healthy"
+    );
+    assert_eq!(health(&[&other]), unwell(&why));
     let elsewhere = format!("http://{}/ops/-/healthy", server.address);
     let why = format!("{elsewhere}: 404 Not Found; with --web.route-prefix the path is PREFIX/-/healthy");
     assert_eq!(health(&[&elsewhere]), unwell(&why));

@@ -58,6 +58,22 @@ fn the_service_manager_is_told_of_each_state() {
     assert_eq!(manager.told(), "STOPPING=1\nSTATUS=ending the runs that are under way\n");
 }
 
+/// A file system that doesn't answer: the configuration is a pipe that nobody writes to.
+#[test]
+fn a_configuration_that_never_comes_holds_up_no_end() {
+    let folder = Folder::new("never");
+    let manager = Manager::listen(&folder);
+    let server = served(&folder, &[]);
+    assert_eq!(manager.told(), "READY=1\nSTATUS=watching 2 checks\n");
+    let config = folder.path().join("driftrun.yaml");
+    std::fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    server.signal("HUP");
+    assert_eq!(manager.told(), "RELOADING=1\nMONOTONIC_USEC=NOW\n");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(manager.told(), "STOPPING=1\nSTATUS=ending the runs that are under way\n");
+}
+
 #[test]
 fn it_tells_that_it_is_alive_as_often_as_it_is_asked_to() {
     let folder = Folder::new("watchdog");

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,6 +32,9 @@ const TIDY: Duration = Duration::from_secs(30);
 
 /// How often the configuration file and the matches of its globs are looked at.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// How long a configuration and what it names are waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The thread on which runs are started and followed. Starting a large program from a slow disk takes milliseconds, and must not hold up a
 /// scrape; and a run that stays on one thread wakes no other. Ends with the value.
@@ -288,6 +291,8 @@ pub(super) struct Reload {
     auto: bool,
     /// What was wrong when it was looked at last: said once.
     complaint: Option<String>,
+    /// Somebody looks at it right now, on a thread that others wait for.
+    looking: Arc<Mutex<()>>,
     shard: Shard,
     /// Where people find the pages.
     external: Option<String>,
@@ -295,7 +300,16 @@ pub(super) struct Reload {
 
 impl Reload {
     pub(super) fn new(path: PathBuf, accepted: Source, auto: bool, shard: Shard) -> Self {
-        Self { path, accepted, looks: false, auto, complaint: None, shard, external: None }
+        Self {
+            path,
+            accepted,
+            looks: false,
+            auto,
+            complaint: None,
+            looking: Arc::default(),
+            shard,
+            external: None,
+        }
     }
 
     /// Loads the configuration whenever somebody asks for it, and when it is time to see whether something has changed.
@@ -314,27 +328,57 @@ impl Reload {
                 Some(answer) = asked.over_http.recv() => (Why::Asked, Some(answer)),
                 _ = look.tick() => (Why::Time, None),
             };
+            let complained = self.complaint.is_some();
             if why == Why::Asked {
                 notify::reloading();
             }
-            let mut wrong = Vec::new();
-            if let Err(problems) = self.go(why, board, limits, fleet).await {
-                wrong.push(format!("configuration not loaded, the old one goes on:\n{problems}"));
-            }
-            if why == Why::Asked {
-                let access = Arc::clone(&asked.access);
-                let web = tokio::task::spawn_blocking(move || access.reload()).await;
-                if let Err(problems) = web.unwrap_or_else(|error| Err(error.to_string())) {
-                    wrong.push(format!(
-                        "web configuration not taken in, the last good one holds:\n{problems}"
-                    ));
-                }
+            let access = (why == Why::Asked).then(|| Arc::clone(&asked.access));
+            // A file system that doesn't answer holds up neither an end nor what is known of it.
+            let taken_in = tokio::select! {
+                () = asked.stop.cancelled() => break,
+                taken_in = tokio::time::timeout(PATIENCE, self.take_in(why, access, board, limits, fleet)) => taken_in,
+            };
+            let wrong = taken_in.unwrap_or_else(|_| {
+                board.reload_failed();
+                let problem =
+                    format!("no answer from {} within {} seconds", self.path.display(), PATIENCE.as_secs());
+                tracing::error!(problem, "configuration not loaded, the old one goes on");
+                self.complaint = Some(problem.clone());
+                vec![problem]
+            });
+            if why == Why::Asked || complained != self.complaint.is_some() {
                 notify::reloaded(board.checks().len(), !wrong.is_empty());
             }
             if let Some(answer) = answer {
                 let _ = answer.send(if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) });
             }
         }
+    }
+
+    /// Takes in the configuration and, with it, who may come in: what is wrong with them.
+    async fn take_in<F, R>(
+        &mut self,
+        why: Why,
+        access: Option<Arc<Access>>,
+        board: &Board,
+        limits: &Limits,
+        fleet: &mut Fleet<F>,
+    ) -> Vec<String>
+    where
+        F: Fn(Arc<Check>, Stop) -> R + Clone + Send + 'static,
+        R: Future<Output = Outcome> + Send + 'static,
+    {
+        let mut wrong = Vec::new();
+        if let Err(problems) = self.go(why, board, limits, fleet).await {
+            wrong.push(format!("configuration not loaded, the old one goes on:\n{problems}"));
+        }
+        if let Some(access) = access {
+            let web = tokio::task::spawn_blocking(move || access.reload()).await;
+            if let Err(problems) = web.unwrap_or_else(|error| Err(error.to_string())) {
+                wrong.push(format!("web configuration not taken in, the last good one holds:\n{problems}"));
+            }
+        }
+        wrong
     }
 
     /// Takes in the configuration, whole or not at all; then why not.
@@ -351,7 +395,16 @@ impl Reload {
     {
         // Files on a slow disk are not for a runtime worker.
         let reload = self.clone();
-        let found = match tokio::task::spawn_blocking(move || reload.look(why)).await {
+        let look = move || {
+            // One thread is enough to wait for a file system that doesn't answer.
+            match reload.looking.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    Err(format!("still no answer from {}", reload.path.display()))
+                }
+                Ok(_) | Err(TryLockError::Poisoned(_)) => reload.look(why),
+            }
+        };
+        let found = match tokio::task::spawn_blocking(look).await {
             Ok(found) => found,
             Err(error) => Err(error.to_string()),
         };
