@@ -90,6 +90,20 @@ fn github_comments_on_pull_requests_and_fails_at_night_when_something_drifted() 
     }
 }
 
+#[test]
+fn a_result_that_cannot_be_written_is_no_drift() {
+    let Some(pipeline) = pipeline("gitlab-ci.yml") else { return };
+    let lines: Vec<&str> =
+        pipeline["drift"]["script"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let folder = repository(CLEAN);
+    std::fs::create_dir(folder.path().join("drift.md")).unwrap();
+    let request = [("CI_PIPELINE_SOURCE", "merge_request_event")];
+    for shell in ["sh", "bash", "dash"] {
+        let output = run(&folder, &[shell, "-ec"], &lines.join("\n"), &request);
+        assert!(!output.status.success(), "{shell}: {output:?}");
+    }
+}
+
 /// The job's exit code and what it calls.
 fn gitlab(config: &str, variables: &[(&str, &str)]) -> Option<(Option<i32>, String)> {
     let pipeline = pipeline("gitlab-ci.yml")?;
