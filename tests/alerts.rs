@@ -57,6 +57,83 @@ fn promtool_finds_the_rules_right_and_they_do_what_their_tests_say() {
     assert!(said.contains("SUCCESS") && !said.contains("FAILED"), "{said}");
 }
 
+/// What of the rules could be lost without anybody seeing it, and what it is made then: what makes alerts survive, each limit, each case.
+const MUTATIONS: [(&str, &str); 28] = [
+    (
+        "            and\n            max without (verdict, instance, pod, container, endpoint) (driftrun_check_verdict{verdict=~\"clean|drifted\"}) == 1\n",
+        "",
+    ),
+    (
+        "            max without (url, instance, pod, container, endpoint) (driftrun_check_info)\n            or\n            last_over_time(check",
+        "            last_over_time(check",
+    ),
+    ("            or\n            last_over_time(check:driftrun_drift_resources:sum[1h]) >= bool 0\n", ""),
+    (
+        "          unless check:driftrun_drift_resources:sum\n",
+        "          and check:driftrun_drift_resources:sum\n",
+    ),
+    (
+        "          resource:driftrun_resource_drift:held and ignoring (scope, kind, name) check:driftrun_drift_unknown:max\n          or\n",
+        "",
+    ),
+    ("            and ignoring (kind, name)\n", "            unless ignoring (kind, name)\n"),
+    (
+        "          resource:driftrun_resource_drift_since_timestamp_seconds:min and resource:driftrun_resource_drift:held\n          or\n",
+        "",
+    ),
+    (
+        "          time() + 0 * resource:driftrun_resource_drift:held\n",
+        "          time() + 0 * (resource:driftrun_resource_drift:held > 1)\n",
+    ),
+    (
+        "          check:driftrun_drift_resources:sum > 10\n",
+        "          check:driftrun_drift_resources:sum > 11\n",
+    ),
+    (
+        "          check:driftrun_drift_resources:sum > check:driftrun_resource_drift:count\n",
+        "          check:driftrun_drift_resources:sum > 100\n",
+    ),
+    (
+        "          (check:driftrun_drift_resources:sum > 0) unless check:driftrun_resource_drift:count\n",
+        "          check:driftrun_drift_resources:sum > 100\n",
+    ),
+    (
+        "          check:driftrun_drift_resources:together and check:driftrun_drift_unknown:max\n",
+        "          check:nothing\n",
+    ),
+    (
+        "(driftrun_check_verdict{verdict=\"partial\"}) == 1\n\n",
+        "(driftrun_check_verdict{verdict=\"partial\"}) == 2\n\n",
+    ),
+    (
+        "          time() + 0 * (check:driftrun_drift_resources:sum > 0)\n",
+        "          time() + 0 * (check:driftrun_drift_resources:sum > 100)\n",
+    ),
+    (
+        "          last_over_time(check:driftrun_check_last_good_timestamp_seconds:max[1h])\n",
+        "          last_over_time(check:nothing[1h])\n",
+    ),
+    (
+        "          or\n          min without (instance, pod, container, endpoint) (driftrun_check_last_run_timestamp_seconds)\n",
+        "",
+    ),
+    ("          2 * max without", "          1 * max without"),
+    ("          2 * 86400", "          1 * 86400"),
+    ("          unless ignoring (scope, kind, name) check:driftrun_drift_resources:together\n", ""),
+    ("verdict=~\"failed|timeout|unreadable\"", "verdict=~\"failed|timeout\""),
+    (
+        "          unless\n          max without (verdict, instance, pod, container, endpoint) (min_over_time",
+        "          and\n          max without (verdict, instance, pod, container, endpoint) (min_over_time",
+    ),
+    (" unless on (job, instance) driftrun_build_info\n", "\n"),
+    ("            unless on (job, check, cluster, namespace) driftrun_check_info\n", ""),
+    ("up{job=~\".*driftrun.*\"} == 0\n          or", "up{job=\"none\"} == 0\n          or"),
+    ("          or\n          absent(driftrun_check_info) unless on () up{job=~\".*driftrun.*\"} == 0\n", ""),
+    ("          or\n          driftrun_web_config_last_reload_successful == 0\n", ""),
+    ("          count without (shard) (\n", "          sum without (shard) (\n"),
+    ("changed outside", "outside"),
+];
+
 #[test]
 fn a_changed_rule_fails_its_test() {
     if !slow() {
@@ -84,90 +161,8 @@ fn a_changed_rule_fails_its_test() {
         })
     };
     assert!(run("same", &rules, ""));
-    // What of them could be lost without anybody seeing it: what makes alerts survive, each limit, each time.
-    let mutations = [
-        (
-            "            and\n            max without (verdict, instance, pod, container, endpoint) (driftrun_check_verdict{verdict=~\"clean|drifted\"}) == 1\n",
-            "",
-        ),
-        (
-            "            max without (url, instance, pod, container, endpoint) (driftrun_check_info)\n            or\n            last_over_time(check",
-            "            last_over_time(check",
-        ),
-        (
-            "            or\n            last_over_time(check:driftrun_drift_resources:sum[1h]) >= bool 0\n",
-            "",
-        ),
-        (
-            "          unless check:driftrun_drift_resources:sum\n",
-            "          and check:driftrun_drift_resources:sum\n",
-        ),
-        (
-            "          resource:driftrun_resource_drift:held and ignoring (scope, kind, name) check:driftrun_drift_unknown:max\n          or\n",
-            "",
-        ),
-        ("            and ignoring (kind, name)\n", "            unless ignoring (kind, name)\n"),
-        (
-            "          resource:driftrun_resource_drift_since_timestamp_seconds:min and resource:driftrun_resource_drift:held\n          or\n",
-            "",
-        ),
-        (
-            "          time() + 0 * resource:driftrun_resource_drift:held\n",
-            "          time() + 0 * (resource:driftrun_resource_drift:held > 1)\n",
-        ),
-        (
-            "          check:driftrun_drift_resources:sum > 10\n",
-            "          check:driftrun_drift_resources:sum > 11\n",
-        ),
-        (
-            "          check:driftrun_drift_resources:sum > check:driftrun_resource_drift:count\n",
-            "          check:driftrun_drift_resources:sum > 100\n",
-        ),
-        (
-            "          (check:driftrun_drift_resources:sum > 0) unless check:driftrun_resource_drift:count\n",
-            "          check:driftrun_drift_resources:sum > 100\n",
-        ),
-        (
-            "          check:driftrun_drift_resources:together and check:driftrun_drift_unknown:max\n",
-            "          check:nothing\n",
-        ),
-        (
-            "(driftrun_check_verdict{verdict=\"partial\"}) == 1\n\n",
-            "(driftrun_check_verdict{verdict=\"partial\"}) == 2\n\n",
-        ),
-        (
-            "          time() + 0 * (check:driftrun_drift_resources:sum > 0)\n",
-            "          time() + 0 * (check:driftrun_drift_resources:sum > 100)\n",
-        ),
-        (
-            "          last_over_time(check:driftrun_check_last_good_timestamp_seconds:max[1h])\n",
-            "          last_over_time(check:nothing[1h])\n",
-        ),
-        (
-            "          or\n          min without (instance, pod, container, endpoint) (driftrun_check_last_run_timestamp_seconds)\n",
-            "",
-        ),
-        ("          2 * max without", "          1 * max without"),
-        ("          2 * 86400", "          1 * 86400"),
-        ("          unless ignoring (scope, kind, name) check:driftrun_drift_resources:together\n", ""),
-        ("verdict=~\"failed|timeout|unreadable\"", "verdict=~\"failed|timeout\""),
-        (
-            "          unless\n          max without (verdict, instance, pod, container, endpoint) (min_over_time",
-            "          and\n          max without (verdict, instance, pod, container, endpoint) (min_over_time",
-        ),
-        (" unless on (job, instance) driftrun_build_info\n", "\n"),
-        ("            unless on (job, check, cluster, namespace) driftrun_check_info\n", ""),
-        ("up{job=~\".*driftrun.*\"} == 0\n          or", "up{job=\"none\"} == 0\n          or"),
-        (
-            "          or\n          absent(driftrun_check_info) unless on () up{job=~\".*driftrun.*\"} == 0\n",
-            "",
-        ),
-        ("          or\n          driftrun_web_config_last_reload_successful == 0\n", ""),
-        ("          count without (shard) (\n", "          sum without (shard) (\n"),
-        ("changed outside", "outside"),
-    ];
     let mut changed: Vec<(String, String, &str)> = Vec::new();
-    for (from, to) in mutations {
+    for (from, to) in MUTATIONS {
         assert_eq!(rules.matches(from).count(), 1, "{from}");
         changed.push((format!("{from:?} became {to:?}"), rules.replace(from, to), ""));
     }
@@ -178,7 +173,7 @@ fn a_changed_rule_fails_its_test() {
         let what = format!("{} of {alert}", line[0].trim());
         changed.push((what, [&rules[..time.start()], "25m", &rules[time.end()..]].concat(), alert));
     }
-    assert_eq!(changed.len(), mutations.len() + 20);
+    assert_eq!(changed.len(), MUTATIONS.len() + 20);
     // The one takes those at even places, the other those at odd ones.
     let unseen = |name: &str, first: usize| -> Vec<String> {
         let those = changed.iter().skip(first).step_by(2);
