@@ -47,7 +47,7 @@ impl Shard {
     /// Whether it has the check of that name. By rendezvous: each instance throws a number for the name, and the highest has it, so that another
     /// instance takes its share from all and nothing else moves.
     pub fn has(&self, name: &str) -> bool {
-        let thrown = |ordinal: u32| fnv1a(format!("{ordinal}/{name}").as_bytes());
+        let thrown = |ordinal: u32| mixed(fnv1a(format!("{ordinal}/{name}").as_bytes()));
         (0..self.total).max_by_key(|ordinal| thrown(*ordinal)) == Some(self.ordinal)
     }
 
@@ -55,6 +55,15 @@ impl Shard {
     pub fn of(&self, checks: Vec<Check>) -> Vec<Check> {
         if self.total == 1 { checks } else { checks.into_iter().filter(|c| self.has(&c.name)).collect() }
     }
+}
+
+/// Makes each bit of a hash one of all its bits (`MurmurHash3`'s end). The last letters of a name hardly come to the upper bits of FNV-1a, by which the highest is found:
+/// `app-1` to `app-9` would stand on one instance.
+fn mixed(mut hash: u64) -> u64 {
+    for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
+        hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
+    }
+    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]
@@ -85,7 +94,22 @@ mod tests {
         }
         // The same on every machine and in every version.
         let first: Vec<u32> = on(3).into_iter().take(8).collect();
-        assert_eq!(first, [2, 0, 0, 1, 0, 2, 2, 2]);
+        assert_eq!(first, [0, 1, 0, 2, 2, 1, 1, 2]);
+    }
+
+    #[test]
+    fn names_that_differ_in_their_ends_alone_are_spread_too() {
+        let shares = |total: u32, names: &[String]| -> Vec<usize> {
+            let shards = (0..total).map(|ordinal| Shard { ordinal, total });
+            shards.map(|shard| names.iter().filter(|name| shard.has(name)).count()).collect()
+        };
+        for (total, count, least) in [(2, 10, 2), (3, 20, 3), (4, 100, 15), (8, 1_000, 95)] {
+            for stem in ["c", "app-", "kubediff-prod-", "a-much-longer-name-of-a-workspace.prod.eu-west-1_"] {
+                let names: Vec<String> = (0..count).map(|n| format!("{stem}{n}")).collect();
+                let shares = shares(total, &names);
+                assert!(shares.iter().all(|share| *share >= least), "{stem}: {shares:?}");
+            }
+        }
     }
 
     #[test]
