@@ -10,7 +10,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 pub enum Trust {
     /// Those that these have signed.
     SignedBy(Vec<Certificate<'static>>),
-    /// Anybody's: nothing is said that somebody else may not hear, and nothing is believed but that there is an answer.
+    /// Anybody's: nothing is said that somebody else may not hear, and nothing depends on who it is that answers.
     Anybody,
 }
 
